@@ -1,0 +1,108 @@
+// lazyfill: the first token of a long prompt, sooner.
+//
+//   auto engine = lazyfill::Engine::load("model.gguf", {});
+//   auto session = engine->start_session({});
+//   auto tokens = engine->tokenize(text);
+//   auto answer = session->generate(*tokens, {.max_tokens = 32}, {});
+//
+// An Engine holds the weights and is immutable after load(). A Session is one conversation: its columns and its
+// Aux Cache. Calls on one Engine and its sessions must not overlap in time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lazyfill/error.h"
+#include "lazyfill/types.h"
+
+namespace lazyfill {
+
+struct EngineOptions {
+  size_t n_threads = 0;  // 0: one a core
+};
+
+struct SessionOptions {
+  size_t context_tokens = 0;  // 0: the model's
+  LazyOptions lazy;
+};
+
+// Called from the thread that called generate().
+struct Callbacks {
+  // A generated token and the text that became complete with it (may be empty). Return false to stop.
+  std::function<bool(int32_t token, std::string_view text)> on_token;
+  std::function<void(const Progress&)> on_progress;
+  // Looked at between two blocks of rows; generate() then returns ErrorCode::kCancelled during prefill, and what
+  // it has so far (FinishReason::kCancelled) during decode.
+  std::stop_token stop;
+};
+
+class Session;
+
+class Engine {
+ public:
+  // Maps the file, checks it, repacks the weights for this machine. Errors: no such file, not a GGUF, an
+  // architecture, tokeniser or tensor type that is not supported (the sentence lists those that are).
+  static Result<Engine> load(const std::string& path, const EngineOptions& options);
+
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
+
+  const ModelInfo& info() const;
+
+  // parse_special: control tokens written in the text are taken as such; leave it off for text of strangers.
+  // add_special: BOS where the model wants one.
+  Result<std::vector<int32_t>> tokenize(std::string_view text, bool add_special = true,
+                                        bool parse_special = false) const;
+  std::string detokenize(std::span<const int32_t> ids, bool with_special = false) const;
+  std::string piece(int32_t id) const;
+
+  // The text that the model's own chat template makes of a conversation.
+  Result<std::string> apply_chat_template(const std::vector<ChatMessage>& messages,
+                                          bool add_generation_prompt = true) const;
+
+  // Checks a schedule against this model; the error lists the layers that can prune.
+  Result<std::vector<ScheduleStage>> resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const;
+
+  Result<Session> start_session(const SessionOptions& options) const;
+
+ private:
+  friend class Session;
+  struct Impl;
+  explicit Engine(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;  // sessions keep it alive
+};
+
+class Session {
+ public:
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  // Appends new tokens and generates. On a session that already holds tokens this is the next chat turn or the
+  // second question on a document: only the new tokens, and the old ones that they need and that were dropped
+  // before, are computed. The generated tokens become part of the session too. On an error the session stays as it
+  // was before the call.
+  Result<Generation> generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
+                              const Callbacks& callbacks);
+
+  // The tokens so far: given and generated.
+  const std::vector<int32_t>& tokens() const;
+  // Forgets all tokens from position n_tokens on.
+  Result<void> rewind(size_t n_tokens);
+  // Computed in the next calls by another schedule or policy.
+  Result<void> set_lazy(const LazyOptions& lazy);
+
+ private:
+  friend class Engine;
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lazyfill

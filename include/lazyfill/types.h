@@ -1,0 +1,132 @@
+// Plain data that crosses the public interface.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lazyfill {
+
+struct ChatMessage {
+  std::string role;  // "system", "user", "assistant"
+  std::string content;
+};
+
+// How a model was understood; `inspect` and the first lines of `run` show it.
+struct ModelInfo {
+  std::string architecture;  // "llama", "gemma3"
+  std::string name;
+  uint64_t n_parameters = 0;
+  uint64_t file_bytes = 0;
+  size_t n_layers = 0;
+  size_t d_model = 0;
+  size_t n_heads = 0;
+  size_t n_kv_heads = 0;
+  size_t head_dim = 0;
+  size_t d_ff = 0;
+  size_t n_vocab = 0;
+  size_t context_length = 0;
+  std::vector<size_t> prunable_layers;  // global layers but the last: after these, tokens may be dropped
+  std::string tokenizer;
+  std::string isa;  // instruction set of the kernels in use
+  bool has_chat_template = false;
+};
+
+// Which tokens a step keeps; see docs/lazy.md. Scores and rules: arXiv 2407.14057 for kLazy.
+enum class Policy {
+  kLazy,    // attention of the last row, mean over the query heads; chosen anew in every step
+  kRandom,  // a seeded random choice
+  kRecent,  // the newest tokens
+  kStatic,  // kLazy's choice at prefill, kept for good: nothing is revived
+  kWindow,  // attention of the last `window_rows` rows, pooled over neighbours
+};
+enum class Pooling { kNone, kAverage, kMax };
+
+struct LazyOptions {
+  // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a fraction
+  // of the tokens that entered the layer, or "@512" tokens.
+  std::string schedule = "auto";
+  Policy policy = Policy::kLazy;
+  size_t window_rows = 8;            // kWindow
+  Pooling pooling = Pooling::kAverage;  // kWindow
+  size_t pooling_width = 7;          // kWindow, odd
+  uint64_t seed = 0;                 // kRandom
+  size_t protect_first = 0;          // attention sinks that are never dropped
+  size_t protect_last = 1;           // newest tokens that are never dropped; at least the last
+  bool prune_generated = true;       // whether generated tokens may be dropped as prompt tokens may
+};
+
+struct ScheduleStage {
+  size_t layer = 0;
+  double keep = 1;         // fraction of the tokens that entered the layer
+  size_t keep_tokens = 0;  // > 0: a number of tokens instead
+};
+
+// What the prefill of one call did.
+struct LazyReport {
+  std::vector<ScheduleStage> schedule;
+  std::vector<std::vector<int32_t>> kept;   // per stage, ascending positions kept by the prefill step
+  std::vector<double> computed_fraction;    // per layer, share of the prompt tokens ever computed there
+  size_t revived_rows = 0;                  // rows that came back from the Aux Cache, all steps together
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;
+};
+
+struct SamplingOptions {
+  float temperature = 0.8F;  // 0: greedy
+  size_t top_k = 40;         // 0: all
+  float top_p = 0.95F;
+  float min_p = 0.05F;
+  uint64_t seed = 0;         // 0: from the clock
+};
+
+struct GenerateOptions {
+  size_t max_tokens = 128;
+  SamplingOptions sampling;
+  std::vector<std::string> stop;  // generation ends before the first of these texts
+  size_t n_top_logprobs = 0;      // up to this many a generated token
+  bool stop_at_end_token = true;
+  // Instead of sampling, take these tokens one after another (evaluation of fixed continuations).
+  std::vector<int32_t> forced_tokens;
+};
+
+struct Timings {
+  double ttft_ms = 0;     // from the call to the first token
+  double prefill_ms = 0;  // the prefill step alone
+  double decode_ms = 0;   // the tokens after the first
+  double total_ms = 0;
+};
+
+struct MemoryUse {
+  uint64_t weights_bytes = 0;
+  uint64_t kv_bytes = 0;
+  uint64_t aux_bytes = 0;
+};
+
+enum class FinishReason { kStop, kLength, kCancelled };
+
+struct Generation {
+  std::vector<int32_t> prompt_token_ids;
+  std::vector<int32_t> token_ids;  // without the end token
+  std::string text;                // whole UTF-8 characters, cut before a stop text
+  FinishReason finish_reason = FinishReason::kLength;
+  std::vector<std::vector<TokenLogprob>> top_logprobs;  // per generated token, most likely first
+  Timings timings;
+  bool lazy_used = false;
+  LazyReport lazy;
+  MemoryUse memory;
+};
+
+// Where a prefill stands.
+struct Progress {
+  size_t layer = 0;
+  size_t n_layers = 0;
+  size_t rows = 0;        // rows that this layer computes
+  double fraction = 0;    // of the step's work done, 0 to 1, by a cost estimate
+};
+
+}  // namespace lazyfill

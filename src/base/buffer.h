@@ -1,0 +1,63 @@
+// A fixed-size array of trivially copyable elements, 64-byte aligned, page-backed when large: memory that is
+// reserved but never written costs nothing, which lets a cache reserve its whole capacity up front.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+namespace lazyfill {
+
+// Untyped pages; `allocate` throws std::bad_alloc.
+class RawBuffer {
+ public:
+  RawBuffer() = default;
+  explicit RawBuffer(size_t n_bytes);
+  ~RawBuffer();
+  RawBuffer(RawBuffer&& other) noexcept { swap(other); }
+  RawBuffer& operator=(RawBuffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  RawBuffer(const RawBuffer&) = delete;
+  RawBuffer& operator=(const RawBuffer&) = delete;
+
+  std::byte* data() const { return data_; }
+  size_t size_bytes() const { return size_; }
+
+ private:
+  void swap(RawBuffer& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+  }
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Contents start at zero.
+template <class T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Buffer() = default;
+  explicit Buffer(size_t n) : raw_(n * sizeof(T)), size_(n) {}
+
+  // Grows to at least n elements; the old contents are lost, so it suits scratch space only.
+  void ensure(size_t n) {
+    if (n > size_) *this = Buffer(n);
+  }
+
+  T* data() { return reinterpret_cast<T*>(raw_.data()); }
+  const T* data() const { return reinterpret_cast<const T*>(raw_.data()); }
+  size_t size() const { return size_; }
+  size_t size_bytes() const { return size_ * sizeof(T); }
+  T& operator[](size_t i) { return data()[i]; }
+  const T& operator[](size_t i) const { return data()[i]; }
+
+ private:
+  RawBuffer raw_;
+  size_t size_ = 0;
+};
+
+}  // namespace lazyfill

@@ -1,0 +1,102 @@
+#include "base/thread_pool.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace lazyfill {
+namespace {
+
+// About 50 microseconds: longer than the gap between two kernels of a decode step, shorter than a person notices.
+constexpr int kSpins = 2000;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  std::vector<std::thread> workers;
+  const FunctionRef<void(size_t)>* job = nullptr;
+  std::atomic<uint64_t> generation{0};  // counts jobs; a change wakes the workers
+  std::atomic<size_t> n_running{0};
+  std::atomic<bool> quit{false};
+  std::mutex mutex;
+  std::condition_variable wake;
+
+  void work(size_t thread) {
+    uint64_t seen = 0;
+    while (true) {
+      seen = wait_for_job(seen);
+      if (quit) return;
+      (*job)(thread);
+      n_running.fetch_sub(1, std::memory_order_acq_rel);
+    }
+  }
+
+  uint64_t wait_for_job(uint64_t seen) {
+    for (int i = 0; i < kSpins; ++i) {
+      const uint64_t now = generation.load(std::memory_order_acquire);
+      if (now != seen) return now;
+      pause_briefly();
+    }
+    std::unique_lock lock(mutex);
+    wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
+    return generation.load(std::memory_order_acquire);
+  }
+
+  void announce() {
+    {
+      // The lock closes the gap between a worker's last look and its going to sleep.
+      std::lock_guard lock(mutex);
+      generation.fetch_add(1, std::memory_order_acq_rel);
+    }
+    wake.notify_all();
+  }
+};
+
+ThreadPool::ThreadPool(size_t n_threads) : state_(std::make_unique<State>()) {
+  if (n_threads == 0) n_threads = std::max<size_t>(1, std::thread::hardware_concurrency());
+  for (size_t thread = 1; thread < n_threads; ++thread) {
+    state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  state_->quit = true;
+  state_->announce();
+  for (std::thread& worker : state_->workers) worker.join();
+}
+
+size_t ThreadPool::n_threads() const { return state_->workers.size() + 1; }
+
+void ThreadPool::run(FunctionRef<void(size_t)> fn) {
+  State& state = *state_;
+  if (state.workers.empty()) {
+    fn(0);
+    return;
+  }
+  state.job = &fn;
+  state.n_running.store(state.workers.size(), std::memory_order_release);
+  state.announce();
+  fn(0);
+  for (int spins = 0; state.n_running.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < kSpins) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+}  // namespace lazyfill

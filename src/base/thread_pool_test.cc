@@ -1,0 +1,47 @@
+#include "base/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace lazyfill {
+namespace {
+
+TEST(ThreadPool, RunsOnceOnEveryThread) {
+  ThreadPool pool(4);
+  std::vector<std::atomic<int>> calls(4);
+  for (int round = 0; round < 1000; ++round) {
+    pool.run([&](size_t thread) { ++calls[thread]; });
+  }
+  for (const auto& n : calls) EXPECT_EQ(n, 1000);
+}
+
+TEST(ThreadPool, WakesAfterSleep) {
+  ThreadPool pool(3);
+  std::atomic<int> n{0};
+  pool.run([&](size_t) { ++n; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  pool.run([&](size_t) { ++n; });
+  EXPECT_EQ(n, 6);
+}
+
+TEST(Team, EveryTaskExactlyOnce) {
+  ThreadPool pool(3);
+  for (const Team& team : {Team::all(pool), Team::alone()}) {
+    std::vector<std::atomic<int>> done(257);
+    team.for_each(done.size(), [&](size_t task, size_t thread) {
+      ASSERT_LT(thread, team.n_threads());
+      ++done[task];
+    });
+    for (const auto& n : done) EXPECT_EQ(n, 1);
+  }
+}
+
+TEST(Team, AloneKeepsItsThreadIndex) {
+  Team::alone(5).for_each(2, [](size_t, size_t thread) { EXPECT_EQ(thread, 5U); });
+}
+
+}  // namespace
+}  // namespace lazyfill

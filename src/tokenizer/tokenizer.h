@@ -1,0 +1,58 @@
+// Text to token ids and back, from the metadata of a GGUF file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/file.h"
+#include "lazyfill/error.h"
+
+namespace lazyfill {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Reads tokenizer.ggml.*; an unsupported model or pre-tokeniser is named, with the list of those that are.
+  static Result<std::unique_ptr<Tokenizer>> from_gguf(const gguf::File& file);
+
+  struct EncodeOptions {
+    bool add_special = true;     // BOS (and EOS) where the file asks for them
+    bool parse_special = false;  // text such as "<|im_start|>" becomes the control token, not its characters
+  };
+  // Fails with the byte offset when text is not valid UTF-8.
+  virtual Result<std::vector<int32_t>> encode(std::string_view text, EncodeOptions options) const = 0;
+
+  // The exact bytes a token stands for; control tokens give their name when `with_special`, else nothing.
+  // id must be below n_tokens().
+  virtual std::string piece(int32_t id, bool with_special) const = 0;
+  // The bytes of a whole sequence: the round trip of encode for ordinary text.
+  virtual std::string decode(const std::vector<int32_t>& ids, bool with_special) const = 0;
+
+  virtual size_t n_tokens() const = 0;
+  virtual int32_t bos_id() const = 0;  // -1: none
+  virtual int32_t eos_id() const = 0;  // -1: none
+  // Ends generation: EOS, and end-of-turn tokens of chat models.
+  virtual bool is_end(int32_t id) const = 0;
+  virtual std::string_view kind() const = 0;  // "bpe (smollm)", "sentencepiece"
+};
+
+// Turns a stream of tokens into text that is always whole UTF-8 characters.
+class StreamingDecoder {
+ public:
+  explicit StreamingDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  // Text that became complete with this token; may be empty.
+  std::string push(int32_t id);
+  // What is left at the end; an incomplete or invalid sequence becomes U+FFFD.
+  std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::string pending_;
+  bool at_start_ = true;
+};
+
+}  // namespace lazyfill
