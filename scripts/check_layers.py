@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Checks two rules of the house that no compiler knows: which folder may include which, and how long a file may be.
+
+    scripts/check_layers.py [ROOT]
+
+A folder of src/ includes only from itself, from the folders below it and from the public headers. What it finds is
+printed as FILE:LINE: sentence, and the exit code is 1.
+"""
+
+import pathlib
+import re
+import sys
+
+# Bottom to top. Folders in one tuple stand side by side and do not see each other.
+LAYERS = [("base",), ("gguf",), ("tokenizer",), ("kernels",), ("model",), ("cache",), ("pruning",), ("decoding",),
+          ("engine",), ("cli", "server")]
+LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
+MAX_LINES = 499
+SOURCE_SUFFIXES = {".h", ".cc", ".inc", ".py", ".sh"}
+CHECKED_FOLDERS = ["src", "include", "tests", "scripts", "examples"]
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
+
+
+def may_include(folder, target):
+    """Whether a file in src/`folder` may include a file of src/`target`."""
+    return folder == target or LEVEL[target] < LEVEL[folder]
+
+
+def check_includes(root):
+    for path in sorted((root / "src").rglob("*")):
+        if path.suffix not in {".h", ".cc", ".inc"}:
+            continue
+        folder = path.relative_to(root / "src").parts[0]
+        if folder not in LEVEL:
+            yield f"{path.relative_to(root)}:1: the folder '{folder}' has no place in the layers; give it one in {__file__}"
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            match = INCLUDE.match(line)
+            if not match or match[1].startswith("lazyfill/"):
+                continue
+            place = f"{path.relative_to(root)}:{number}"
+            target = match[1].split("/")[0]
+            if not (root / "src" / match[1]).is_file():
+                yield f'{place}: "{match[1]}" is not written relative to src/ (use <> for what is not ours)'
+            elif not may_include(folder, target):
+                yield f'{place}: {folder}/ must not know {target}/, which lies above it or beside it'
+
+
+def check_lengths(root):
+    for folder in CHECKED_FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix not in SOURCE_SUFFIXES or not path.is_file():
+                continue
+            n_lines = len(path.read_text(encoding="utf-8").splitlines())
+            if n_lines > MAX_LINES:
+                yield f"{path.relative_to(root)}:{n_lines}: {n_lines} lines are too many to read at once (limit {MAX_LINES}); split it"
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1]).resolve()
+    findings = [*check_includes(root), *check_lengths(root)]
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

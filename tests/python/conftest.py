@@ -1,0 +1,82 @@
+"""Fixtures of the whole-program tests: where the build, the models and the evaluation data are."""
+
+import os
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also run the tests marked 'long' (minutes each)")
+    parser.addoption("--build-dir", type=pathlib.Path, default=ROOT / "build" / "release",
+                     help="the build to test (default: build/release)")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; runs only with --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes; run with --long")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build_dir(request):
+    path = request.config.getoption("--build-dir").resolve()
+    if not path.is_dir():
+        pytest.fail(f"{path} is missing: build first (./scripts/test.sh) or name another folder with --build-dir")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lazyfill(build_dir):
+    """The program under test."""
+    program = build_dir / "bin" / "lazyfill"
+    if not program.is_file():
+        pytest.fail(f"{program} is missing: the build is not complete")
+    return program
+
+
+@pytest.fixture(scope="session")
+def models_dir():
+    """The folder with the models: LAZYFILL_TEST_MODELS, else the cache that scripts/test.sh fills."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+    return pathlib.Path(os.environ.get("LAZYFILL_TEST_MODELS", cache / "lazyfill" / "models"))
+
+
+def _model(models_dir, name):
+    path = models_dir / name
+    if not path.is_file():
+        pytest.skip(f"the model {path} is missing; scripts/test.sh fetches it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2(models_dir):
+    return _model(models_dir, "SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+@pytest.fixture(scope="session")
+def gemma3(models_dir):
+    return _model(models_dir, "gemma-3-270m-q4_k_m.gguf")
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """Evaluation data that the project does not ship: LAZYFILL_TEST_DATA, else ../shared/data."""
+    path = pathlib.Path(os.environ.get("LAZYFILL_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"the evaluation data {path} is missing; LAZYFILL_TEST_DATA names the folder that holds it")
+    return path
