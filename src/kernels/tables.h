@@ -1,0 +1,16 @@
+// The tables behind kernels_for(): one per instruction set, each in its own folder.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace lazyfill {
+namespace reference {
+const Kernels& table();
+}
+namespace avx2 {
+const Kernels& table();
+}
+namespace avx512 {
+const Kernels& table();
+}
+}  // namespace lazyfill
