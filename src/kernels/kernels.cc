@@ -5,6 +5,10 @@
 
 #include "kernels/tables.h"
 
+#if defined(LAZYFILL_X86)
+#include <cpuid.h>
+#endif
+
 namespace lazyfill {
 namespace {
 
@@ -23,9 +27,15 @@ std::string_view name_of(Isa isa) {
 // What the table's files are compiled with: all of it, or none of the table. GCC's and Clang's look-up asks
 // the operating system too (xgetbv), so registers that a context switch would lose do not count as there.
 #if defined(LAZYFILL_X86)
-bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+bool has_f16c() {  // by hand: Clang's look-up knows no "f16c"
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
+
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }
 
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# All that tools can say about style: clang-format and clang-tidy over the C++, shellcheck over the scripts, and the
+# rules of layering. Changes nothing.
+#
+#   ./scripts/lint.sh [--fast] [FILE.cc...]   --fast leaves out clang-tidy, which takes minutes;
+#                                             with files, clang-tidy looks at these only
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+fast=0
+files=()
+for argument in "$@"; do
+  case $argument in
+    --fast) fast=1 ;;
+    -*) fail "unknown option $argument; there is only --fast" ;;
+    *) files+=("$argument") ;;
+  esac
+done
+
+need_packages "${LINT_PACKAGES[@]}" "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" python3
+status=0
+
+say "Layers and lengths"
+python3 scripts/check_layers.py || status=1
+
+say "shellcheck"
+shellcheck -x scripts/*.sh tests/*.sh .ci/run || status=1
+
+say "clang-format"
+mapfile -t sources < <(find src include examples tests -name '*.h' -o -name '*.cc' -o -name '*.inc' | sort)
+clang-format --dry-run -Werror "${sources[@]}" || status=1
+
+if [ "$fast" = 0 ]; then
+  say "clang-tidy"
+  cmake --preset release -DLAZYFILL_BUILD_TESTS=ON >/dev/null
+  if [ ${#files[@]} = 0 ]; then mapfile -t files < <(find src -name '*.cc' | sort); fi
+  printf '%s\0' "${files[@]}" | xargs -0 -n 4 -P "$(build_jobs)" clang-tidy -p build/release --quiet || status=1
+fi
+
+if [ "$status" = 0 ]; then say "Nothing to complain about"; fi
+exit "$status"
