@@ -29,7 +29,8 @@ class Tokenizer {
   // The exact bytes a token stands for; control tokens give their name when `with_special`, else nothing.
   // id must be below n_tokens().
   virtual std::string piece(int32_t id, bool with_special) const = 0;
-  // The bytes of a whole sequence: the round trip of encode for ordinary text.
+  // The bytes of a whole sequence: the round trip of encode for ordinary text. A space that encode puts in front of
+  // a text is taken away again.
   virtual std::string decode(const std::vector<int32_t>& ids, bool with_special) const = 0;
 
   virtual size_t n_tokens() const = 0;
@@ -40,19 +41,19 @@ class Tokenizer {
   virtual std::string_view kind() const = 0;  // "bpe (smollm)", "sentencepiece"
 };
 
-// Turns a stream of tokens into text that is always whole UTF-8 characters.
+// Turns a stream of generated tokens into text that is always whole UTF-8 characters; what no character can begin with
+// becomes U+FFFD, as Python's errors="replace" does it. Control tokens give nothing.
 class StreamingDecoder {
  public:
   explicit StreamingDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
   // Text that became complete with this token; may be empty.
   std::string push(int32_t id);
-  // What is left at the end; an incomplete or invalid sequence becomes U+FFFD.
+  // What is left at the end: nothing, or U+FFFD for an incomplete character.
   std::string finish();
 
  private:
   const Tokenizer& tokenizer_;
   std::string pending_;
-  bool at_start_ = true;
 };
 
 }  // namespace lazyfill

@@ -1,0 +1,38 @@
+#include "tokenizer/prefix_matcher.h"
+
+#include <algorithm>
+
+namespace lazyfill {
+
+PrefixMatcher::PrefixMatcher(std::vector<std::pair<std::string_view, int32_t>> literals)
+    : literals_(std::move(literals)) {
+  std::erase_if(literals_, [](const auto& literal) { return literal.first.empty(); });
+  std::sort(literals_.begin(), literals_.end());
+  for (size_t i = 0; i < literals_.size(); ++i) {
+    Range& range = by_first_byte_[static_cast<unsigned char>(literals_[i].first[0])];
+    if (range.end == 0) range.begin = static_cast<uint32_t>(i);
+    range.end = static_cast<uint32_t>(i + 1);
+  }
+}
+
+// Narrows a sorted range byte by byte, so that a text of nothing but "<" costs no more than any other.
+PrefixMatcher::Match PrefixMatcher::longest(std::string_view text, size_t position) const {
+  const Range range = by_first_byte_[static_cast<unsigned char>(text[position])];
+  auto begin = literals_.begin() + range.begin;
+  auto end = literals_.begin() + range.end;
+  Match match;
+  for (size_t depth = 1; begin != end; ++depth) {
+    if (begin->first.size() == depth) {  // the shortest of a common prefix is sorted first
+      match = {begin->second, depth};
+      while (begin != end && begin->first.size() == depth) ++begin;
+    }
+    if (begin == end || position + depth >= text.size()) break;
+    const auto wanted = static_cast<unsigned char>(text[position + depth]);
+    const auto byte_of = [depth](const auto& literal) { return static_cast<unsigned char>(literal.first[depth]); };
+    begin = std::partition_point(begin, end, [&](const auto& literal) { return byte_of(literal) < wanted; });
+    end = std::partition_point(begin, end, [&](const auto& literal) { return byte_of(literal) == wanted; });
+  }
+  return match;
+}
+
+}  // namespace lazyfill

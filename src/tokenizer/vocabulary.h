@@ -1,0 +1,74 @@
+// What a GGUF file says about its tokeniser, checked, and the tokens' texts in one block of memory.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lazyfill/error.h"
+#include "tokenizer/prefix_matcher.h"
+
+namespace lazyfill {
+
+// The keys tokenizer.ggml.* as they stand in the file. The spans are only read while a tokeniser is made of them.
+struct TokenizerData {
+  std::string model;  // "gpt2": byte-level BPE, "llama": SentencePiece
+  std::string pre;    // splitter of byte-level BPE
+  std::span<const std::string> tokens;
+  std::span<const std::string> merges;  // "left right", the earlier the stronger
+  std::vector<float> scores;            // empty: none
+  std::vector<int64_t> types;           // empty: all normal
+  std::optional<uint64_t> bos_id, eos_id, unknown_id, eot_id, eom_id;
+  std::optional<bool> add_bos, add_eos, add_space_prefix;
+};
+
+// Numbers of tokenizer.ggml.token_type.
+enum class TokenType : int8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+class Vocabulary {
+ public:
+  enum class Form {
+    kPlain,      // tokens are UTF-8 text
+    kByteLevel,  // normal tokens are bytes, each written as one character of the GPT-2 alphabet
+  };
+  static Result<Vocabulary> build(const TokenizerData& data, Form form);
+
+  size_t size() const { return types_.size(); }
+  // The bytes of the token: those that the GPT-2 alphabet stands for, otherwise as in the file.
+  std::string_view text(int32_t id) const {
+    const auto i = static_cast<size_t>(id);
+    return {bytes_.data() + offsets_[i], offsets_[i + 1] - offsets_[i]};
+  }
+  TokenType type(int32_t id) const { return types_[static_cast<size_t>(id)]; }
+  bool is_special(int32_t id) const { return type(id) == TokenType::kControl || type(id) == TokenType::kUnknown; }
+
+  int32_t bos_id() const { return bos_id_; }  // -1: none, as for the others
+  int32_t eos_id() const { return eos_id_; }
+  int32_t unknown_id() const { return unknown_id_; }
+  bool is_end(int32_t id) const;
+
+  std::vector<std::pair<std::string_view, int32_t>> of_types(std::span<const TokenType> types) const;
+
+ private:
+  Result<void> read_types(const TokenizerData& data);
+  Result<void> read_special_ids(const TokenizerData& data);
+  Result<void> read_texts(const TokenizerData& data, Form form);
+  void find_end_tokens();
+
+  std::vector<char> bytes_;        // all texts, one after another
+  std::vector<uint32_t> offsets_;  // [n_tokens + 1]
+  std::vector<TokenType> types_;   // [n_tokens]
+  std::vector<int32_t> end_ids_;
+  int32_t bos_id_ = -1;
+  int32_t eos_id_ = -1;
+  int32_t unknown_id_ = -1;
+};
+
+// Appends the bytes that a token of the GPT-2 alphabet stands for; false when it holds another character.
+bool append_byte_level(std::string_view token, std::vector<char>& out);
+
+}  // namespace lazyfill

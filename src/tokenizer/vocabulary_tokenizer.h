@@ -1,0 +1,44 @@
+// What the tokenisers have in common: special tokens, BOS and EOS, the way back to text.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/vocabulary.h"
+
+namespace lazyfill {
+
+class VocabularyTokenizer : public Tokenizer {
+ public:
+  Result<std::vector<int32_t>> encode(std::string_view text, EncodeOptions options) const final;
+  std::string decode(const std::vector<int32_t>& ids, bool with_special) const override;
+  size_t n_tokens() const final { return vocabulary_.size(); }
+  int32_t bos_id() const final { return vocabulary_.bos_id(); }
+  int32_t eos_id() const final { return vocabulary_.eos_id(); }
+  bool is_end(int32_t id) const final { return vocabulary_.is_end(id); }
+
+ protected:
+  // `literal_types`: tokens that are found in every text as they are written.
+  VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, bool add_bos, bool add_eos);
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+ private:
+  // Appends the ids of valid UTF-8 text, not empty, that lies between special tokens.
+  virtual void encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
+
+  Vocabulary vocabulary_;
+  PrefixMatcher literals_;
+  PrefixMatcher literals_and_specials_;
+  bool add_bos_ = false;
+  bool add_eos_ = false;
+};
+
+Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data);
+Result<std::unique_ptr<Tokenizer>> make_sentencepiece_tokenizer(const TokenizerData& data);
+// Either of the two, by data.model.
+Result<std::unique_ptr<Tokenizer>> make_tokenizer(const TokenizerData& data);
+
+}  // namespace lazyfill
