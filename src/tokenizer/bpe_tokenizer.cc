@@ -1,5 +1,5 @@
-// Byte-level BPE as GPT-2 introduced it: words are cut by a pre-tokeniser, each word starts as bytes, and the pair
-// with the lowest merge rank joins first, the leftmost of equals.
+// Byte-level BPE as GPT-2 introduced it: words are cut by a pre-tokeniser, each word starts as bytes, and the
+// pair with the lowest merge rank joins first, the leftmost of equals.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -14,8 +14,8 @@ namespace {
 
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 
-// A word while it is being merged: a doubly linked list of its symbols, and a heap of the pairs that may join.
-// The heap makes a word of n bytes cost n log n.
+// A word while it is being merged: a doubly linked list of its symbols, and a heap of the pairs that may
+// join. The heap makes a word of n bytes cost n log n.
 class WordMerger {
  public:
   explicit WordMerger(const MergeIndex& merges) : merges_(merges) {}
@@ -34,7 +34,8 @@ class WordMerger {
       heap_.pop_back();
       join(pair);
     }
-    for (uint32_t i = symbols_.empty() ? kNone : 0; i != kNone; i = symbols_[i].next) ids.push_back(symbols_[i].id);
+    for (uint32_t i = symbols_.empty() ? kNone : 0; i != kNone; i = symbols_[i].next)
+      ids.push_back(symbols_[i].id);
     symbols_.clear();
   }
 
@@ -87,7 +88,8 @@ class BpeTokenizer final : public VocabularyTokenizer {
   BpeTokenizer(Vocabulary vocabulary, const TokenizerData& data, PreTokenizer pre)
       // LLaMA 3 files that do not say so want a BOS; other byte-level BPE models do not.
       : VocabularyTokenizer(std::move(vocabulary), {TokenType::kUserDefined},
-                            data.add_bos.value_or(pre == PreTokenizer::kLlama3), data.add_eos.value_or(false)),
+                            data.add_bos.value_or(pre == PreTokenizer::kLlama3),
+                            data.add_eos.value_or(false)),
         pre_(pre),
         kind_("bpe (" + data.pre + ")"),
         tokens_(n_tokens()),
@@ -132,7 +134,14 @@ class BpeTokenizer final : public VocabularyTokenizer {
   std::string_view kind() const override { return kind_; }
 
  private:
-  void encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
+  Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
+    std::string composed;
+    if (pre_ == PreTokenizer::kQwen2) {  // its tokeniser normalises to form C
+      auto normal = utf8::compose(text);
+      if (!normal) return tl::unexpected(normal.error());
+      composed = std::move(*normal);
+      text = composed;
+    }
     std::vector<std::string_view> words;
     split_words(pre_, text, words);
     WordMerger merger(merges_);
@@ -149,6 +158,7 @@ class BpeTokenizer final : public VocabularyTokenizer {
       }
       merger.finish(ids);
     }
+    return {};
   }
 
   PreTokenizer pre_;
@@ -163,7 +173,9 @@ class BpeTokenizer final : public VocabularyTokenizer {
 Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data) {
   const auto pre = find_pretokenizer(data.pre);
   if (!pre) {
-    return fail(ErrorCode::kUnsupported, "the pre-tokeniser \"" + utf8::printable(data.pre) + "\" (tokenizer.ggml.pre) is not supported; supported: " + pretokenizer_names());
+    return fail(ErrorCode::kUnsupported,
+                "the pre-tokeniser \"" + utf8::printable(data.pre) +
+                    "\" (tokenizer.ggml.pre) is not supported; supported: " + pretokenizer_names());
   }
   auto vocabulary = Vocabulary::build(data, Vocabulary::Form::kByteLevel);
   if (!vocabulary) return tl::unexpected(vocabulary.error());

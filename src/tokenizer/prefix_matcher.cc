@@ -28,7 +28,9 @@ PrefixMatcher::Match PrefixMatcher::longest(std::string_view text, size_t positi
     }
     if (begin == end || position + depth >= text.size()) break;
     const auto wanted = static_cast<unsigned char>(text[position + depth]);
-    const auto byte_of = [depth](const auto& literal) { return static_cast<unsigned char>(literal.first[depth]); };
+    const auto byte_of = [depth](const auto& literal) {
+      return static_cast<unsigned char>(literal.first[depth]);
+    };
     begin = std::partition_point(begin, end, [&](const auto& literal) { return byte_of(literal) < wanted; });
     end = std::partition_point(begin, end, [&](const auto& literal) { return byte_of(literal) == wanted; });
   }

@@ -52,7 +52,8 @@ class Scanner {
     for (Char c = at(position); c.type == type; c = at(position)) position += c.n_bytes;
     return position;
   }
-  // The end of a whitespace run at `position`, less its last character where another word follows and takes it.
+  // The end of a whitespace run at `position`, less its last character where another word follows and takes
+  // it.
   size_t end_of_space(size_t position) const {
     size_t last = position;
     size_t end = position;
@@ -62,7 +63,8 @@ class Scanner {
     }
     return end == text_.size() || last == position ? end : last;
   }
-  // The end of a contraction that begins with the apostrophe at `position`; `position` itself where there is none.
+  // The end of a contraction that begins with the apostrophe at `position`; `position` itself where there is
+  // none.
   size_t end_of_contraction(size_t position, bool ignore_case) const {
     const Char first = at(position + 1);
     const char32_t a = folded(first, ignore_case);
@@ -92,7 +94,8 @@ size_t end_of_gpt2_word(const Scanner& scanner, size_t position) {
   }
   if (c.code_point == ' ') {
     const Char next = scanner.at(position + 1);
-    if (next.type != Class::kSpace && next.type != Class::kEnd) return scanner.end_of_run(position + 1, next.type);
+    if (next.type != Class::kSpace && next.type != Class::kEnd)
+      return scanner.end_of_run(position + 1, next.type);
   }
   return c.type == Class::kSpace ? scanner.end_of_space(position) : scanner.end_of_run(position, c.type);
 }
@@ -117,7 +120,8 @@ size_t end_of_llama3_word(const Scanner& scanner, size_t position, size_t max_di
   if (c.type == Class::kLetter) return scanner.end_of_run(position, Class::kLetter);
   if (c.type == Class::kNumber) {
     size_t end = position;
-    for (size_t n = 0; n < max_digits && scanner.at(end).type == Class::kNumber; ++n) end += scanner.at(end).n_bytes;
+    for (size_t n = 0; n < max_digits && scanner.at(end).type == Class::kNumber; ++n)
+      end += scanner.at(end).n_bytes;
     return end;
   }
   const Char next = scanner.at(position + c.n_bytes);
@@ -182,10 +186,14 @@ std::string pretokenizer_names() {
 
 void split_words(PreTokenizer kind, std::string_view text, std::vector<std::string_view>& words) {
   switch (kind) {
-    case PreTokenizer::kGpt2: return split_gpt2(text, words);
-    case PreTokenizer::kDigitsGpt2: return split_digits_gpt2(text, words);
-    case PreTokenizer::kLlama3: return split_llama3(text, 3, words);
-    case PreTokenizer::kQwen2: return split_llama3(text, 1, words);
+    case PreTokenizer::kGpt2:
+      return split_gpt2(text, words);
+    case PreTokenizer::kDigitsGpt2:
+      return split_digits_gpt2(text, words);
+    case PreTokenizer::kLlama3:
+      return split_llama3(text, 3, words);
+    case PreTokenizer::kQwen2:
+      return split_llama3(text, 1, words);
   }
 }
 

@@ -1,5 +1,6 @@
-// SentencePiece's BPE (Kudo and Richardson, arXiv 1808.06226): spaces are U+2581, the neighbours that make the piece of
-// the highest score join first, the leftmost of equals; what no piece covers is spelled in bytes.
+// SentencePiece's BPE (Kudo and Richardson, arXiv 1808.06226): spaces are U+2581, the neighbours that make
+// the piece of the highest score join first, the leftmost of equals; what no piece covers is spelled in
+// bytes.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -41,7 +42,7 @@ std::optional<unsigned char> byte_of(std::string_view token) {
 }
 
 struct Symbol {
-  uint32_t begin = 0;  // in the escaped text
+  uint32_t begin = 0;    // in the escaped text
   uint32_t n_bytes = 0;  // 0: joined to the symbol before
   uint32_t previous = kNone;
   uint32_t next = kNone;
@@ -56,14 +57,17 @@ struct Pair {
   uint32_t n_bytes = 0;
   int32_t id = -1;
   // The heap's top is its greatest element: the highest score, then the leftmost.
-  bool operator<(const Pair& other) const { return score != other.score ? score < other.score : left > other.left; }
+  bool operator<(const Pair& other) const {
+    return score != other.score ? score < other.score : left > other.left;
+  }
 };
 
 class SentencePieceTokenizer final : public VocabularyTokenizer {
  public:
   // Escaped user-defined tokens must lie still in memory before the matcher takes views of them.
   SentencePieceTokenizer(Vocabulary vocabulary, const TokenizerData& data)
-      : VocabularyTokenizer(std::move(vocabulary), {}, data.add_bos.value_or(true), data.add_eos.value_or(false)),
+      : VocabularyTokenizer(std::move(vocabulary), {}, data.add_bos.value_or(true),
+                            data.add_eos.value_or(false)),
         scores_(data.scores),
         pieces_(n_tokens()),
         add_space_prefix_(data.add_space_prefix.value_or(true)) {
@@ -109,7 +113,7 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
   std::string_view kind() const override { return "sentencepiece"; }
 
  private:
-  void encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
+  Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
     std::string escaped = replace_all(text, " ", kSpace);
     if (add_space_prefix_) escaped.insert(0, kSpace);
     std::vector<Symbol> symbols = split(escaped);
@@ -119,6 +123,7 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
       const bool known = append_ids(escaped, symbols[i], after_unknown, ids);
       after_unknown = !known;
     }
+    return {};
   }
 
   // Characters and user-defined tokens.
@@ -129,7 +134,8 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
       Symbol symbol;
       symbol.begin = static_cast<uint32_t>(position);
       symbol.frozen = match.id >= 0;
-      symbol.n_bytes = static_cast<uint32_t>(symbol.frozen ? match.n_bytes : utf8::decode(text, position).n_bytes);
+      symbol.n_bytes =
+          static_cast<uint32_t>(symbol.frozen ? match.n_bytes : utf8::decode(text, position).n_bytes);
       symbol.id = symbol.frozen ? match.id : pieces_.find(text.substr(position, symbol.n_bytes));
       const auto index = static_cast<uint32_t>(symbols.size());
       if (index > 0) {
@@ -177,7 +183,8 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
   }
 
   // False for a symbol that became the unknown token; a run of those becomes one.
-  bool append_ids(std::string_view text, const Symbol& symbol, bool after_unknown, std::vector<int32_t>& ids) const {
+  bool append_ids(std::string_view text, const Symbol& symbol, bool after_unknown,
+                  std::vector<int32_t>& ids) const {
     if (symbol.id >= 0) {
       ids.push_back(symbol.id);
       return true;
@@ -206,7 +213,8 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
 Result<std::unique_ptr<Tokenizer>> make_sentencepiece_tokenizer(const TokenizerData& data) {
   if (data.scores.size() != data.tokens.size()) {
     return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.scores has " + std::to_string(data.scores.size()) +
-                                             " entries for " + std::to_string(data.tokens.size()) + " tokens");
+                                             " entries for " + std::to_string(data.tokens.size()) +
+                                             " tokens");
   }
   if (std::any_of(data.scores.begin(), data.scores.end(), [](float score) { return score != score; })) {
     return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.scores holds a value that is not a number");

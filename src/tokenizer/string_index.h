@@ -1,5 +1,5 @@
-// From strings to token ids: an open-addressing table over views, because a map of nodes takes longer to build
-// for a quarter of a million pieces than the model file takes to map.
+// From strings to token ids: an open-addressing table over views, because a map of nodes takes longer to
+// build for a quarter of a million pieces than the model file takes to map.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +38,7 @@ class StringIndex {
   };
   size_t slot_of(std::string_view text) const {
     const size_t mask = slots_.size() - 1;
-    size_t slot = std::hash<std::string_view>{}(text) & mask;
+    size_t slot = std::hash<std::string_view>{}(text)&mask;
     while (slots_[slot].id >= 0 && slots_[slot].text != text) slot = (slot + 1) & mask;
     return slot;
   }

@@ -8,9 +8,9 @@ namespace lazyfill {
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const TokenizerData& data) {
   if (data.model == "gpt2") return make_bpe_tokenizer(data);
   if (data.model == "llama") return make_sentencepiece_tokenizer(data);
-  return fail(ErrorCode::kUnsupported,
-              "the tokeniser \"" + utf8::printable(data.model) +
-                  "\" (tokenizer.ggml.model) is not supported; supported: gpt2 (byte-level BPE), llama (SentencePiece)");
+  return fail(ErrorCode::kUnsupported, "the tokeniser \"" + utf8::printable(data.model) +
+                                           "\" (tokenizer.ggml.model) is not supported; supported: gpt2 "
+                                           "(byte-level BPE), llama (SentencePiece)");
 }
 
 std::string StreamingDecoder::push(int32_t id) {

@@ -23,14 +23,15 @@ class Tokenizer {
     bool add_special = true;     // BOS (and EOS) where the file asks for them
     bool parse_special = false;  // text such as "<|im_start|>" becomes the control token, not its characters
   };
-  // Fails with the byte offset when text is not valid UTF-8.
+  // Fails with the byte offset when text is not valid UTF-8. Bytes for which a byte-level vocabulary has no
+  // token (SmolLM2: some control characters) are dropped, as its reference tokeniser does.
   virtual Result<std::vector<int32_t>> encode(std::string_view text, EncodeOptions options) const = 0;
 
   // The exact bytes a token stands for; control tokens give their name when `with_special`, else nothing.
   // id must be below n_tokens().
   virtual std::string piece(int32_t id, bool with_special) const = 0;
-  // The bytes of a whole sequence: the round trip of encode for ordinary text. A space that encode puts in front of
-  // a text is taken away again.
+  // The bytes of a whole sequence: the round trip of encode for ordinary text. A space that encode puts in
+  // front of a text is taken away again.
   virtual std::string decode(const std::vector<int32_t>& ids, bool with_special) const = 0;
 
   virtual size_t n_tokens() const = 0;
@@ -41,8 +42,8 @@ class Tokenizer {
   virtual std::string_view kind() const = 0;  // "bpe (smollm)", "sentencepiece"
 };
 
-// Turns a stream of generated tokens into text that is always whole UTF-8 characters; what no character can begin with
-// becomes U+FFFD, as Python's errors="replace" does it. Control tokens give nothing.
+// Turns a stream of generated tokens into text that is always whole UTF-8 characters; what no character can
+// begin with becomes U+FFFD, as Python's errors="replace" does it. Control tokens give nothing.
 class StreamingDecoder {
  public:
   explicit StreamingDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}

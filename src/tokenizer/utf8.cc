@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace lazyfill::utf8 {
 namespace {
@@ -107,9 +108,21 @@ std::string printable(std::string_view name) {
   return name.size() > kLongest ? out + "..." : out;
 }
 
+Result<std::string> compose(std::string_view text) {
+  utf8proc_uint8_t* composed = nullptr;
+  const auto n_bytes = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                    static_cast<utf8proc_ssize_t>(text.size()), &composed,
+                                    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  if (n_bytes < 0)
+    return fail(ErrorCode::kOutOfMemory, "the text could not be normalised for lack of memory");
+  std::string out(reinterpret_cast<const char*>(composed), static_cast<size_t>(n_bytes));
+  std::free(composed);  // utf8proc allocates with malloc
+  return out;
+}
+
 size_t length(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
 }
 
 bool is_letter(char32_t c) {
@@ -126,8 +139,8 @@ bool is_number(char32_t c) {
 
 bool is_space(char32_t c) {
   if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 }  // namespace lazyfill::utf8

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "lazyfill/error.h"
+
 namespace lazyfill::utf8 {
 
 inline constexpr char32_t kReplacement = 0xFFFD;
@@ -27,11 +29,16 @@ std::optional<size_t> first_invalid(std::string_view text);
 // How many bytes at the end may still become a character when more bytes follow: 0 to 3.
 size_t incomplete_tail(std::string_view text);
 
-// Every maximal invalid subsequence becomes one U+FFFD (Unicode 15, section 3.9: what Python's "replace" does).
+// Every maximal invalid subsequence becomes one U+FFFD (Unicode 15, section 3.9: what Python's "replace"
+// does).
 std::string replace_invalid(std::string_view text);
 
-// A name from a file as a message may show it: control characters and bytes beyond ASCII become '?', at most 48 stay.
+// A name from a file as a message may show it: control characters and bytes beyond ASCII become '?', at most
+// 48 stay.
 std::string printable(std::string_view name);
+
+// Normalisation form C of valid text.
+Result<std::string> compose(std::string_view text);
 
 // Characters of valid text.
 size_t length(std::string_view text);

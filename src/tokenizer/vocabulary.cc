@@ -12,9 +12,10 @@ namespace {
 
 // Tokens that end a turn or a text in the chat formats of published models.
 constexpr std::array<std::string_view, 14> kEndNames{
-    "<|endoftext|>", "<|im_end|>", "<|end|>",         "<|end_of_text|>", "<|eot_id|>",
-    "<|eom_id|>",    "<|return|>", "<|end_of_turn|>", "<end_of_turn>",   "<end_of_utterance>",
-    "<|eot|>",       "<EOT>",      "</s>",            "<｜end▁of▁sentence｜>"};
+    "<|endoftext|>", "<|im_end|>",           "<|end|>",    "<|end_of_text|>",
+    "<|eot_id|>",    "<|eom_id|>",           "<|return|>", "<|end_of_turn|>",
+    "<end_of_turn>", "<end_of_utterance>",   "<|eot|>",    "<EOT>",
+    "</s>",          "<｜end▁of▁sentence｜>"};
 
 // The GPT-2 alphabet: visible Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up.
 constexpr size_t kAlphabetEnd = 256 + 68;
@@ -34,7 +35,8 @@ Result<int32_t> checked_id(std::optional<uint64_t> id, size_t n_tokens, std::str
   if (!id) return -1;
   if (*id >= n_tokens) {
     return fail(ErrorCode::kInvalidFile, std::string(key) + " is " + std::to_string(*id) +
-                                             ", but the vocabulary has " + std::to_string(n_tokens) + " tokens");
+                                             ", but the vocabulary has " + std::to_string(n_tokens) +
+                                             " tokens");
   }
   return static_cast<int32_t>(*id);
 }
@@ -73,15 +75,17 @@ Result<void> Vocabulary::read_types(const TokenizerData& data) {
   types_.assign(data.tokens.size(), TokenType::kNormal);
   if (data.types.empty()) return {};
   if (data.types.size() != data.tokens.size()) {
-    return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.token_type has " + std::to_string(data.types.size()) +
-                                             " entries for " + std::to_string(data.tokens.size()) + " tokens");
+    return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.token_type has " +
+                                             std::to_string(data.types.size()) + " entries for " +
+                                             std::to_string(data.tokens.size()) + " tokens");
   }
   for (size_t i = 0; i < data.types.size(); ++i) {
     if (data.types[i] < 0 || data.types[i] > static_cast<int64_t>(TokenType::kByte)) {
       return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.token_type of token " + std::to_string(i) +
                                                " is not one of the types 0 to 6");
     }
-    if (data.types[i] != 0) types_[i] = static_cast<TokenType>(data.types[i]);  // 0: undefined, taken as normal
+    if (data.types[i] != 0)
+      types_[i] = static_cast<TokenType>(data.types[i]);  // 0: undefined, taken as normal
   }
   return {};
 }
@@ -137,9 +141,12 @@ void Vocabulary::find_end_tokens() {
   std::sort(end_ids_.begin(), end_ids_.end());
 }
 
-bool Vocabulary::is_end(int32_t id) const { return std::binary_search(end_ids_.begin(), end_ids_.end(), id); }
+bool Vocabulary::is_end(int32_t id) const {
+  return std::binary_search(end_ids_.begin(), end_ids_.end(), id);
+}
 
-std::vector<std::pair<std::string_view, int32_t>> Vocabulary::of_types(std::span<const TokenType> types) const {
+std::vector<std::pair<std::string_view, int32_t>> Vocabulary::of_types(
+    std::span<const TokenType> types) const {
   std::vector<std::pair<std::string_view, int32_t>> found;
   for (size_t i = 0; i < size(); ++i) {
     if (std::find(types.begin(), types.end(), types_[i]) == types.end()) continue;

@@ -14,7 +14,8 @@
 
 namespace lazyfill {
 
-// The keys tokenizer.ggml.* as they stand in the file. The spans are only read while a tokeniser is made of them.
+// The keys tokenizer.ggml.* as they stand in the file. The spans are only read while a tokeniser is made of
+// them.
 struct TokenizerData {
   std::string model;  // "gpt2": byte-level BPE, "llama": SentencePiece
   std::string pre;    // splitter of byte-level BPE
@@ -27,7 +28,14 @@ struct TokenizerData {
 };
 
 // Numbers of tokenizer.ggml.token_type.
-enum class TokenType : int8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class TokenType : int8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 class Vocabulary {
  public:
@@ -44,7 +52,9 @@ class Vocabulary {
     return {bytes_.data() + offsets_[i], offsets_[i + 1] - offsets_[i]};
   }
   TokenType type(int32_t id) const { return types_[static_cast<size_t>(id)]; }
-  bool is_special(int32_t id) const { return type(id) == TokenType::kControl || type(id) == TokenType::kUnknown; }
+  bool is_special(int32_t id) const {
+    return type(id) == TokenType::kControl || type(id) == TokenType::kUnknown;
+  }
 
   int32_t bos_id() const { return bos_id_; }  // -1: none, as for the others
   int32_t eos_id() const { return eos_id_; }

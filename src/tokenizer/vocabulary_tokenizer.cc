@@ -6,8 +6,8 @@
 
 namespace lazyfill {
 
-VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, bool add_bos,
-                                         bool add_eos)
+VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types,
+                                         bool add_bos, bool add_eos)
     : vocabulary_(std::move(vocabulary)),
       literals_(vocabulary_.of_types(literal_types)),
       add_bos_(add_bos && vocabulary_.bos_id() >= 0),
@@ -22,8 +22,8 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
     return fail(ErrorCode::kInvalidArgument, "the text is larger than 2 GiB: split it");
   }
   if (const auto offset = utf8::first_invalid(text)) {
-    return fail(ErrorCode::kInvalidArgument,
-                "the text is not valid UTF-8 at byte " + std::to_string(*offset) + ": convert it to UTF-8 first");
+    return fail(ErrorCode::kInvalidArgument, "the text is not valid UTF-8 at byte " +
+                                                 std::to_string(*offset) + ": convert it to UTF-8 first");
   }
   std::vector<int32_t> ids;
   if (options.add_special && add_bos_) ids.push_back(bos_id());
@@ -36,12 +36,18 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
       ++position;
       continue;
     }
-    if (position > begin) encode_text(text.substr(begin, position - begin), ids);
+    if (position > begin) {
+      auto encoded = encode_text(text.substr(begin, position - begin), ids);
+      if (!encoded) return tl::unexpected(encoded.error());
+    }
     ids.push_back(match.id);
     position += match.n_bytes;
     begin = position;
   }
-  if (begin < text.size()) encode_text(text.substr(begin), ids);
+  if (begin < text.size()) {
+    auto encoded = encode_text(text.substr(begin), ids);
+    if (!encoded) return tl::unexpected(encoded.error());
+  }
 
   if (options.add_special && add_eos_) ids.push_back(eos_id());
   return ids;

@@ -21,13 +21,14 @@ class VocabularyTokenizer : public Tokenizer {
 
  protected:
   // `literal_types`: tokens that are found in every text as they are written.
-  VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, bool add_bos, bool add_eos);
+  VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, bool add_bos,
+                      bool add_eos);
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
   // Appends the ids of valid UTF-8 text, not empty, that lies between special tokens.
-  virtual void encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  virtual Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   Vocabulary vocabulary_;
   PrefixMatcher literals_;
