@@ -1,0 +1,41 @@
+// The weights of a model, packed for one instruction set.
+#pragma once
+
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/thread_pool.h"
+#include "gguf/file.h"
+#include "kernels/kernels.h"
+#include "lazyfill/error.h"
+#include "model/config.h"
+
+namespace lazyfill {
+
+struct LayerWeights {
+  std::vector<float> attention_norm;       // [d_model]
+  PackedMatrix q;                          // [q_dim, d_model]
+  PackedMatrix k, v;                       // [kv_dim, d_model]
+  std::vector<float> q_norm, k_norm;       // [head_dim], with qk_norm
+  PackedMatrix o;                          // [d_model, q_dim]
+  std::vector<float> post_attention_norm;  // [d_model], with post_norms
+  std::vector<float> ffn_norm;             // [d_model]
+  PackedMatrix gate, up;                   // [d_ff, d_model]
+  PackedMatrix down;                       // [d_model, d_ff]
+  std::vector<float> post_ffn_norm;        // [d_model], with post_norms
+};
+
+struct ModelWeights {
+  RawMatrix embedding;  // [n_vocab, d_model], in the mapped file: a prompt touches few of its rows
+  std::vector<LayerWeights> layers;
+  std::vector<float> output_norm;  // [d_model]
+  PackedMatrix output;             // [n_vocab, d_model]; the embedding again where the head is tied
+
+  uint64_t packed_bytes() const;
+};
+
+// Checks every tensor's presence, shape and type, and packs. The file must outlive the weights.
+Result<ModelWeights> load_weights(const gguf::File& file, const ModelConfig& config, const Kernels& kernels,
+                                  Team team);
+
+}  // namespace lazyfill
