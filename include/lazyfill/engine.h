@@ -48,6 +48,7 @@ class Engine {
   // Maps the file, checks it, repacks the weights for this machine. Errors: no such file, not a GGUF, an
   // architecture, tokeniser or tensor type that is not supported (the sentence lists those that are).
   static Result<Engine> load(const std::string& path, const EngineOptions& options);
+  struct Impl;  // opaque
 
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
@@ -72,14 +73,13 @@ class Engine {
   Result<Session> start_session(const SessionOptions& options) const;
 
  private:
-  friend class Session;
-  struct Impl;
   explicit Engine(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;  // sessions keep it alive
 };
 
 class Session {
  public:
+  struct Impl;  // opaque
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
   ~Session();
@@ -100,7 +100,6 @@ class Session {
 
  private:
   friend class Engine;
-  struct Impl;
   explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
 
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -33,13 +35,23 @@ struct ThreadPool::State {
   std::atomic<bool> quit{false};
   std::mutex mutex;
   std::condition_variable wake;
+  std::exception_ptr error;  // the first exception of the current job, guarded by the mutex
+
+  void run_job(size_t thread) {
+    try {
+      (*job)(thread);
+    } catch (...) {
+      std::lock_guard lock(mutex);
+      if (!error) error = std::current_exception();
+    }
+  }
 
   void work(size_t thread) {
     uint64_t seen = 0;
     while (true) {
       seen = wait_for_job(seen);
       if (quit) return;
-      (*job)(thread);
+      run_job(thread);
       n_running.fetch_sub(1, std::memory_order_acq_rel);
     }
   }
@@ -89,7 +101,7 @@ void ThreadPool::run(FunctionRef<void(size_t)> fn) {
   state.job = &fn;
   state.n_running.store(state.workers.size(), std::memory_order_release);
   state.announce();
-  fn(0);
+  state.run_job(0);
   for (int spins = 0; state.n_running.load(std::memory_order_acquire) != 0; ++spins) {
     if (spins < kSpins) {
       pause_briefly();
@@ -97,6 +109,7 @@ void ThreadPool::run(FunctionRef<void(size_t)> fn) {
       std::this_thread::yield();
     }
   }
+  if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }
 
 }  // namespace lazyfill

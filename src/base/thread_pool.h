@@ -41,6 +41,7 @@ class ThreadPool {
 
   // Calls fn(thread) once on every thread, 0 being the caller, and returns when all are done. Workers spin
   // briefly before they sleep, so a loop of many short calls pays no wake-up. Not reentrant; one caller at a time.
+  // An exception of fn is thrown again here once all threads are done; of several, one.
   void run(FunctionRef<void(size_t thread)> fn);
 
  private:

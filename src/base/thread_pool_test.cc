@@ -27,6 +27,17 @@ TEST(ThreadPool, WakesAfterSleep) {
   EXPECT_EQ(n, 6);
 }
 
+TEST(ThreadPool, AnExceptionReachesTheCallerAndThePoolGoesOn) {
+  ThreadPool pool(3);
+  EXPECT_THROW(pool.run([](size_t thread) {
+    if (thread == 2) throw std::bad_alloc();
+  }),
+               std::bad_alloc);
+  std::atomic<int> n{0};
+  pool.run([&](size_t) { ++n; });
+  EXPECT_EQ(n, 3);
+}
+
 TEST(Team, EveryTaskExactlyOnce) {
   ThreadPool pool(3);
   for (const Team& team : {Team::all(pool), Team::alone()}) {

@@ -1,0 +1,71 @@
+#include "cache/layer_columns.h"
+
+#include <cassert>
+#include <cstring>
+
+namespace lazyfill {
+
+LayerColumns::LayerColumns(ColumnType type, size_t n_kv_heads, size_t head_dim, size_t capacity)
+    : type_(type),
+      n_kv_heads_(n_kv_heads),
+      head_bytes_(head_dim * (type == ColumnType::kF32 ? 4 : 2)),
+      capacity_(capacity),
+      keys_(n_kv_heads * capacity * head_bytes_),
+      values_(n_kv_heads * capacity * head_bytes_),
+      slot_of_(capacity, -1) {}
+
+int32_t LayerColumns::append(std::span<const int32_t> positions) {
+  const auto first = static_cast<int32_t>(position_of_.size());
+  assert(position_of_.size() + positions.size() <= capacity_);
+  for (int32_t position : positions) {
+    assert(!has(position));
+    slot_of_[static_cast<size_t>(position)] = static_cast<int32_t>(position_of_.size());
+    position_of_.push_back(position);
+  }
+  return first;
+}
+
+ColumnList LayerColumns::list(std::span<const int32_t> positions, std::vector<int32_t>& slots) const {
+  if (positions.empty()) return {};
+  slots.resize(positions.size());
+  bool is_range = true;
+  const int32_t first = slot_of(positions[0]);
+  for (size_t i = 0; i < positions.size(); ++i) {
+    slots[i] = slot_of(positions[i]);
+    is_range &= slots[i] == first + static_cast<int32_t>(i);
+  }
+  return {is_range ? nullptr : slots.data(), first, positions.size()};
+}
+
+void LayerColumns::drop_newest(size_t n_columns) {
+  while (position_of_.size() > n_columns) {
+    slot_of_[static_cast<size_t>(position_of_.back())] = -1;
+    position_of_.pop_back();
+  }
+}
+
+void LayerColumns::truncate(int32_t end_position) {
+  size_t n_kept = 0;
+  for (size_t slot = 0; slot < position_of_.size(); ++slot) {
+    const int32_t position = position_of_[slot];
+    if (position >= end_position) {
+      slot_of_[static_cast<size_t>(position)] = -1;
+      continue;
+    }
+    if (n_kept != slot) move_column(slot, n_kept);
+    position_of_[n_kept] = position;
+    slot_of_[static_cast<size_t>(position)] = static_cast<int32_t>(n_kept);
+    ++n_kept;
+  }
+  position_of_.resize(n_kept);
+}
+
+void LayerColumns::move_column(size_t from, size_t to) {
+  for (size_t head = 0; head < n_kv_heads_; ++head) {
+    const size_t base = head * capacity_;
+    std::memcpy(&keys_[(base + to) * head_bytes_], &keys_[(base + from) * head_bytes_], head_bytes_);
+    std::memcpy(&values_[(base + to) * head_bytes_], &values_[(base + from) * head_bytes_], head_bytes_);
+  }
+}
+
+}  // namespace lazyfill

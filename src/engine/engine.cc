@@ -1,0 +1,174 @@
+#include "lazyfill/engine.h"
+
+#include <new>
+#include <numeric>
+
+#include "engine/engine_impl.h"
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+namespace {
+
+// Below this a prompt is prefilled in about a second on two cores, and short prompts lose most from pruning.
+constexpr size_t kAutoMinTokens = 1024;
+// Half of the tokens after half of the depth, half of those after three quarters: with no preset for the model
+// only what is safe everywhere.
+constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
+
+uint64_t count_parameters(const gguf::File& file) {
+  return std::accumulate(file.tensors().begin(), file.tensors().end(), uint64_t{0},
+                         [](uint64_t sum, const gguf::TensorInfo& tensor) { return sum + tensor.n_elements; });
+}
+
+ModelInfo describe(const Engine::Impl& engine);
+
+Result<void> load_chat_template(const gguf::File& file, std::optional<ChatTemplate>& parsed, std::string& why_not) {
+  if (file.find("tokenizer.chat_template") == nullptr) {
+    why_not = "this model's file has no chat template; give the prompt as plain text";
+    return {};
+  }
+  auto source = file.get_string("tokenizer.chat_template");
+  if (!source) return tl::unexpected(source.error());
+  auto chat_template = ChatTemplate::parse(*source);
+  if (chat_template) {
+    parsed = std::move(*chat_template);
+  } else {
+    // Plain prompts still work: the template is only an error when somebody chats.
+    why_not = "this model's chat template cannot be used: " + chat_template.error().message;
+  }
+  return {};
+}
+
+Result<void> check_lazy_options(const LazyOptions& lazy) {
+  if (lazy.window_rows == 0 || lazy.window_rows > 4096) {
+    return fail(ErrorCode::kInvalidArgument, "the window must be from 1 to 4096 rows");
+  }
+  if (lazy.pooling_width % 2 == 0 || lazy.pooling_width > 4095) {
+    return fail(ErrorCode::kInvalidArgument, "the pooling width must be odd and at most 4095");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<ScheduleStage>> resolve_lazy(const ModelConfig& config, const LazyOptions& lazy,
+                                                size_t n_tokens) {
+  if (auto checked = check_lazy_options(lazy); !checked) return tl::unexpected(checked.error());
+  const std::vector<size_t> prunable = config.prunable_layers();
+  if (lazy.schedule == "auto") {
+    const bool dense = n_tokens < kAutoMinTokens || prunable.size() < 2;
+    return parse_schedule(dense ? "off" : kAutoSchedule, config.n_layers, prunable);
+  }
+  return parse_schedule(lazy.schedule, config.n_layers, prunable);
+}
+
+Result<Engine> Engine::load(const std::string& path, const EngineOptions& options) {
+  auto kernels = best_kernels();
+  if (!kernels) return tl::unexpected(kernels.error());
+  auto file = gguf::File::open(path);
+  if (!file) return tl::unexpected(file.error());
+  try {
+    auto impl = std::make_shared<Impl>(std::move(*file), options.n_threads);
+    auto model = Model::load(impl->file, **kernels, Team::all(impl->pool));
+    if (!model) return tl::unexpected(model.error());
+    impl->model = std::move(*model);
+    auto tokenizer = Tokenizer::from_gguf(impl->file);
+    if (!tokenizer) return tl::unexpected(tokenizer.error());
+    impl->tokenizer = std::move(*tokenizer);
+    if (impl->tokenizer->n_tokens() > impl->model.config.n_vocab) {
+      return fail(ErrorCode::kInvalidFile, "the tokeniser has " + std::to_string(impl->tokenizer->n_tokens()) +
+                                               " tokens but the embedding only " +
+                                               std::to_string(impl->model.config.n_vocab) + " rows");
+    }
+    auto chat = load_chat_template(impl->file, impl->chat_template, impl->chat_template_error);
+    if (!chat) return tl::unexpected(chat.error());
+    impl->runner = std::make_unique<StepRunner>(impl->model, impl->pool);
+    impl->info = describe(*impl);
+    impl->file.release_pages();
+    return Engine(std::move(impl));
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory to load " + path + "; use a smaller model or quantisation");
+  }
+}
+
+namespace {
+
+ModelInfo describe(const Engine::Impl& engine) {
+  const ModelConfig& config = engine.model.config;
+  ModelInfo info;
+  info.architecture = config.architecture;
+  info.name = engine.file.get_string("general.name").value_or("");
+  info.n_parameters = count_parameters(engine.file);
+  info.file_bytes = engine.file.size_bytes();
+  info.n_layers = config.n_layers;
+  info.d_model = config.d_model;
+  info.n_heads = config.n_heads;
+  info.n_kv_heads = config.n_kv_heads;
+  info.head_dim = config.head_dim;
+  info.d_ff = config.d_ff;
+  info.n_vocab = config.n_vocab;
+  info.context_length = config.context_length;
+  info.prunable_layers = config.prunable_layers();
+  info.tokenizer = engine.tokenizer->kind();
+  info.isa = engine.model.kernels->name;
+  info.has_chat_template = engine.chat_template.has_value();
+  return info;
+}
+
+}  // namespace
+
+Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() = default;
+
+const ModelInfo& Engine::info() const { return impl_->info; }
+
+Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool add_special, bool parse_special) const {
+  return impl_->tokenizer->encode(text, {add_special, parse_special});
+}
+
+std::string Engine::detokenize(std::span<const int32_t> ids, bool with_special) const {
+  return impl_->tokenizer->decode({ids.begin(), ids.end()}, with_special);
+}
+
+std::string Engine::piece(int32_t id) const { return impl_->tokenizer->piece(id, true); }
+
+Result<std::string> Engine::apply_chat_template(const std::vector<ChatMessage>& messages,
+                                                bool add_generation_prompt) const {
+  if (!impl_->chat_template) return fail(ErrorCode::kUnsupported, impl_->chat_template_error);
+  const Tokenizer& tokenizer = *impl_->tokenizer;
+  ChatTemplate::Context context;
+  context.messages = messages;
+  context.add_generation_prompt = add_generation_prompt;
+  if (tokenizer.bos_id() >= 0) context.bos_token = tokenizer.piece(tokenizer.bos_id(), true);
+  if (tokenizer.eos_id() >= 0) context.eos_token = tokenizer.piece(tokenizer.eos_id(), true);
+  return impl_->chat_template->render(context);
+}
+
+Result<std::vector<ScheduleStage>> Engine::resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const {
+  return resolve_lazy(impl_->model.config, lazy, n_prompt_tokens);
+}
+
+Result<Session> Engine::start_session(const SessionOptions& options) const {
+  const ModelConfig& config = impl_->model.config;
+  const size_t context_tokens = options.context_tokens == 0 ? config.context_length : options.context_tokens;
+  if (context_tokens > config.context_length) {
+    return fail(ErrorCode::kInvalidArgument, "a context of " + std::to_string(context_tokens) +
+                                                 " tokens is more than this model's " +
+                                                 std::to_string(config.context_length));
+  }
+  if (auto stages = resolve_lazy(config, options.lazy, context_tokens); !stages) {
+    return tl::unexpected(stages.error());
+  }
+  try {
+    const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
+                                     config.d_model,  context_tokens,    impl_->model.kernels->column_type};
+    return Session(std::unique_ptr<Session::Impl>(new Session::Impl{impl_, options.lazy, SequenceCache(shape), {}}));
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for a context of " + std::to_string(context_tokens) +
+                                             " tokens; ask for fewer");
+  }
+}
+
+}  // namespace lazyfill

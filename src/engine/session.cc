@@ -1,0 +1,218 @@
+#include <chrono>
+
+#include "engine/engine_impl.h"
+#include "engine/sampling.h"
+#include "engine/text_stream.h"
+
+namespace lazyfill {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+// One call of generate(): prefill, then token after token.
+class Run {
+ public:
+  Run(Session::Impl& session, const GenerateOptions& options, const Callbacks& callbacks)
+      : s_(session),
+        engine_(*session.engine),
+        options_(options),
+        callbacks_(callbacks),
+        text_(*engine_.tokenizer, options.stop),
+        random_(options.sampling.seed != 0 ? options.sampling.seed : std::random_device{}()),
+        logits_(engine_.model.config.n_vocab) {}
+
+  Result<Generation> run(std::span<const int32_t> new_tokens) {
+    const size_t n_before = s_.tokens.size();
+    s_.tokens.insert(s_.tokens.end(), new_tokens.begin(), new_tokens.end());
+    auto prefilled = prefill();
+    if (!prefilled) {
+      s_.tokens.resize(n_before);
+      return tl::unexpected(prefilled.error());
+    }
+    auto decoded = decode();
+    if (!decoded) return tl::unexpected(decoded.error());
+    finish();
+    return std::move(result_);
+  }
+
+ private:
+  Result<void> prefill() {
+    result_.prompt_token_ids = s_.tokens;
+    auto schedule = resolve_lazy(engine_.model.config, s_.lazy, s_.tokens.size());
+    if (!schedule) return tl::unexpected(schedule.error());
+    schedule_ = std::move(*schedule);
+    StepTrace trace;
+    auto done = step(trace);
+    if (!done) return done;
+    result_.timings.prefill_ms = ms_since(start_);
+    result_.lazy_used = !schedule_.empty();
+    result_.lazy.schedule = schedule_;
+    for (StageTrace& stage : trace.stages) result_.lazy.kept.push_back(std::move(stage.kept));
+    return {};
+  }
+
+  Result<void> decode() {
+    for (size_t n = 0; n < options_.max_tokens; ++n) {
+      const int32_t token = choose(n);
+      if (n == 0) result_.timings.ttft_ms = ms_since(start_);
+      if (options_.stop_at_end_token && options_.forced_tokens.empty() && engine_.tokenizer->is_end(token)) {
+        result_.finish_reason = FinishReason::kStop;
+        return {};
+      }
+      if (!take(token) || n + 1 == options_.max_tokens) return {};
+      if (s_.tokens.size() > s_.cache.capacity_tokens()) return {};
+      StepTrace trace;
+      if (auto done = step(trace); !done) {
+        if (done.error().code != ErrorCode::kCancelled) return done;
+        result_.finish_reason = FinishReason::kCancelled;
+        return {};
+      }
+    }
+    return {};
+  }
+
+  // All tokens that are not in the cache yet.
+  Result<void> step(StepTrace& trace) {
+    StepInput input{std::span(s_.tokens).subspan(s_.cache.n_tokens()), schedule_, &s_.lazy,
+                    result_.prompt_token_ids.size(), 1, keep_going_};
+    auto done = engine_.runner->run(input, s_.cache, logits_, trace);
+    result_.lazy.revived_rows += trace.n_revived;
+    return done;
+  }
+
+  int32_t choose(size_t n) {
+    if (options_.n_top_logprobs > 0) result_.top_logprobs.push_back(top_logprobs(logits_, options_.n_top_logprobs));
+    if (n < options_.forced_tokens.size()) return options_.forced_tokens[n];
+    return sample(logits_, options_.sampling, random_);
+  }
+
+  // False when this token was the last.
+  bool take(int32_t token) {
+    s_.tokens.push_back(token);
+    result_.token_ids.push_back(token);
+    const std::string text = text_.push(token);
+    result_.text += text;
+    if (callbacks_.on_token && !callbacks_.on_token(token, text)) {
+      result_.finish_reason = FinishReason::kCancelled;
+      return false;
+    }
+    if (text_.stopped()) {
+      result_.finish_reason = FinishReason::kStop;
+      return false;
+    }
+    return true;
+  }
+
+  void finish() {
+    const std::string rest = text_.finish();
+    if (!rest.empty()) {
+      result_.text += rest;
+      if (callbacks_.on_token && !result_.token_ids.empty()) callbacks_.on_token(result_.token_ids.back(), rest);
+    }
+    result_.timings.total_ms = ms_since(start_);
+    result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
+    result_.lazy.computed_fraction = computed_fractions();
+    result_.memory = {engine_.model.weights.packed_bytes(), s_.cache.kv_bytes(), s_.cache.aux_bytes()};
+  }
+
+  std::vector<double> computed_fractions() const {
+    std::vector<double> fractions;
+    const size_t n_prompt = result_.prompt_token_ids.size();
+    for (size_t layer = 0; layer < engine_.model.config.n_layers; ++layer) {
+      size_t n_computed = 0;
+      for (size_t position = 0; position < n_prompt; ++position) {
+        n_computed += s_.cache.columns(layer).has(static_cast<int32_t>(position)) ? 1 : 0;
+      }
+      fractions.push_back(static_cast<double>(n_computed) / static_cast<double>(n_prompt));
+    }
+    return fractions;
+  }
+
+  bool report(const Progress& progress) {
+    if (callbacks_.on_progress && result_.token_ids.empty()) callbacks_.on_progress(progress);
+    return !callbacks_.stop.stop_requested();
+  }
+
+  struct KeepGoing {
+    Run* run;
+    bool operator()(const Progress& progress) const { return run->report(progress); }
+  };
+
+  Session::Impl& s_;
+  Engine::Impl& engine_;
+  const GenerateOptions& options_;
+  const Callbacks& callbacks_;
+  TextStream text_;
+  std::mt19937_64 random_;
+  std::vector<float> logits_;  // [n_vocab] of the last row
+  std::vector<ScheduleStage> schedule_;
+  KeepGoing keep_going_{this};
+  Clock::time_point start_ = Clock::now();
+  Generation result_;
+};
+
+Result<void> check_tokens(std::span<const int32_t> tokens, size_t n_vocab) {
+  for (int32_t token : tokens) {
+    if (token < 0 || static_cast<size_t>(token) >= n_vocab) {
+      return fail(ErrorCode::kInvalidArgument, "token id " + std::to_string(token) +
+                                                   " does not exist; this model has ids from 0 to " +
+                                                   std::to_string(n_vocab - 1));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+const std::vector<int32_t>& Session::tokens() const { return impl_->tokens; }
+
+Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
+                                     const Callbacks& callbacks) {
+  const ModelConfig& config = impl_->engine->model.config;
+  for (const auto& tokens : {new_tokens, std::span<const int32_t>(options.forced_tokens)}) {
+    if (auto checked = check_tokens(tokens, config.n_vocab); !checked) return tl::unexpected(checked.error());
+  }
+  const size_t n_prompt = impl_->tokens.size() + new_tokens.size();
+  const size_t capacity = impl_->cache.capacity_tokens();
+  if (n_prompt == impl_->cache.n_tokens()) {
+    return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
+  }
+  if (n_prompt > capacity) {
+    std::string advice = "shorten it by " + std::to_string(n_prompt - capacity) + " tokens";
+    if (capacity < config.context_length && n_prompt <= config.context_length) {
+      advice += " or raise the context (--ctx; this model takes up to " + std::to_string(config.context_length) + ")";
+    }
+    return fail(ErrorCode::kContextExceeded, "the prompt has " + std::to_string(n_prompt) +
+                                                 " tokens but the context holds " + std::to_string(capacity) + "; " +
+                                                 advice);
+  }
+  return Run(*impl_, options, callbacks).run(new_tokens);
+}
+
+Result<void> Session::rewind(size_t n_tokens) {
+  if (n_tokens > impl_->tokens.size()) {
+    return fail(ErrorCode::kInvalidArgument, "cannot rewind to " + std::to_string(n_tokens) + " tokens: there are " +
+                                                 std::to_string(impl_->tokens.size()));
+  }
+  impl_->tokens.resize(n_tokens);
+  impl_->cache.truncate(n_tokens);
+  return {};
+}
+
+Result<void> Session::set_lazy(const LazyOptions& lazy) {
+  auto stages = resolve_lazy(impl_->engine->model.config, lazy, impl_->cache.capacity_tokens());
+  if (!stages) return tl::unexpected(stages.error());
+  impl_->lazy = lazy;
+  return {};
+}
+
+}  // namespace lazyfill

@@ -1,0 +1,277 @@
+#include "engine/step.h"
+
+#include <algorithm>
+#include <new>
+#include <numeric>
+
+#include "kernels/attention.h"
+#include "pruning/policy.h"
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+
+// One run of the step: its rows and candidates as they go up the layers. Both lists are sorted by position, and
+// every row is a candidate.
+class StepRunner::Pass {
+ public:
+  Pass(StepRunner& runner, const StepInput& input, SequenceCache& cache, StepTrace& trace)
+      : r_(runner),
+        config_(runner.model_.config),
+        input_(input),
+        cache_(cache),
+        trace_(trace),
+        first_new_(static_cast<int32_t>(cache.n_tokens())),
+        is_first_step_(cache.n_tokens() == 0) {}
+
+  bool run() {
+    begin();
+    size_t stage = 0;
+    for (size_t layer = 0; layer < config_.n_layers; ++layer) {
+      if (!carry_up(layer)) return false;
+      if (layer + 1 == config_.n_layers) break;
+      if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer) prune(input_.schedule[stage++]);
+      revive(layer);
+    }
+    return true;
+  }
+
+  // The last n rows after the last layer.
+  const float* top_rows(size_t n) const { return r_.hidden_.data() + (rows_.size() - n) * config_.d_model; }
+
+ private:
+  void begin() {
+    const size_t n = input_.tokens.size();
+    rows_.resize(n);
+    std::iota(rows_.begin(), rows_.end(), first_new_);
+    candidates_.resize(cache_.n_tokens() + n);
+    std::iota(candidates_.begin(), candidates_.end(), 0);
+    r_.hidden_.ensure(n * config_.d_model);
+    r_.model_.embed(input_.tokens, r_.hidden_.data());
+    rows_changed();
+    estimate_work();
+  }
+
+  bool carry_up(size_t layer) {
+    LayerColumns& columns = cache_.columns(layer);
+    Segment segment;
+    segment.row_end = rows_.size();
+    segment.column_type = columns.type();
+    segment.keys = columns.keys();
+    segment.values = columns.values();
+    segment.capacity = columns.capacity();
+    segment.first_new_slot = columns.append(rows_);
+    segment.visible = columns.list(candidates_, r_.slots_);
+    find_ranges(config_.layers[layer].window);
+    segment.ranges = r_.ranges_.data();
+
+    Rows rows;
+    rows.n_rows = rows_.size();
+    rows.hidden = r_.hidden_.data();
+    rows.angles = r_.angles_[config_.layers[layer].rope].data();
+    rows.q = r_.q_.data();
+    rows.segments = {&segment, 1};
+    const bool is_last = layer + 1 == config_.n_layers;
+    rows.first_output_row = is_last ? rows_.size() - input_.n_logit_rows : 0;
+
+    visible_ = segment.visible;
+    auto keep_going = [&](size_t thread, double layer_fraction) { return report(layer, thread, layer_fraction); };
+    const LayerContext context{config_, *r_.model_.kernels, r_.pool_, r_.scratch_, keep_going};
+    const bool done = forward(context, r_.model_.weights.layers[layer], rows);
+    work_done_ += layer_work_[layer];
+    return done;
+  }
+
+  // What each row sees of the candidates: up to itself, and within the window.
+  void find_ranges(size_t window) {
+    r_.ranges_.resize(rows_.size());
+    uint32_t begin = 0;
+    uint32_t end = 0;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      while (end < candidates_.size() && candidates_[end] <= rows_[i]) ++end;
+      while (window > 0 && static_cast<size_t>(rows_[i] - candidates_[begin]) >= window) ++begin;
+      r_.ranges_[i] = {begin, end};
+    }
+  }
+
+  // Rows and candidates that the policy does not keep leave; a row's state goes to the Aux Cache.
+  void prune(const ScheduleStage& stage) {
+    const LazyOptions& lazy = *input_.lazy;
+    std::vector<float> attention;
+    if (needs_attention(lazy, is_first_step_)) attention = attention_of_voters(stage.layer, voting_rows(lazy));
+    const LayerColumns& next = cache_.columns(stage.layer + 1);
+    std::vector<uint8_t> computed_next(candidates_.size());
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+      computed_next[i] = candidates_[i] >= first_new_ || next.has(candidates_[i]);
+    }
+    const Candidates choice{candidates_, attention, computed_next, is_first_step_};
+    const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);
+
+    std::vector<int32_t> kept_positions;
+    kept_positions.reserve(kept.size());
+    for (uint32_t index : kept) kept_positions.push_back(candidates_[index]);
+    drop_rows_outside(kept_positions, stage.layer);
+    candidates_ = kept_positions;
+    trace_.stages.push_back({stage.layer, std::move(kept_positions), {}});
+  }
+
+  // Mean over the last new rows (n_voters at most) of their attention at this layer: [n_candidates].
+  std::vector<float> attention_of_voters(size_t layer, size_t n_voters) {
+    const size_t n_new = static_cast<size_t>(rows_.end() - std::lower_bound(rows_.begin(), rows_.end(), first_new_));
+    n_voters = std::min(n_voters, n_new);
+    const size_t n = candidates_.size();
+    LayerColumns& columns = cache_.columns(layer);
+    AttentionTask task;
+    task.shape = config_.attention_shape();
+    task.columns = {columns.type(), columns.keys(), columns.values(), columns.capacity()};
+    task.list = visible_;
+    task.q = r_.q_.data() + (rows_.size() - n_voters) * config_.q_dim();
+    task.ranges = r_.ranges_.data() + (rows_.size() - n_voters);
+    task.n_rows = n_voters;
+    r_.scores_.ensure(n_voters * n);
+    mean_attention_probs(*r_.model_.kernels, task, r_.scores_.data(), Team::all(r_.pool_), r_.scratch_.attention);
+    std::vector<float> mean(r_.scores_.data(), r_.scores_.data() + n);
+    for (size_t voter = 1; voter < n_voters; ++voter) {
+      for (size_t i = 0; i < n; ++i) mean[i] += r_.scores_[voter * n + i];
+    }
+    for (float& value : mean) value /= static_cast<float>(n_voters);
+    return mean;
+  }
+
+  void drop_rows_outside(std::span<const int32_t> kept, size_t layer) {
+    const size_t d_model = config_.d_model;
+    float* hidden = r_.hidden_.data();
+    size_t n_stay = 0;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      if (!std::binary_search(kept.begin(), kept.end(), rows_[i])) {
+        cache_.aux(layer).put(rows_[i], hidden + i * d_model);
+        continue;
+      }
+      if (n_stay != i) std::copy_n(hidden + i * d_model, d_model, hidden + n_stay * d_model);
+      rows_[n_stay++] = rows_[i];
+    }
+    if (n_stay == rows_.size()) return;
+    rows_.resize(n_stay);
+    rows_changed();
+  }
+
+  // Candidates that were dropped after this layer in an earlier step, and are wanted now, become rows again.
+  void revive(size_t layer) {
+    AuxCache* aux = cache_.find_aux(layer);
+    if (aux == nullptr || aux->size() == 0) return;
+    std::vector<int32_t> revived;
+    for (int32_t position : candidates_) {
+      if (aux->has(position)) revived.push_back(position);
+    }
+    if (revived.empty()) return;
+    merge_rows(revived, *aux);
+    trace_.n_revived += revived.size();
+    if (!trace_.stages.empty() && trace_.stages.back().layer == layer) trace_.stages.back().revived = revived;
+    rows_changed();
+  }
+
+  // From the back, so that each state moves once: revived positions are older than most rows.
+  void merge_rows(std::span<const int32_t> revived, AuxCache& aux) {
+    const size_t d_model = config_.d_model;
+    size_t old_row = rows_.size();
+    size_t n_left = revived.size();
+    rows_.resize(old_row + n_left);
+    Buffer<float> wider;
+    if (rows_.size() * d_model > r_.hidden_.size()) {
+      wider = Buffer<float>(rows_.size() * d_model);
+      std::copy_n(r_.hidden_.data(), old_row * d_model, wider.data());
+      std::swap(wider, r_.hidden_);
+    }
+    float* hidden = r_.hidden_.data();
+    for (size_t i = rows_.size(); n_left > 0;) {
+      --i;
+      if (old_row > 0 && rows_[old_row - 1] > revived[n_left - 1]) {
+        --old_row;
+        rows_[i] = rows_[old_row];
+        std::copy_n(hidden + old_row * d_model, d_model, hidden + i * d_model);
+      } else {
+        --n_left;
+        rows_[i] = revived[n_left];
+        aux.take(revived[n_left], hidden + i * d_model);
+      }
+    }
+  }
+
+  // Makes room and angles for the rows as they are now.
+  void rows_changed() {
+    r_.q_.ensure(rows_.size() * config_.q_dim());
+    for (size_t i = 0; i < r_.ropes_.size(); ++i) {
+      r_.angles_[i].resize(rows_.size() * config_.rope_dim);
+      r_.ropes_[i].gather(rows_, r_.angles_[i].data());
+    }
+  }
+
+  // Work of each layer as rows times what a row costs there: enough for a progress bar. Revived rows, which
+  // nobody can foresee, are left out.
+  void estimate_work() {
+    const double per_row = 2.0 * static_cast<double>(config_.d_model) * (2 * config_.q_dim() + 2 * config_.kv_dim()) +
+                           6.0 * static_cast<double>(config_.d_model) * static_cast<double>(config_.d_ff);
+    double n_rows = static_cast<double>(rows_.size());
+    double n_candidates = static_cast<double>(candidates_.size());
+    size_t stage = 0;
+    layer_work_.resize(config_.n_layers);
+    for (size_t layer = 0; layer < config_.n_layers; ++layer) {
+      const double seen = n_candidates - n_rows / 2;
+      layer_work_[layer] = n_rows * (per_row + 4.0 * static_cast<double>(config_.q_dim()) * seen);
+      if (stage >= input_.schedule.size() || input_.schedule[stage].layer != layer) continue;
+      const double kept = static_cast<double>(kept_count(input_.schedule[stage], static_cast<size_t>(n_candidates)));
+      n_rows *= kept / n_candidates;
+      n_candidates = kept;
+      ++stage;
+    }
+    total_work_ = std::accumulate(layer_work_.begin(), layer_work_.end(), 0.0);
+  }
+
+  bool report(size_t layer, size_t thread, double layer_fraction) {
+    if (thread != 0) return !stopped_.load(std::memory_order_relaxed);
+    const double done = (work_done_ + layer_fraction * layer_work_[layer]) / total_work_;
+    if (!input_.keep_going(Progress{layer, config_.n_layers, rows_.size(), done})) stopped_ = true;
+    return !stopped_;
+  }
+
+  StepRunner& r_;
+  const ModelConfig& config_;
+  const StepInput& input_;
+  SequenceCache& cache_;
+  StepTrace& trace_;
+  const int32_t first_new_;
+  const bool is_first_step_;
+  std::vector<int32_t> rows_;        // positions being computed
+  std::vector<int32_t> candidates_;  // positions that rows may see
+  ColumnList visible_;               // the candidates' columns at the layer that was computed last
+  std::vector<double> layer_work_;   // [n_layers]
+  double total_work_ = 1;
+  double work_done_ = 0;
+  std::atomic<bool> stopped_{false};
+};
+
+StepRunner::StepRunner(const Model& model, ThreadPool& pool)
+    : model_(model), pool_(pool), scratch_(pool.n_threads()), angles_(model.config.ropes.size()) {
+  for (const RopeConfig& rope : model.config.ropes) ropes_.emplace_back(rope, model.config.rope_dim);
+}
+
+Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::span<float> logits,
+                             StepTrace& trace) {
+  trace = {};
+  cache.begin_step();
+  try {
+    Pass pass(*this, input, cache, trace);
+    if (!pass.run()) {
+      cache.rollback_step();
+      return fail(ErrorCode::kCancelled, "stopped before the first token");
+    }
+    model_.logits(pass.top_rows(input.n_logit_rows), input.n_logit_rows, logits.data(), scratch_, Team::all(pool_));
+  } catch (const std::bad_alloc&) {
+    cache.rollback_step();
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for a prompt of this length; shorten it or use fewer "
+                                         "context tokens");
+  }
+  cache.commit_step(input.tokens.size());
+  return {};
+}
+
+}  // namespace lazyfill

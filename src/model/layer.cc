@@ -1,0 +1,200 @@
+#include "model/layer.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "kernels/matmul.h"
+
+namespace lazyfill {
+namespace {
+
+// Rows that one thread carries through the layer while they stay in its cache. More rows share the cost of
+// unpacking a weight, fewer leave both cores something to do after pruning.
+constexpr size_t kMaxBlockRows = 96;
+constexpr size_t kMinBlockRows = 16;
+
+struct Block {
+  const Segment* segment;
+  size_t begin;  // rows of the step
+  size_t end;
+  size_t n_rows() const { return end - begin; }
+};
+
+size_t block_rows_for(size_t n_rows, size_t n_threads) {
+  // At least four blocks a thread, so that the last ones to finish do not leave the others waiting long.
+  const size_t share = (n_rows + 4 * n_threads - 1) / (4 * n_threads);
+  return std::clamp((share + 7) / 8 * 8, kMinBlockRows, kMaxBlockRows);
+}
+
+std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows) {
+  std::vector<Block> blocks;
+  for (const Segment& segment : segments) {
+    for (size_t begin = std::max(segment.row_begin, first_row); begin < segment.row_end; begin += block_rows) {
+      blocks.push_back({&segment, begin, std::min(begin + block_rows, segment.row_end)});
+    }
+  }
+  return blocks;
+}
+
+class LayerPass {
+ public:
+  LayerPass(const LayerContext& context, const LayerWeights& weights, const Rows& rows)
+      : c_(context.config), k_(context.kernels), context_(context), w_(weights), rows_(rows) {}
+
+  bool run() {
+    // All keys and values first: a row sees columns of every block before its own.
+    return for_each_block(0, 0.0, &LayerPass::project) &&
+           for_each_block(rows_.first_output_row, 0.25, &LayerPass::attend_and_feed_forward);
+  }
+
+ private:
+  using BlockFunction = void (LayerPass::*)(const Block&, size_t thread, Team team);
+
+  // Many rows: each thread takes whole blocks. Few rows: all threads share the columns of every product.
+  bool for_each_block(size_t first_row, double fraction_before, BlockFunction function) {
+    const size_t n_threads = context_.pool.n_threads();
+    const size_t n_rows = rows_.n_rows - std::min(first_row, rows_.n_rows);
+    const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
+    const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads) : kMaxBlockRows;
+    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows);
+    std::atomic<bool> stopped{false};
+    std::atomic<size_t> n_done{0};
+    const double share = fraction_before == 0.0 ? 0.25 : 0.75;
+    const Team dealer = share_blocks ? Team::all(context_.pool) : Team::alone();
+    dealer.for_each(blocks.size(), [&](size_t task, size_t thread) {
+      if (stopped.load(std::memory_order_relaxed)) return;
+      const double fraction = fraction_before + share * static_cast<double>(n_done) / blocks.size();
+      if (!context_.keep_going(thread, fraction)) {
+        stopped = true;
+        return;
+      }
+      // The last block sees the most columns: it goes first, so that no thread is left alone with it.
+      const Block& block = blocks[blocks.size() - 1 - task];
+      (this->*function)(block, thread, share_blocks ? Team::alone(thread) : Team::all(context_.pool));
+      ++n_done;
+    });
+    return !stopped;
+  }
+
+  // norm -> q, k, v -> norms of the heads -> rotation -> columns
+  void project(const Block& block, size_t thread, Team team) {
+    LayerScratch::PerThread& scratch = context_.scratch.of(thread);
+    const size_t n = block.n_rows();
+    scratch.normed.ensure(n * c_.d_model);
+    scratch.keys.ensure(n * c_.kv_dim());
+    scratch.values.ensure(n * c_.kv_dim());
+    float* q = rows_.q + block.begin * c_.q_dim();
+    float* k = scratch.keys.data();
+    float* v = scratch.values.data();
+
+    k_.rms_norm(hidden(block), w_.attention_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
+    scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
+    multiply(w_.q, scratch.input, q, false, team);
+    multiply(w_.k, scratch.input, k, false, team);
+    multiply(w_.v, scratch.input, v, false, team);
+    if (c_.qk_norm) {
+      k_.rms_norm(q, w_.q_norm.data(), c_.rms_eps, n * c_.n_heads, c_.head_dim, q);
+      k_.rms_norm(k, w_.k_norm.data(), c_.rms_eps, n * c_.n_kv_heads, c_.head_dim, k);
+    }
+    const float* angles = rows_.angles + block.begin * c_.rope_dim;
+    k_.rope({c_.n_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, q, angles, n);
+    k_.rope({c_.n_kv_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, k, angles, n);
+    store(block, k, v);
+  }
+
+  void store(const Block& block, const float* k, const float* v) {
+    const Segment& s = *block.segment;
+    const size_t slot = s.first_new_slot + (block.begin - s.row_begin);
+    k_.store_columns(s.column_type, k, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot, s.keys);
+    k_.store_columns(s.column_type, v, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot, s.values);
+  }
+
+  void attend_and_feed_forward(const Block& block, size_t thread, Team team) {
+    attend(block, thread, team);
+    feed_forward(block, thread, team);
+  }
+
+  // hidden += o(attention)
+  void attend(const Block& block, size_t thread, Team team) {
+    LayerScratch::PerThread& scratch = context_.scratch.of(thread);
+    const Segment& s = *block.segment;
+    scratch.attended.ensure(block.n_rows() * c_.q_dim());
+    AttentionTask task;
+    task.shape = c_.attention_shape();
+    task.columns = {s.column_type, s.keys, s.values, s.capacity};
+    task.list = s.visible;
+    task.q = rows_.q + block.begin * c_.q_dim();
+    task.ranges = s.ranges + (block.begin - s.row_begin);
+    task.n_rows = block.n_rows();
+    attention(k_, task, scratch.attended.data(), team, context_.scratch.attention);
+    scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
+    add_product(w_.o, scratch, w_.post_attention_norm, block, team);
+  }
+
+  // hidden += down(activation(gate) * up)
+  void feed_forward(const Block& block, size_t thread, Team team) {
+    LayerScratch::PerThread& scratch = context_.scratch.of(thread);
+    const size_t n = block.n_rows();
+    scratch.normed.ensure(n * c_.d_model);
+    scratch.gate.ensure(n * c_.d_ff);
+    scratch.up.ensure(n * c_.d_ff);
+    k_.rms_norm(hidden(block), w_.ffn_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
+    scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
+    multiply(w_.gate, scratch.input, scratch.gate.data(), false, team);
+    multiply(w_.up, scratch.input, scratch.up.data(), false, team);
+    k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
+    scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
+    add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
+  }
+
+  // hidden += product, or += norm(product) where the architecture has post-norms.
+  void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch, const std::vector<float>& post_norm,
+                   const Block& block, Team team) {
+    if (!c_.post_norms) {
+      multiply(weight, scratch.input, hidden(block), true, team);
+      return;
+    }
+    const size_t n = block.n_rows();
+    float* product = scratch.normed.data();  // free: its rows have been multiplied already
+    multiply(weight, scratch.input, product, false, team);
+    k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
+    k_.add(hidden(block), product, n * c_.d_model);
+  }
+
+  void multiply(const PackedMatrix& weight, SharedInput& input, float* out, bool accumulate, Team team) {
+    matmul(k_, weight, input.as(weight.row_format), out, weight.n_out, accumulate, team);
+  }
+
+  float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }
+
+  const ModelConfig& c_;
+  const Kernels& k_;
+  const LayerContext& context_;
+  const LayerWeights& w_;
+  const Rows& rows_;
+};
+
+}  // namespace
+
+void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in) {
+  kernels_ = &kernels;
+  x_ = x;
+  n_rows_ = n_rows;
+  n_in_ = n_in;
+  std::fill(std::begin(valid_), std::end(valid_), false);
+}
+
+const PackedRows& SharedInput::as(RowFormat format) {
+  const auto index = static_cast<size_t>(format);
+  if (!valid_[index]) {
+    kernels_->pack_rows(x_, n_rows_, n_in_, format, packed_[index]);
+    valid_[index] = true;
+  }
+  return packed_[index];
+}
+
+bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
+  return LayerPass(context, weights, rows).run();
+}
+
+}  // namespace lazyfill

@@ -1,0 +1,91 @@
+// One transformer layer over rows and columns. It knows nothing of where rows come from: dense prefill, a decode
+// step, a pruned or a revived row are all the same to it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/attention.h"
+#include "kernels/kernels.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace lazyfill {
+
+// The neighbouring rows of a step that belong to one sequence, and the columns they add and see at this layer.
+struct Segment {
+  size_t row_begin = 0;
+  size_t row_end = 0;
+  ColumnType column_type = ColumnType::kF32;
+  std::byte* keys = nullptr;    // [n_kv_heads, capacity, head_dim]
+  std::byte* values = nullptr;  // [n_kv_heads, capacity, head_dim]
+  size_t capacity = 0;
+  int32_t first_new_slot = 0;           // row_begin's own column; the other rows' follow
+  ColumnList visible;                   // old and new columns, sorted by position
+  const ColumnRange* ranges = nullptr;  // [row_end - row_begin] what each row sees of `visible`
+};
+
+struct Rows {
+  size_t n_rows = 0;
+  float* hidden = nullptr;        // [n_rows, d_model], in and out
+  const float* angles = nullptr;  // [n_rows, rope_dim / 2, 2] cos and sin at each row's position
+  float* q = nullptr;             // [n_rows, q_dim], out: the rotated queries, from which scores are made
+  std::span<const Segment> segments;
+  // Rows before this one only add their columns: at the last layer nobody looks at their output.
+  size_t first_output_row = 0;
+};
+
+// Rows that are multiplied with several matrices: converted at most once a format.
+class SharedInput {
+ public:
+  void set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in);
+  const PackedRows& as(RowFormat format);
+
+ private:
+  const Kernels* kernels_ = nullptr;
+  const float* x_ = nullptr;
+  size_t n_rows_ = 0;
+  size_t n_in_ = 0;
+  PackedRows packed_[3];
+  bool valid_[3] = {};
+};
+
+// Working memory for layers, grown on first use and kept: the token loop allocates nothing.
+class LayerScratch {
+ public:
+  explicit LayerScratch(size_t n_threads) : attention(n_threads), threads_(n_threads) {}
+
+  struct PerThread {
+    Buffer<float> normed;     // [block, d_model]
+    Buffer<float> keys;       // [block, kv_dim]
+    Buffer<float> values;     // [block, kv_dim]
+    Buffer<float> attended;   // [block, q_dim]
+    Buffer<float> gate;       // [block, d_ff]
+    Buffer<float> up;         // [block, d_ff]
+    SharedInput input;
+  };
+  PerThread& of(size_t thread) { return threads_[thread]; }
+
+  AttentionScratch attention;
+
+ private:
+  std::vector<PerThread> threads_;
+};
+
+struct LayerContext {
+  const ModelConfig& config;
+  const Kernels& kernels;
+  ThreadPool& pool;
+  LayerScratch& scratch;
+  // Asked before each block of rows, by the thread that computes it, with the work done so far (0 to 1) within
+  // this layer; false stops the layer.
+  FunctionRef<bool(size_t thread, double layer_fraction)> keep_going;
+};
+
+// Carries the rows up one layer and stores their columns. False when keep_going stopped it: hidden states and
+// the new columns are then undefined.
+bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+
+}  // namespace lazyfill

@@ -1,0 +1,35 @@
+#include "model/model.h"
+
+#include "kernels/matmul.h"
+
+namespace lazyfill {
+
+Result<Model> Model::load(const gguf::File& file, const Kernels& kernels, Team team) {
+  auto config = read_config(file);
+  if (!config) return tl::unexpected(config.error());
+  auto weights = load_weights(file, *config, kernels, team);
+  if (!weights) return tl::unexpected(weights.error());
+  return Model{std::move(*config), std::move(*weights), &kernels};
+}
+
+void Model::embed(std::span<const int32_t> ids, float* out) const {
+  const RawMatrix& table = weights.embedding;
+  const auto traits = gguf::traits_of(table.type);
+  const size_t row_bytes = config.d_model / traits->block_elements * traits->block_bytes;
+  for (int32_t id : ids) {
+    // The type was packed before, so it dequantises.
+    (void)gguf::dequantize(table.type, table.data + static_cast<size_t>(id) * row_bytes, config.d_model, out);
+    for (size_t i = 0; i < config.d_model; ++i) out[i] *= config.embedding_scale;
+    out += config.d_model;
+  }
+}
+
+void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch& scratch, Team team) const {
+  LayerScratch::PerThread& mine = scratch.of(0);
+  mine.normed.ensure(n_rows * config.d_model);
+  kernels->rms_norm(hidden, weights.output_norm.data(), config.rms_eps, n_rows, config.d_model, mine.normed.data());
+  mine.input.set(*kernels, mine.normed.data(), n_rows, config.d_model);
+  matmul(*kernels, weights.output, mine.input.as(weights.output.row_format), out, config.n_vocab, false, team);
+}
+
+}  // namespace lazyfill

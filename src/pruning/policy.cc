@@ -1,0 +1,126 @@
+#include "pruning/policy.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+namespace {
+
+// SplitMix64: a well-mixed number for every (seed, layer, position), so that a random choice is the same in every
+// step and on every machine.
+uint64_t mix(uint64_t x) {
+  x += 0x9E3779B97F4A7C15ULL;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31);
+}
+
+float random_score(uint64_t seed, int32_t position) {
+  return static_cast<float>(mix(mix(seed) + static_cast<uint64_t>(position)) >> 40);
+}
+
+std::vector<float> by_position(std::span<const int32_t> positions) { return {positions.begin(), positions.end()}; }
+
+std::vector<uint8_t> forced_tokens(const LazyOptions& options, const Candidates& candidates, size_t prompt_end) {
+  const size_t n = candidates.positions.size();
+  const size_t n_newest = std::max<size_t>(options.protect_last, 1);  // the last row gives the logits
+  std::vector<uint8_t> forced(n, 0);
+  for (size_t i = 0; i < n; ++i) {
+    const auto position = static_cast<size_t>(candidates.positions[i]);
+    forced[i] = position < options.protect_first || i + n_newest >= n ||
+                (!options.prune_generated && position >= prompt_end);
+  }
+  return forced;
+}
+
+// The choice was made at prefill: what was dropped then stays away, what came since stays.
+std::vector<uint32_t> keep_computed(std::span<const uint8_t> computed) {
+  std::vector<uint32_t> kept;
+  for (uint32_t i = 0; i < computed.size(); ++i) {
+    if (computed[i] != 0) kept.push_back(i);
+  }
+  return kept;
+}
+
+}  // namespace
+
+bool needs_attention(const LazyOptions& options, bool is_first_step) {
+  switch (options.policy) {
+    case Policy::kLazy:
+    case Policy::kWindow:
+      return true;
+    case Policy::kStatic:
+      return is_first_step;
+    case Policy::kRandom:
+    case Policy::kRecent:
+      return false;
+  }
+  return false;
+}
+
+size_t voting_rows(const LazyOptions& options) {
+  return options.policy == Policy::kWindow ? std::max<size_t>(options.window_rows, 1) : 1;
+}
+
+std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates) {
+  switch (options.policy) {
+    case Policy::kLazy:
+    case Policy::kStatic:
+      return {candidates.attention.begin(), candidates.attention.end()};
+    case Policy::kWindow:
+      return pooled(candidates.attention, options.pooling, options.pooling_width);
+    case Policy::kRecent:
+      return by_position(candidates.positions);
+    case Policy::kRandom:
+      break;
+  }
+  std::vector<float> scores;
+  for (int32_t position : candidates.positions) scores.push_back(random_score(options.seed, position));
+  return scores;
+}
+
+std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced, size_t n_keep) {
+  std::vector<uint32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0U);
+  const size_t n_forced = static_cast<size_t>(std::count(forced.begin(), forced.end(), 1));
+  const size_t n = std::min(std::max(n_keep, n_forced), scores.size());
+  std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(n), order.end(), [&](uint32_t a, uint32_t b) {
+    if (forced[a] != forced[b]) return forced[a] > forced[b];
+    if (scores[a] != scores[b]) return scores[a] > scores[b];
+    return a > b;
+  });
+  order.resize(n);
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t width) {
+  if (pooling == Pooling::kNone || width <= 1) return {scores.begin(), scores.end()};
+  const size_t half = width / 2;
+  std::vector<float> out(scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const size_t begin = i >= half ? i - half : 0;
+    const auto neighbours = scores.subspan(begin, std::min(i + half + 1, scores.size()) - begin);
+    out[i] = pooling == Pooling::kMax
+                 ? *std::max_element(neighbours.begin(), neighbours.end())
+                 : std::accumulate(neighbours.begin(), neighbours.end(), 0.0F) / static_cast<float>(neighbours.size());
+  }
+  return out;
+}
+
+std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage, const Candidates& candidates,
+                                  size_t prompt_end) {
+  if (options.policy == Policy::kStatic && !candidates.is_first_step) return keep_computed(candidates.computed_next);
+  size_t n_generated = 0;
+  if (!options.prune_generated) {
+    const auto& positions = candidates.positions;
+    n_generated = static_cast<size_t>(
+        positions.end() - std::lower_bound(positions.begin(), positions.end(), static_cast<int32_t>(prompt_end)));
+  }
+  const size_t n_keep = n_generated + kept_count(stage, candidates.positions.size() - n_generated);
+  return keep_highest(scores_of(options, candidates), forced_tokens(options, candidates, prompt_end), n_keep);
+}
+
+}  // namespace lazyfill
