@@ -5,8 +5,8 @@
 //   auto tokens = engine->tokenize(text);
 //   auto answer = session->generate(*tokens, {.max_tokens = 32}, {});
 //
-// An Engine holds the weights and is immutable after load(). A Session is one conversation: its columns and its
-// Aux Cache. Calls on one Engine and its sessions must not overlap in time.
+// An Engine holds the weights and is immutable after load(). A Session is one conversation: its columns and
+// its Aux Cache. Calls on one Engine and its sessions must not overlap in time.
 #pragma once
 
 #include <functional>
@@ -36,8 +36,8 @@ struct Callbacks {
   // A generated token and the text that became complete with it (may be empty). Return false to stop.
   std::function<bool(int32_t token, std::string_view text)> on_token;
   std::function<void(const Progress&)> on_progress;
-  // Looked at between two blocks of rows; generate() then returns ErrorCode::kCancelled during prefill, and what
-  // it has so far (FinishReason::kCancelled) during decode.
+  // Looked at between two blocks of rows; generate() then returns ErrorCode::kCancelled during prefill, and
+  // what it has so far (FinishReason::kCancelled) during decode.
   std::stop_token stop;
 };
 
@@ -84,10 +84,10 @@ class Session {
   Session& operator=(Session&&) noexcept;
   ~Session();
 
-  // Appends new tokens and generates. On a session that already holds tokens this is the next chat turn or the
-  // second question on a document: only the new tokens, and the old ones that they need and that were dropped
-  // before, are computed. The generated tokens become part of the session too. On an error the session stays as it
-  // was before the call.
+  // Appends new tokens and generates. On a session that already holds tokens this is the next chat turn or
+  // the second question on a document: only the new tokens, and the old ones that they need and that were
+  // dropped before, are computed. The generated tokens become part of the session too. On an error the
+  // session stays as it was before the call.
   Result<Generation> generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
                               const Callbacks& callbacks);
 

@@ -44,17 +44,17 @@ enum class Policy {
 enum class Pooling { kNone, kAverage, kMax };
 
 struct LazyOptions {
-  // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a fraction
-  // of the tokens that entered the layer, or "@512" tokens.
+  // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a
+  // fraction of the tokens that entered the layer, or "@512" tokens.
   std::string schedule = "auto";
   Policy policy = Policy::kLazy;
-  size_t window_rows = 8;            // kWindow
+  size_t window_rows = 8;               // kWindow
   Pooling pooling = Pooling::kAverage;  // kWindow
-  size_t pooling_width = 7;          // kWindow, odd
-  uint64_t seed = 0;                 // kRandom
-  size_t protect_first = 0;          // attention sinks that are never dropped
-  size_t protect_last = 1;           // newest tokens that are never dropped; at least the last
-  bool prune_generated = true;       // whether generated tokens may be dropped as prompt tokens may
+  size_t pooling_width = 7;             // kWindow, odd
+  uint64_t seed = 0;                    // kRandom
+  size_t protect_first = 0;             // attention sinks that are never dropped
+  size_t protect_last = 1;              // newest tokens that are never dropped; at least the last
+  bool prune_generated = true;          // whether generated tokens may be dropped as prompt tokens may
 };
 
 struct ScheduleStage {
@@ -66,9 +66,9 @@ struct ScheduleStage {
 // What the prefill of one call did.
 struct LazyReport {
   std::vector<ScheduleStage> schedule;
-  std::vector<std::vector<int32_t>> kept;   // per stage, ascending positions kept by the prefill step
-  std::vector<double> computed_fraction;    // per layer, share of the prompt tokens ever computed there
-  size_t revived_rows = 0;                  // rows that came back from the Aux Cache, all steps together
+  std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
+  std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there
+  size_t revived_rows = 0;                 // rows that came back from the Aux Cache, all steps together
 };
 
 struct TokenLogprob {
@@ -81,7 +81,7 @@ struct SamplingOptions {
   size_t top_k = 40;         // 0: all
   float top_p = 0.95F;
   float min_p = 0.05F;
-  uint64_t seed = 0;         // 0: from the clock
+  uint64_t seed = 0;  // 0: from the clock
 };
 
 struct GenerateOptions {
@@ -125,8 +125,8 @@ struct Generation {
 struct Progress {
   size_t layer = 0;
   size_t n_layers = 0;
-  size_t rows = 0;        // rows that this layer computes
-  double fraction = 0;    // of the step's work done, 0 to 1, by a cost estimate
+  size_t rows = 0;      // rows that this layer computes
+  double fraction = 0;  // of the step's work done, 0 to 1, by a cost estimate
 };
 
 }  // namespace lazyfill

@@ -13,7 +13,8 @@ namespace {
 
 Result<size_t> regular_file_size(int fd, const std::string& path) {
   struct stat info {};
-  if (fstat(fd, &info) != 0) return fail(ErrorCode::kNotFound, "cannot read " + path + ": " + std::strerror(errno));
+  if (fstat(fd, &info) != 0)
+    return fail(ErrorCode::kNotFound, "cannot read " + path + ": " + std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kInvalidFile, path + " is not a regular file");
   if (info.st_size == 0) return fail(ErrorCode::kInvalidFile, path + " is empty");
   return static_cast<size_t>(info.st_size);

@@ -14,7 +14,8 @@
 namespace lazyfill {
 namespace {
 
-// About 50 microseconds: longer than the gap between two kernels of a decode step, shorter than a person notices.
+// About 50 microseconds: longer than the gap between two kernels of a decode step, shorter than a person
+// notices.
 constexpr int kSpins = 2000;
 
 void pause_briefly() {
@@ -90,7 +91,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : state_->workers) worker.join();
 }
 
-size_t ThreadPool::n_threads() const { return state_->workers.size() + 1; }
+size_t ThreadPool::n_threads() const {
+  return state_->workers.size() + 1;
+}
 
 void ThreadPool::run(FunctionRef<void(size_t)> fn) {
   State& state = *state_;

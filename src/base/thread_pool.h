@@ -16,8 +16,8 @@ template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
-  FunctionRef(F&& f)  // NOLINT(google-explicit-constructor): a parameter type, as std::function is
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+      FunctionRef(F&& f)  // NOLINT(google-explicit-constructor): a parameter type, as std::function is
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
         call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);
@@ -40,8 +40,8 @@ class ThreadPool {
   size_t n_threads() const;
 
   // Calls fn(thread) once on every thread, 0 being the caller, and returns when all are done. Workers spin
-  // briefly before they sleep, so a loop of many short calls pays no wake-up. Not reentrant; one caller at a time.
-  // An exception of fn is thrown again here once all threads are done; of several, one.
+  // briefly before they sleep, so a loop of many short calls pays no wake-up. Not reentrant; one caller at a
+  // time. An exception of fn is thrown again here once all threads are done; of several, one.
   void run(FunctionRef<void(size_t thread)> fn);
 
  private:
@@ -49,8 +49,8 @@ class ThreadPool {
   std::unique_ptr<State> state_;
 };
 
-// The threads a computation may use: either the whole pool or just the calling thread. Kernels' drivers take a
-// Team, so that the same code runs inside a loop over row blocks and, for few rows, across the columns.
+// The threads a computation may use: either the whole pool or just the calling thread. Kernels' drivers take
+// a Team, so that the same code runs inside a loop over row blocks and, for few rows, across the columns.
 class Team {
  public:
   static Team alone() { return Team(nullptr, 0); }

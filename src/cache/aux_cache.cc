@@ -16,7 +16,8 @@ void AuxCache::put(int32_t position, const float* hidden) {
     slot = free_slots_.back();
     free_slots_.pop_back();
   }
-  if (static_cast<size_t>(position) >= slot_of_.size()) slot_of_.resize(static_cast<size_t>(position) + 1, kNone);
+  if (static_cast<size_t>(position) >= slot_of_.size())
+    slot_of_.resize(static_cast<size_t>(position) + 1, kNone);
   slot_of_[static_cast<size_t>(position)] = slot;
   std::copy_n(hidden, d_model_, &states_[static_cast<size_t>(slot) * d_model_]);
   put_.push_back(position);

@@ -1,6 +1,6 @@
 // The Aux Cache of one layer (arXiv 2407.14057, section 3.3): the layer's output hidden states of tokens that
-// were dropped there and have no column at the next layer. A later step that wants such a token takes its state
-// from here and goes on from there.
+// were dropped there and have no column at the next layer. A later step that wants such a token takes its
+// state from here and goes on from there.
 #pragma once
 
 #include <cstdint>
@@ -47,12 +47,12 @@ class AuxCache {
 
   size_t d_model_;
   size_t n_states_ = 0;
-  int32_t n_slots_ = 0;              // slots ever used
-  Buffer<float> states_;             // [capacity, d_model]
-  std::vector<int32_t> slot_of_;     // by position
+  int32_t n_slots_ = 0;           // slots ever used
+  Buffer<float> states_;          // [capacity, d_model]
+  std::vector<int32_t> slot_of_;  // by position
   std::vector<int32_t> free_slots_;
-  std::vector<int32_t> put_;         // positions put since the last commit
-  std::vector<Taken> taken_;         // states taken since the last commit
+  std::vector<int32_t> put_;  // positions put since the last commit
+  std::vector<Taken> taken_;  // states taken since the last commit
 };
 
 }  // namespace lazyfill

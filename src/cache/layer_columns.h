@@ -1,5 +1,5 @@
-// The columns of one layer of one sequence: keys and values in the order of computing, and which position each
-// slot holds. After pruning, what later layers hold is dense in memory and prefill needs no gather.
+// The columns of one layer of one sequence: keys and values in the order of computing, and which position
+// each slot holds. After pruning, what later layers hold is dense in memory and prefill needs no gather.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,16 @@ class LayerColumns {
   // Reserves address space for `capacity` columns; memory is taken as columns are written.
   LayerColumns(ColumnType type, size_t n_kv_heads, size_t head_dim, size_t capacity);
 
-  // Gives each position a slot, in order, behind the last one, and returns the first slot. No position may have
-  // a column already: a token is computed at most once in a layer.
+  // Gives each position a slot, in order, behind the last one, and returns the first slot. No position may
+  // have a column already: a token is computed at most once in a layer.
   int32_t append(std::span<const int32_t> positions);
 
   bool has(int32_t position) const { return slot_of_[static_cast<size_t>(position)] >= 0; }
   int32_t slot_of(int32_t position) const { return slot_of_[static_cast<size_t>(position)]; }
   size_t n_columns() const { return position_of_.size(); }
 
-  // The columns at the given positions (ascending, all present): a range where they lie side by side in memory,
-  // else the slots, kept in `slots`.
+  // The columns at the given positions (ascending, all present): a range where they lie side by side in
+  // memory, else the slots, kept in `slots`.
   ColumnList list(std::span<const int32_t> positions, std::vector<int32_t>& slots) const;
 
   // Forgets the columns in slots from n_columns on: undoes the latest appends.

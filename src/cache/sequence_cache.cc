@@ -11,7 +11,8 @@ SequenceCache::SequenceCache(const Shape& shape)
 }
 
 AuxCache& SequenceCache::aux(size_t layer) {
-  if (aux_[layer] == nullptr) aux_[layer] = std::make_unique<AuxCache>(shape_.d_model, shape_.capacity_tokens);
+  if (aux_[layer] == nullptr)
+    aux_[layer] = std::make_unique<AuxCache>(shape_.d_model, shape_.capacity_tokens);
   return *aux_[layer];
 }
 

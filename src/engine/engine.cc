@@ -11,18 +11,20 @@ namespace {
 
 // Below this a prompt is prefilled in about a second on two cores, and short prompts lose most from pruning.
 constexpr size_t kAutoMinTokens = 1024;
-// Half of the tokens after half of the depth, half of those after three quarters: with no preset for the model
-// only what is safe everywhere.
+// Half of the tokens after half of the depth, half of those after three quarters: with no preset for the
+// model only what is safe everywhere.
 constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
 
 uint64_t count_parameters(const gguf::File& file) {
-  return std::accumulate(file.tensors().begin(), file.tensors().end(), uint64_t{0},
-                         [](uint64_t sum, const gguf::TensorInfo& tensor) { return sum + tensor.n_elements; });
+  return std::accumulate(
+      file.tensors().begin(), file.tensors().end(), uint64_t{0},
+      [](uint64_t sum, const gguf::TensorInfo& tensor) { return sum + tensor.n_elements; });
 }
 
 ModelInfo describe(const Engine::Impl& engine);
 
-Result<void> load_chat_template(const gguf::File& file, std::optional<ChatTemplate>& parsed, std::string& why_not) {
+Result<void> load_chat_template(const gguf::File& file, std::optional<ChatTemplate>& parsed,
+                                std::string& why_not) {
   if (file.find("tokenizer.chat_template") == nullptr) {
     why_not = "this model's file has no chat template; give the prompt as plain text";
     return {};
@@ -76,7 +78,8 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     if (!tokenizer) return tl::unexpected(tokenizer.error());
     impl->tokenizer = std::move(*tokenizer);
     if (impl->tokenizer->n_tokens() > impl->model.config.n_vocab) {
-      return fail(ErrorCode::kInvalidFile, "the tokeniser has " + std::to_string(impl->tokenizer->n_tokens()) +
+      return fail(ErrorCode::kInvalidFile, "the tokeniser has " +
+                                               std::to_string(impl->tokenizer->n_tokens()) +
                                                " tokens but the embedding only " +
                                                std::to_string(impl->model.config.n_vocab) + " rows");
     }
@@ -87,7 +90,8 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     impl->file.release_pages();
     return Engine(std::move(impl));
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory to load " + path + "; use a smaller model or quantisation");
+    return fail(ErrorCode::kOutOfMemory,
+                "not enough memory to load " + path + "; use a smaller model or quantisation");
   }
 }
 
@@ -122,9 +126,12 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
-const ModelInfo& Engine::info() const { return impl_->info; }
+const ModelInfo& Engine::info() const {
+  return impl_->info;
+}
 
-Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool add_special, bool parse_special) const {
+Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool add_special,
+                                              bool parse_special) const {
   return impl_->tokenizer->encode(text, {add_special, parse_special});
 }
 
@@ -132,7 +139,9 @@ std::string Engine::detokenize(std::span<const int32_t> ids, bool with_special) 
   return impl_->tokenizer->decode({ids.begin(), ids.end()}, with_special);
 }
 
-std::string Engine::piece(int32_t id) const { return impl_->tokenizer->piece(id, true); }
+std::string Engine::piece(int32_t id) const {
+  return impl_->tokenizer->piece(id, true);
+}
 
 Result<std::string> Engine::apply_chat_template(const std::vector<ChatMessage>& messages,
                                                 bool add_generation_prompt) const {
@@ -146,7 +155,8 @@ Result<std::string> Engine::apply_chat_template(const std::vector<ChatMessage>& 
   return impl_->chat_template->render(context);
 }
 
-Result<std::vector<ScheduleStage>> Engine::resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const {
+Result<std::vector<ScheduleStage>> Engine::resolve_schedule(const LazyOptions& lazy,
+                                                            size_t n_prompt_tokens) const {
   return resolve_lazy(impl_->model.config, lazy, n_prompt_tokens);
 }
 
@@ -164,10 +174,11 @@ Result<Session> Engine::start_session(const SessionOptions& options) const {
   try {
     const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
                                      config.d_model,  context_tokens,    impl_->model.kernels->column_type};
-    return Session(std::unique_ptr<Session::Impl>(new Session::Impl{impl_, options.lazy, SequenceCache(shape), {}}));
+    return Session(
+        std::unique_ptr<Session::Impl>(new Session::Impl{impl_, options.lazy, SequenceCache(shape), {}}));
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for a context of " + std::to_string(context_tokens) +
-                                             " tokens; ask for fewer");
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for a context of " +
+                                             std::to_string(context_tokens) + " tokens; ask for fewer");
   }
 }
 

@@ -35,10 +35,12 @@ struct Session::Impl {
   std::shared_ptr<Engine::Impl> engine;
   LazyOptions lazy;
   SequenceCache cache;
-  std::vector<int32_t> tokens;  // [cache.n_tokens() or more] given and generated; the last may not be computed yet
+  std::vector<int32_t>
+      tokens;  // [cache.n_tokens() or more] given and generated; the last may not be computed yet
 };
 
 // The stages that a session would use for a step that brings it to n_tokens tokens.
-Result<std::vector<ScheduleStage>> resolve_lazy(const ModelConfig& config, const LazyOptions& lazy, size_t n_tokens);
+Result<std::vector<ScheduleStage>> resolve_lazy(const ModelConfig& config, const LazyOptions& lazy,
+                                                size_t n_tokens);
 
 }  // namespace lazyfill

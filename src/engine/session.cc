@@ -77,15 +77,20 @@ class Run {
 
   // All tokens that are not in the cache yet.
   Result<void> step(StepTrace& trace) {
-    StepInput input{std::span(s_.tokens).subspan(s_.cache.n_tokens()), schedule_, &s_.lazy,
-                    result_.prompt_token_ids.size(), 1, keep_going_};
+    StepInput input{std::span(s_.tokens).subspan(s_.cache.n_tokens()),
+                    schedule_,
+                    &s_.lazy,
+                    result_.prompt_token_ids.size(),
+                    1,
+                    keep_going_};
     auto done = engine_.runner->run(input, s_.cache, logits_, trace);
     result_.lazy.revived_rows += trace.n_revived;
     return done;
   }
 
   int32_t choose(size_t n) {
-    if (options_.n_top_logprobs > 0) result_.top_logprobs.push_back(top_logprobs(logits_, options_.n_top_logprobs));
+    if (options_.n_top_logprobs > 0)
+      result_.top_logprobs.push_back(top_logprobs(logits_, options_.n_top_logprobs));
     if (n < options_.forced_tokens.size()) return options_.forced_tokens[n];
     return sample(logits_, options_.sampling, random_);
   }
@@ -111,7 +116,8 @@ class Run {
     const std::string rest = text_.finish();
     if (!rest.empty()) {
       result_.text += rest;
-      if (callbacks_.on_token && !result_.token_ids.empty()) callbacks_.on_token(result_.token_ids.back(), rest);
+      if (callbacks_.on_token && !result_.token_ids.empty())
+        callbacks_.on_token(result_.token_ids.back(), rest);
     }
     result_.timings.total_ms = ms_since(start_);
     result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
@@ -173,7 +179,9 @@ Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
-const std::vector<int32_t>& Session::tokens() const { return impl_->tokens; }
+const std::vector<int32_t>& Session::tokens() const {
+  return impl_->tokens;
+}
 
 Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
                                      const Callbacks& callbacks) {
@@ -189,18 +197,20 @@ Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const 
   if (n_prompt > capacity) {
     std::string advice = "shorten it by " + std::to_string(n_prompt - capacity) + " tokens";
     if (capacity < config.context_length && n_prompt <= config.context_length) {
-      advice += " or raise the context (--ctx; this model takes up to " + std::to_string(config.context_length) + ")";
+      advice += " or raise the context (--ctx; this model takes up to " +
+                std::to_string(config.context_length) + ")";
     }
     return fail(ErrorCode::kContextExceeded, "the prompt has " + std::to_string(n_prompt) +
-                                                 " tokens but the context holds " + std::to_string(capacity) + "; " +
-                                                 advice);
+                                                 " tokens but the context holds " + std::to_string(capacity) +
+                                                 "; " + advice);
   }
   return Run(*impl_, options, callbacks).run(new_tokens);
 }
 
 Result<void> Session::rewind(size_t n_tokens) {
   if (n_tokens > impl_->tokens.size()) {
-    return fail(ErrorCode::kInvalidArgument, "cannot rewind to " + std::to_string(n_tokens) + " tokens: there are " +
+    return fail(ErrorCode::kInvalidArgument, "cannot rewind to " + std::to_string(n_tokens) +
+                                                 " tokens: there are " +
                                                  std::to_string(impl_->tokens.size()));
   }
   impl_->tokens.resize(n_tokens);

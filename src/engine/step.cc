@@ -10,8 +10,8 @@
 
 namespace lazyfill {
 
-// One run of the step: its rows and candidates as they go up the layers. Both lists are sorted by position, and
-// every row is a candidate.
+// One run of the step: its rows and candidates as they go up the layers. Both lists are sorted by position,
+// and every row is a candidate.
 class StepRunner::Pass {
  public:
   Pass(StepRunner& runner, const StepInput& input, SequenceCache& cache, StepTrace& trace)
@@ -29,7 +29,8 @@ class StepRunner::Pass {
     for (size_t layer = 0; layer < config_.n_layers; ++layer) {
       if (!carry_up(layer)) return false;
       if (layer + 1 == config_.n_layers) break;
-      if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer) prune(input_.schedule[stage++]);
+      if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer)
+        prune(input_.schedule[stage++]);
       revive(layer);
     }
     return true;
@@ -74,7 +75,9 @@ class StepRunner::Pass {
     rows.first_output_row = is_last ? rows_.size() - input_.n_logit_rows : 0;
 
     visible_ = segment.visible;
-    auto keep_going = [&](size_t thread, double layer_fraction) { return report(layer, thread, layer_fraction); };
+    auto keep_going = [&](size_t thread, double layer_fraction) {
+      return report(layer, thread, layer_fraction);
+    };
     const LayerContext context{config_, *r_.model_.kernels, r_.pool_, r_.scratch_, keep_going};
     const bool done = forward(context, r_.model_.weights.layers[layer], rows);
     work_done_ += layer_work_[layer];
@@ -97,7 +100,8 @@ class StepRunner::Pass {
   void prune(const ScheduleStage& stage) {
     const LazyOptions& lazy = *input_.lazy;
     std::vector<float> attention;
-    if (needs_attention(lazy, is_first_step_)) attention = attention_of_voters(stage.layer, voting_rows(lazy));
+    if (needs_attention(lazy, is_first_step_))
+      attention = attention_of_voters(stage.layer, voting_rows(lazy));
     const LayerColumns& next = cache_.columns(stage.layer + 1);
     std::vector<uint8_t> computed_next(candidates_.size());
     for (size_t i = 0; i < candidates_.size(); ++i) {
@@ -116,7 +120,8 @@ class StepRunner::Pass {
 
   // Mean over the last new rows (n_voters at most) of their attention at this layer: [n_candidates].
   std::vector<float> attention_of_voters(size_t layer, size_t n_voters) {
-    const size_t n_new = static_cast<size_t>(rows_.end() - std::lower_bound(rows_.begin(), rows_.end(), first_new_));
+    const size_t n_new =
+        static_cast<size_t>(rows_.end() - std::lower_bound(rows_.begin(), rows_.end(), first_new_));
     n_voters = std::min(n_voters, n_new);
     const size_t n = candidates_.size();
     LayerColumns& columns = cache_.columns(layer);
@@ -128,7 +133,8 @@ class StepRunner::Pass {
     task.ranges = r_.ranges_.data() + (rows_.size() - n_voters);
     task.n_rows = n_voters;
     r_.scores_.ensure(n_voters * n);
-    mean_attention_probs(*r_.model_.kernels, task, r_.scores_.data(), Team::all(r_.pool_), r_.scratch_.attention);
+    mean_attention_probs(*r_.model_.kernels, task, r_.scores_.data(), Team::all(r_.pool_),
+                         r_.scratch_.attention);
     std::vector<float> mean(r_.scores_.data(), r_.scores_.data() + n);
     for (size_t voter = 1; voter < n_voters; ++voter) {
       for (size_t i = 0; i < n; ++i) mean[i] += r_.scores_[voter * n + i];
@@ -208,8 +214,9 @@ class StepRunner::Pass {
   // Work of each layer as rows times what a row costs there: enough for a progress bar. Revived rows, which
   // nobody can foresee, are left out.
   void estimate_work() {
-    const double per_row = 2.0 * static_cast<double>(config_.d_model) * (2 * config_.q_dim() + 2 * config_.kv_dim()) +
-                           6.0 * static_cast<double>(config_.d_model) * static_cast<double>(config_.d_ff);
+    const double per_row =
+        2.0 * static_cast<double>(config_.d_model) * (2 * config_.q_dim() + 2 * config_.kv_dim()) +
+        6.0 * static_cast<double>(config_.d_model) * static_cast<double>(config_.d_ff);
     double n_rows = static_cast<double>(rows_.size());
     double n_candidates = static_cast<double>(candidates_.size());
     size_t stage = 0;
@@ -218,7 +225,8 @@ class StepRunner::Pass {
       const double seen = n_candidates - n_rows / 2;
       layer_work_[layer] = n_rows * (per_row + 4.0 * static_cast<double>(config_.q_dim()) * seen);
       if (stage >= input_.schedule.size() || input_.schedule[stage].layer != layer) continue;
-      const double kept = static_cast<double>(kept_count(input_.schedule[stage], static_cast<size_t>(n_candidates)));
+      const double kept =
+          static_cast<double>(kept_count(input_.schedule[stage], static_cast<size_t>(n_candidates)));
       n_rows *= kept / n_candidates;
       n_candidates = kept;
       ++stage;
@@ -264,11 +272,13 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
       cache.rollback_step();
       return fail(ErrorCode::kCancelled, "stopped before the first token");
     }
-    model_.logits(pass.top_rows(input.n_logit_rows), input.n_logit_rows, logits.data(), scratch_, Team::all(pool_));
+    model_.logits(pass.top_rows(input.n_logit_rows), input.n_logit_rows, logits.data(), scratch_,
+                  Team::all(pool_));
   } catch (const std::bad_alloc&) {
     cache.rollback_step();
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for a prompt of this length; shorten it or use fewer "
-                                         "context tokens");
+    return fail(ErrorCode::kOutOfMemory,
+                "not enough memory for a prompt of this length; shorten it or use fewer "
+                "context tokens");
   }
   cache.commit_step(input.tokens.size());
   return {};

@@ -1,5 +1,5 @@
-// A step takes new rows in at layer 0 and carries them up the layers; between two layers rows and columns leave
-// (are pruned) or come back (are revived from the Aux Cache); at the top the last rows give logits.
+// A step takes new rows in at layer 0 and carries them up the layers; between two layers rows and columns
+// leave (are pruned) or come back (are revived from the Aux Cache); at the top the last rows give logits.
 // Prefill, a decode step, the next chat turn and a second question are all this one step.
 #pragma once
 
@@ -18,11 +18,11 @@
 namespace lazyfill {
 
 struct StepInput {
-  std::span<const int32_t> tokens;           // new ones, at positions cache.n_tokens() and on; not empty
-  std::span<const ScheduleStage> schedule;   // by layer; empty: dense
-  const LazyOptions* lazy = nullptr;         // policy and its switches; may be null with an empty schedule
-  size_t prompt_end = 0;                     // positions from here on are generated tokens
-  size_t n_logit_rows = 1;                   // logits of the last so many rows; more than 1 only when dense
+  std::span<const int32_t> tokens;          // new ones, at positions cache.n_tokens() and on; not empty
+  std::span<const ScheduleStage> schedule;  // by layer; empty: dense
+  const LazyOptions* lazy = nullptr;        // policy and its switches; may be null with an empty schedule
+  size_t prompt_end = 0;                    // positions from here on are generated tokens
+  size_t n_logit_rows = 1;                  // logits of the last so many rows; more than 1 only when dense
   // Asked between two blocks of rows; false stops the step. On one thread at a time, not always the caller's.
   FunctionRef<bool(const Progress&)> keep_going;
 };
@@ -44,8 +44,8 @@ class StepRunner {
  public:
   StepRunner(const Model& model, ThreadPool& pool);
 
-  // logits: [n_logit_rows, n_vocab]. When the step is stopped (kCancelled) or memory runs out, the cache is as it
-  // was before. The caller has checked token ids and capacity.
+  // logits: [n_logit_rows, n_vocab]. When the step is stopped (kCancelled) or memory runs out, the cache is
+  // as it was before. The caller has checked token ids and capacity.
   Result<void> run(const StepInput& input, SequenceCache& cache, std::span<float> logits, StepTrace& trace);
 
  private:
@@ -55,12 +55,12 @@ class StepRunner {
   ThreadPool& pool_;
   LayerScratch scratch_;
   std::vector<RopeTable> ropes_;
-  Buffer<float> hidden_;                   // [n_rows, d_model]
-  Buffer<float> q_;                        // [n_rows, q_dim]
-  Buffer<float> scores_;                   // [voting rows, n_candidates]
-  std::vector<std::vector<float>> angles_; // one a rope: [n_rows, rope_dim]
-  std::vector<int32_t> slots_;             // [n_candidates]
-  std::vector<ColumnRange> ranges_;        // [n_rows]
+  Buffer<float> hidden_;                    // [n_rows, d_model]
+  Buffer<float> q_;                         // [n_rows, q_dim]
+  Buffer<float> scores_;                    // [voting rows, n_candidates]
+  std::vector<std::vector<float>> angles_;  // one a rope: [n_rows, rope_dim]
+  std::vector<int32_t> slots_;              // [n_candidates]
+  std::vector<ColumnRange> ranges_;         // [n_rows]
 };
 
 }  // namespace lazyfill

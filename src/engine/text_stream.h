@@ -1,5 +1,5 @@
-// From generated tokens to the text that may be shown: whole characters only, and nothing that could turn out to
-// be the beginning of a stop text.
+// From generated tokens to the text that may be shown: whole characters only, and nothing that could turn out
+// to be the beginning of a stop text.
 #pragma once
 
 #include <string>

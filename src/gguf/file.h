@@ -1,5 +1,5 @@
-// A GGUF file (versions 2 and 3, little-endian), memory-mapped and checked: after open() succeeds, every tensor
-// lies inside the file and every string and array is in memory.
+// A GGUF file (versions 2 and 3, little-endian), memory-mapped and checked: after open() succeeds, every
+// tensor lies inside the file and every string and array is in memory.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +15,16 @@
 namespace lazyfill::gguf {
 
 // Integers are widened to int64 or uint64, floats to double: consumers care for the value, not its width.
-using Array = std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>, std::vector<bool>,
-                           std::vector<std::string>>;
+using Array = std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>,
+                           std::vector<bool>, std::vector<std::string>>;
 using Value = std::variant<int64_t, uint64_t, double, bool, std::string, Array>;
 
 struct TensorInfo {
   std::string name;
   TensorType type = TensorType::kF32;
-  std::vector<uint64_t> shape;  // innermost dimension first, as in the file: a [n_out, n_in] matrix is {n_in, n_out}
-  uint64_t offset_bytes = 0;    // from the start of the file
+  std::vector<uint64_t>
+      shape;  // innermost dimension first, as in the file: a [n_out, n_in] matrix is {n_in, n_out}
+  uint64_t offset_bytes = 0;  // from the start of the file
   uint64_t n_elements = 0;
   uint64_t n_bytes = 0;
 };
@@ -36,13 +37,15 @@ class File {
   const std::map<std::string, Value, std::less<>>& metadata() const { return metadata_; }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
 
-  const Value* find(std::string_view key) const;           // null when absent
+  const Value* find(std::string_view key) const;               // null when absent
   const TensorInfo* find_tensor(std::string_view name) const;  // null when absent
-  const std::byte* data(const TensorInfo& tensor) const { return mapping_.bytes().data() + tensor.offset_bytes; }
+  const std::byte* data(const TensorInfo& tensor) const {
+    return mapping_.bytes().data() + tensor.offset_bytes;
+  }
 
   // Typed look-ups: an error sentence names the key when it is absent, of another type, or out of range.
-  Result<uint64_t> get_uint(std::string_view key) const;    // any integer type, not negative
-  Result<double> get_float(std::string_view key) const;     // a float or an integer; finite
+  Result<uint64_t> get_uint(std::string_view key) const;  // any integer type, not negative
+  Result<double> get_float(std::string_view key) const;   // a float or an integer; finite
   Result<std::string> get_string(std::string_view key) const;
   Result<bool> get_bool(std::string_view key) const;
   Result<std::vector<std::string>> get_strings(std::string_view key) const;

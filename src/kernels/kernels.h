@@ -1,5 +1,5 @@
-// What the layer computes with. One table of functions per instruction set; the table is chosen once at run time
-// and passed down. `reference/` is the scalar fp32 truth that every other table is tested against.
+// What the layer computes with. One table of functions per instruction set; the table is chosen once at run
+// time and passed down. `reference/` is the scalar fp32 truth that every other table is tested against.
 //
 // Matrices are row-major. A weight matrix W is [n_out, n_in] as GGUF stores it, and a matmul is x * W^T.
 #pragma once
@@ -78,8 +78,8 @@ struct AttentionShape {
   size_t n_heads = 0;
   size_t n_kv_heads = 0;
   size_t head_dim = 0;
-  float scale = 0;     // of q.k before the softmax
-  float softcap = 0;   // 0: none; otherwise scores become softcap * tanh(score / softcap)
+  float scale = 0;    // of q.k before the softmax
+  float softcap = 0;  // 0: none; otherwise scores become softcap * tanh(score / softcap)
 };
 
 // Attention of a group of rows of one sequence.
@@ -94,21 +94,23 @@ struct AttentionTask {
 
 // A softmax not yet divided by its sum: what one part of the columns contributes to one row and head.
 // Layout of a partial buffer: per (row, head) one head: [head_dim] weighted values, then maximum, then sum.
-inline size_t partial_stride(const AttentionShape& shape) { return shape.head_dim + 2; }
+inline size_t partial_stride(const AttentionShape& shape) {
+  return shape.head_dim + 2;
+}
 
 struct RopeShape {
   size_t n_heads = 0;
   size_t head_dim = 0;
-  size_t rope_dim = 0;        // the first rope_dim of each head turn, the rest stay
-  bool neox = false;          // pairs (i, i + rope_dim/2) instead of (2i, 2i+1)
+  size_t rope_dim = 0;  // the first rope_dim of each head turn, the rest stay
+  bool neox = false;    // pairs (i, i + rope_dim/2) instead of (2i, 2i+1)
 };
 
 enum class Activation { kSilu, kGelu };  // kGelu: the tanh approximation
 
 struct Kernels {
   Isa isa;
-  std::string_view name;  // "reference", "avx2", "avx512"
-  ColumnType column_type; // what it stores columns as by default
+  std::string_view name;   // "reference", "avx2", "avx512"
+  ColumnType column_type;  // what it stores columns as by default
 
   // --- matrix products ---
   // Repacks; rows [out_begin, out_end) of the matrix only, so that threads can share the work: `begin_pack`
@@ -136,26 +138,29 @@ struct Kernels {
   void (*rope)(const RopeShape& shape, float* x, const float* angles, size_t n_rows);
 
   // --- columns and attention ---
-  // Stores x [n_rows, n_kv_heads * head_dim] at slots first_slot ... of one of the two halves (keys or values).
+  // Stores x [n_rows, n_kv_heads * head_dim] at slots first_slot ... of one of the two halves (keys or
+  // values).
   void (*store_columns)(ColumnType type, const float* x, size_t n_rows, size_t n_kv_heads, size_t head_dim,
                         size_t capacity, size_t first_slot, std::byte* half);
 
   // out [n_rows, n_heads * head_dim]: softmax(scale * q.k) v for the query heads of kv heads
   // [kv_begin, kv_end). Tiled: never materialises rows x columns. scratch is reused between calls.
-  void (*attend)(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out, Buffer<std::byte>& scratch);
+  void (*attend)(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
+                 Buffer<std::byte>& scratch);
 
-  // The same for columns [part.begin, part.end) of the list only, cut with each row's range, as partial softmaxes
-  // [n_rows, n_heads, partial_stride]: lets threads share the columns of a single decode row. Rows that see
-  // nothing of the part give maximum -inf and sum 0.
-  void (*attend_partial)(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part, float* partial,
-                         Buffer<std::byte>& scratch);
+  // The same for columns [part.begin, part.end) of the list only, cut with each row's range, as partial
+  // softmaxes [n_rows, n_heads, partial_stride]: lets threads share the columns of a single decode row. Rows
+  // that see nothing of the part give maximum -inf and sum 0.
+  void (*attend_partial)(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
+                         float* partial, Buffer<std::byte>& scratch);
   // partials [n_parts, n_rows, n_heads, partial_stride] -> out [n_rows, n_heads * head_dim].
   void (*merge_partials)(const AttentionShape& shape, const float* partials, size_t n_parts, size_t n_rows,
                          float* out);
 
   // Attention probabilities of each row over the list, averaged over the query heads of kv heads
-  // [kv_begin, kv_end) and added to probs [n_rows, list.n] with weight 1/n_heads: all heads add up to the mean.
-  // Zero outside the row's range. LazyLLM's score (section 3.2 of arXiv 2407.14057) with the last row as q.
+  // [kv_begin, kv_end) and added to probs [n_rows, list.n] with weight 1/n_heads: all heads add up to the
+  // mean. Zero outside the row's range. LazyLLM's score (section 3.2 of arXiv 2407.14057) with the last row
+  // as q.
   void (*add_attention_probs)(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* probs,
                               Buffer<std::byte>& scratch);
 };

@@ -29,7 +29,8 @@ size_t block_rows_for(size_t n_rows, size_t n_threads) {
 std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows) {
   std::vector<Block> blocks;
   for (const Segment& segment : segments) {
-    for (size_t begin = std::max(segment.row_begin, first_row); begin < segment.row_end; begin += block_rows) {
+    for (size_t begin = std::max(segment.row_begin, first_row); begin < segment.row_end;
+         begin += block_rows) {
       blocks.push_back({&segment, begin, std::min(begin + block_rows, segment.row_end)});
     }
   }
@@ -106,7 +107,8 @@ class LayerPass {
     const Segment& s = *block.segment;
     const size_t slot = s.first_new_slot + (block.begin - s.row_begin);
     k_.store_columns(s.column_type, k, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot, s.keys);
-    k_.store_columns(s.column_type, v, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot, s.values);
+    k_.store_columns(s.column_type, v, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot,
+                     s.values);
   }
 
   void attend_and_feed_forward(const Block& block, size_t thread, Team team) {
@@ -148,8 +150,8 @@ class LayerPass {
   }
 
   // hidden += product, or += norm(product) where the architecture has post-norms.
-  void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch, const std::vector<float>& post_norm,
-                   const Block& block, Team team) {
+  void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
+                   const std::vector<float>& post_norm, const Block& block, Team team) {
     if (!c_.post_norms) {
       multiply(weight, scratch.input, hidden(block), true, team);
       return;

@@ -1,5 +1,5 @@
-// One transformer layer over rows and columns. It knows nothing of where rows come from: dense prefill, a decode
-// step, a pruned or a revived row are all the same to it.
+// One transformer layer over rows and columns. It knows nothing of where rows come from: dense prefill, a
+// decode step, a pruned or a revived row are all the same to it.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace lazyfill {
 
-// The neighbouring rows of a step that belong to one sequence, and the columns they add and see at this layer.
+// The neighbouring rows of a step that belong to one sequence, and the columns they add and see at this
+// layer.
 struct Segment {
   size_t row_begin = 0;
   size_t row_end = 0;
@@ -58,12 +59,12 @@ class LayerScratch {
   explicit LayerScratch(size_t n_threads) : attention(n_threads), threads_(n_threads) {}
 
   struct PerThread {
-    Buffer<float> normed;     // [block, d_model]
-    Buffer<float> keys;       // [block, kv_dim]
-    Buffer<float> values;     // [block, kv_dim]
-    Buffer<float> attended;   // [block, q_dim]
-    Buffer<float> gate;       // [block, d_ff]
-    Buffer<float> up;         // [block, d_ff]
+    Buffer<float> normed;    // [block, d_model]
+    Buffer<float> keys;      // [block, kv_dim]
+    Buffer<float> values;    // [block, kv_dim]
+    Buffer<float> attended;  // [block, q_dim]
+    Buffer<float> gate;      // [block, d_ff]
+    Buffer<float> up;        // [block, d_ff]
     SharedInput input;
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
@@ -79,8 +80,8 @@ struct LayerContext {
   const Kernels& kernels;
   ThreadPool& pool;
   LayerScratch& scratch;
-  // Asked before each block of rows, by the thread that computes it, with the work done so far (0 to 1) within
-  // this layer; false stops the layer.
+  // Asked before each block of rows, by the thread that computes it, with the work done so far (0 to 1)
+  // within this layer; false stops the layer.
   FunctionRef<bool(size_t thread, double layer_fraction)> keep_going;
 };
 

@@ -27,9 +27,11 @@ void Model::embed(std::span<const int32_t> ids, float* out) const {
 void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch& scratch, Team team) const {
   LayerScratch::PerThread& mine = scratch.of(0);
   mine.normed.ensure(n_rows * config.d_model);
-  kernels->rms_norm(hidden, weights.output_norm.data(), config.rms_eps, n_rows, config.d_model, mine.normed.data());
+  kernels->rms_norm(hidden, weights.output_norm.data(), config.rms_eps, n_rows, config.d_model,
+                    mine.normed.data());
   mine.input.set(*kernels, mine.normed.data(), n_rows, config.d_model);
-  matmul(*kernels, weights.output, mine.input.as(weights.output.row_format), out, config.n_vocab, false, team);
+  matmul(*kernels, weights.output, mine.input.as(weights.output.row_format), out, config.n_vocab, false,
+         team);
 }
 
 }  // namespace lazyfill

@@ -58,8 +58,9 @@ class Loader {
     if (tensor == nullptr) {
       set_error({ErrorCode::kInvalidFile, "the tensor " + name + " is missing"});
     } else if (tensor->shape != shape) {
-      set_error({ErrorCode::kInvalidFile, "the tensor " + name + " has the shape " + shape_text(tensor->shape) +
-                                              " where the metadata asks for " + shape_text(shape)});
+      set_error({ErrorCode::kInvalidFile, "the tensor " + name + " has the shape " +
+                                              shape_text(tensor->shape) + " where the metadata asks for " +
+                                              shape_text(shape)});
       return nullptr;
     }
     return tensor;
@@ -91,7 +92,8 @@ LayerWeights load_layer(Loader& load, const ModelConfig& config, size_t index) {
     layer.k_norm = load.vector(prefix + "attn_k_norm.weight", config.head_dim);
   }
   layer.o = load.matrix(prefix + "attn_output.weight", d_model, config.q_dim());
-  if (config.post_norms) layer.post_attention_norm = load.vector(prefix + "post_attention_norm.weight", d_model);
+  if (config.post_norms)
+    layer.post_attention_norm = load.vector(prefix + "post_attention_norm.weight", d_model);
   layer.ffn_norm = load.vector(prefix + "ffn_norm.weight", d_model);
   layer.gate = load.matrix(prefix + "ffn_gate.weight", config.d_ff, d_model);
   layer.up = load.matrix(prefix + "ffn_up.weight", config.d_ff, d_model);
@@ -104,7 +106,8 @@ LayerWeights load_layer(Loader& load, const ModelConfig& config, size_t index) {
 Result<void> refuse_unknown_tensors(const gguf::File& file) {
   for (const gguf::TensorInfo& tensor : file.tensors()) {
     if (tensor.name.ends_with(".bias")) {
-      return fail(ErrorCode::kUnsupported, "the file holds bias tensors, which its architecture does not have here");
+      return fail(ErrorCode::kUnsupported,
+                  "the file holds bias tensors, which its architecture does not have here");
     }
   }
   return {};

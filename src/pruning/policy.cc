@@ -8,8 +8,8 @@
 namespace lazyfill {
 namespace {
 
-// SplitMix64: a well-mixed number for every (seed, layer, position), so that a random choice is the same in every
-// step and on every machine.
+// SplitMix64: a well-mixed number for every (seed, layer, position), so that a random choice is the same in
+// every step and on every machine.
 uint64_t mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15ULL;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
@@ -21,9 +21,12 @@ float random_score(uint64_t seed, int32_t position) {
   return static_cast<float>(mix(mix(seed) + static_cast<uint64_t>(position)) >> 40);
 }
 
-std::vector<float> by_position(std::span<const int32_t> positions) { return {positions.begin(), positions.end()}; }
+std::vector<float> by_position(std::span<const int32_t> positions) {
+  return {positions.begin(), positions.end()};
+}
 
-std::vector<uint8_t> forced_tokens(const LazyOptions& options, const Candidates& candidates, size_t prompt_end) {
+std::vector<uint8_t> forced_tokens(const LazyOptions& options, const Candidates& candidates,
+                                   size_t prompt_end) {
   const size_t n = candidates.positions.size();
   const size_t n_newest = std::max<size_t>(options.protect_last, 1);  // the last row gives the logits
   std::vector<uint8_t> forced(n, 0);
@@ -81,16 +84,18 @@ std::vector<float> scores_of(const LazyOptions& options, const Candidates& candi
   return scores;
 }
 
-std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced, size_t n_keep) {
+std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced,
+                                   size_t n_keep) {
   std::vector<uint32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0U);
   const size_t n_forced = static_cast<size_t>(std::count(forced.begin(), forced.end(), 1));
   const size_t n = std::min(std::max(n_keep, n_forced), scores.size());
-  std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(n), order.end(), [&](uint32_t a, uint32_t b) {
-    if (forced[a] != forced[b]) return forced[a] > forced[b];
-    if (scores[a] != scores[b]) return scores[a] > scores[b];
-    return a > b;
-  });
+  std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(n), order.end(),
+                   [&](uint32_t a, uint32_t b) {
+                     if (forced[a] != forced[b]) return forced[a] > forced[b];
+                     if (scores[a] != scores[b]) return scores[a] > scores[b];
+                     return a > b;
+                   });
   order.resize(n);
   std::sort(order.begin(), order.end());
   return order;
@@ -103,21 +108,22 @@ std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t
   for (size_t i = 0; i < scores.size(); ++i) {
     const size_t begin = i >= half ? i - half : 0;
     const auto neighbours = scores.subspan(begin, std::min(i + half + 1, scores.size()) - begin);
-    out[i] = pooling == Pooling::kMax
-                 ? *std::max_element(neighbours.begin(), neighbours.end())
-                 : std::accumulate(neighbours.begin(), neighbours.end(), 0.0F) / static_cast<float>(neighbours.size());
+    out[i] = pooling == Pooling::kMax ? *std::max_element(neighbours.begin(), neighbours.end())
+                                      : std::accumulate(neighbours.begin(), neighbours.end(), 0.0F) /
+                                            static_cast<float>(neighbours.size());
   }
   return out;
 }
 
-std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage, const Candidates& candidates,
-                                  size_t prompt_end) {
-  if (options.policy == Policy::kStatic && !candidates.is_first_step) return keep_computed(candidates.computed_next);
+std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage,
+                                  const Candidates& candidates, size_t prompt_end) {
+  if (options.policy == Policy::kStatic && !candidates.is_first_step)
+    return keep_computed(candidates.computed_next);
   size_t n_generated = 0;
   if (!options.prune_generated) {
     const auto& positions = candidates.positions;
-    n_generated = static_cast<size_t>(
-        positions.end() - std::lower_bound(positions.begin(), positions.end(), static_cast<int32_t>(prompt_end)));
+    n_generated = static_cast<size_t>(positions.end() - std::lower_bound(positions.begin(), positions.end(),
+                                                                         static_cast<int32_t>(prompt_end)));
   }
   const size_t n_keep = n_generated + kept_count(stage, candidates.positions.size() - n_generated);
   return keep_highest(scores_of(options, candidates), forced_tokens(options, candidates, prompt_end), n_keep);

@@ -12,10 +12,11 @@ namespace lazyfill {
 // What a policy may look at: the n tokens that entered the pruning layer, in ascending order of position.
 struct Candidates {
   std::span<const int32_t> positions;  // [n]
-  // [n] attention probability that the voting rows (the last row, or the mean over a window of rows) give each
-  // token, mean over the query heads. Empty for policies that do not need it: see needs_attention.
+  // [n] attention probability that the voting rows (the last row, or the mean over a window of rows) give
+  // each token, mean over the query heads. Empty for policies that do not need it: see needs_attention.
   std::span<const float> attention;
-  std::span<const uint8_t> computed_next;  // [n] 1 where the token has a column at the next layer, or is a new row
+  std::span<const uint8_t>
+      computed_next;  // [n] 1 where the token has a column at the next layer, or is a new row
   bool is_first_step = true;
 };
 
@@ -26,16 +27,17 @@ size_t voting_rows(const LazyOptions& options);
 // Scores, higher stays. [n]
 std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates);
 
-// Indices of the n_keep highest scores, ascending; `forced` ones first and always, even beyond n_keep. Of equal
-// scores the later token stays.
-std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced, size_t n_keep);
+// Indices of the n_keep highest scores, ascending; `forced` ones first and always, even beyond n_keep. Of
+// equal scores the later token stays.
+std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced,
+                                   size_t n_keep);
 
 // Average or maximum over `width` (odd) neighbours in the list, fewer at its ends.
 std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t width);
 
 // The whole choice of one stage. Tokens at positions from prompt_end on count as generated: with
 // options.prune_generated off they all stay, and the stage's share is of the others alone.
-std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage, const Candidates& candidates,
-                                  size_t prompt_end);
+std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage,
+                                  const Candidates& candidates, size_t prompt_end);
 
 }  // namespace lazyfill

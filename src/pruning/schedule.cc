@@ -43,7 +43,8 @@ Result<size_t> parse_layer(std::string_view text, size_t n_layers, std::span<con
   if (text.ends_with('%')) {
     const auto percent = parse_number<double>(text.substr(0, text.size() - 1));
     if (!percent || !(*percent >= 0 && *percent < 100)) {
-      return fail(ErrorCode::kInvalidArgument, quoted(text) + " in the schedule is no share of the depth; write 50%");
+      return fail(ErrorCode::kInvalidArgument,
+                  quoted(text) + " in the schedule is no share of the depth; write 50%");
     }
     return nearest(prunable, *percent / 100 * static_cast<double>(n_layers));
   }
@@ -53,10 +54,11 @@ Result<size_t> parse_layer(std::string_view text, size_t n_layers, std::span<con
                 quoted(text) + " in the schedule is no layer; write LAYER:KEEP, such as 15:0.5");
   }
   if (std::find(prunable.begin(), prunable.end(), *layer) == prunable.end()) {
-    return fail(ErrorCode::kInvalidArgument, "layer " + std::to_string(*layer) +
-                                                 " of this model cannot prune (its scores would see only a window, or "
-                                                 "no layer follows); these can: " +
-                                                 list_of(prunable));
+    return fail(ErrorCode::kInvalidArgument,
+                "layer " + std::to_string(*layer) +
+                    " of this model cannot prune (its scores would see only a window, or "
+                    "no layer follows); these can: " +
+                    list_of(prunable));
   }
   return *layer;
 }
@@ -65,14 +67,16 @@ Result<ScheduleStage> parse_keep(std::string_view text, size_t layer) {
   if (text.starts_with('@')) {
     const auto n = parse_number<size_t>(text.substr(1));
     if (!n || *n == 0) {
-      return fail(ErrorCode::kInvalidArgument, quoted(text) + " in the schedule is no number of tokens; write @512");
+      return fail(ErrorCode::kInvalidArgument,
+                  quoted(text) + " in the schedule is no number of tokens; write @512");
     }
     return ScheduleStage{layer, 1.0, *n};
   }
   const auto keep = parse_number<double>(text);
   if (!keep || !(*keep > 0 && *keep <= 1)) {
     return fail(ErrorCode::kInvalidArgument,
-                quoted(text) + " in the schedule is no fraction to keep; it must be above 0 and at most 1, or @TOKENS");
+                quoted(text) +
+                    " in the schedule is no fraction to keep; it must be above 0 and at most 1, or @TOKENS");
   }
   return ScheduleStage{layer, *keep, 0};
 }
@@ -80,8 +84,9 @@ Result<ScheduleStage> parse_keep(std::string_view text, size_t layer) {
 Result<ScheduleStage> parse_stage(std::string_view text, size_t n_layers, std::span<const size_t> prunable) {
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) {
-    return fail(ErrorCode::kInvalidArgument, quoted(text) + " is no schedule; write LAYER:KEEP[,LAYER:KEEP...], such "
-                                                            "as 9:0.5,15:0.5, or off, or auto");
+    return fail(ErrorCode::kInvalidArgument, quoted(text) +
+                                                 " is no schedule; write LAYER:KEEP[,LAYER:KEEP...], such "
+                                                 "as 9:0.5,15:0.5, or off, or auto");
   }
   auto layer = parse_layer(text.substr(0, colon), n_layers, prunable);
   if (!layer) return tl::unexpected(layer.error());
@@ -102,12 +107,14 @@ Result<std::vector<ScheduleStage>> parse_schedule(std::string_view spec, size_t 
     auto stage = parse_stage(spec.substr(0, comma), n_layers, prunable_layers);
     if (!stage) return tl::unexpected(stage.error());
     if (!stages.empty() && stage->layer <= stages.back().layer) {
-      return fail(ErrorCode::kInvalidArgument, "layer " + std::to_string(stage->layer) + " follows layer " +
-                                                   std::to_string(stages.back().layer) +
-                                                   " in the schedule; each stage must lie deeper than the one before");
+      return fail(ErrorCode::kInvalidArgument,
+                  "layer " + std::to_string(stage->layer) + " follows layer " +
+                      std::to_string(stages.back().layer) +
+                      " in the schedule; each stage must lie deeper than the one before");
     }
     stages.push_back(*stage);
-    if (stages.size() > kMaxStages) return fail(ErrorCode::kInvalidArgument, "the schedule has too many stages");
+    if (stages.size() > kMaxStages)
+      return fail(ErrorCode::kInvalidArgument, "the schedule has too many stages");
     if (comma == std::string_view::npos) return stages;
     spec.remove_prefix(comma + 1);
   }

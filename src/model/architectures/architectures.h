@@ -1,4 +1,5 @@
-// One function an architecture. To add one: write it beside these, declare it here, and name it in the table of
+// One function an architecture. To add one: write it beside these, declare it here, and name it in the table
+// of
 // ../config.cc.
 #pragma once
 

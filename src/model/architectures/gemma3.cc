@@ -26,7 +26,8 @@ Result<ModelConfig> gemma3(const gguf::File& file) {
     return fail(ErrorCode::kInvalidFile, "gemma3.attention.sliding_window must be from 1 to 2^28");
   }
   double scale = 1;
-  if (const auto factor = file.get_float("gemma3.rope.scaling.factor"); factor && *factor > 0) scale = 1 / *factor;
+  if (const auto factor = file.get_float("gemma3.rope.scaling.factor"); factor && *factor > 0)
+    scale = 1 / *factor;
 
   config->ropes = {{config->ropes[0].theta, scale}, {kLocalTheta, 1.0}};
   for (size_t i = 0; i < config->n_layers; ++i) {

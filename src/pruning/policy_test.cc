@@ -1,0 +1,162 @@
+#include "pruning/policy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <string>
+
+namespace lazyfill {
+namespace {
+
+using testing::ElementsAre;
+
+struct ChoiceCase {
+  const char* name;
+  LazyOptions options;
+  ScheduleStage stage;
+  std::vector<int32_t> positions;
+  std::vector<float> attention;
+  std::vector<uint8_t> computed_next;
+  bool is_first_step;
+  size_t prompt_end;
+  std::vector<uint32_t> expected;
+};
+
+LazyOptions with_policy(Policy policy) {
+  LazyOptions options;
+  options.policy = policy;
+  return options;
+}
+
+LazyOptions with_protection(size_t first, size_t last, bool prune_generated = true) {
+  LazyOptions options;
+  options.protect_first = first;
+  options.protect_last = last;
+  options.prune_generated = prune_generated;
+  return options;
+}
+
+LazyOptions with_pooling(Pooling pooling, size_t width) {
+  LazyOptions options = with_policy(Policy::kWindow);
+  options.pooling = pooling;
+  options.pooling_width = width;
+  return options;
+}
+
+const std::vector<float> kScores = {.30F, .02F, .25F, .03F, .04F, .01F};
+const std::vector<int32_t> kSix = {0, 1, 2, 3, 4, 5};
+const std::vector<uint8_t> kAll = {1, 1, 1, 1, 1, 1};
+constexpr ScheduleStage kHalf{0, 0.5, 0};
+
+std::vector<ChoiceCase> choices() {
+  return {
+      {"TopHalfAndTheLastAlways", {}, kHalf, kSix, kScores, kAll, true, 6, {0, 2, 5}},
+      {"KeepOneKeepsAll", {}, {0, 1.0, 0}, kSix, kScores, kAll, true, 6, {0, 1, 2, 3, 4, 5}},
+      {"ANumberOfTokens", {}, {0, 1.0, 2}, kSix, kScores, kAll, true, 6, {0, 5}},
+      {"OneTokenIsTheLast", {}, {0, 1.0, 1}, kSix, kScores, kAll, true, 6, {5}},
+      {"OfEqualScoresTheLaterStays",
+       {},
+       kHalf,
+       kSix,
+       {.1F, .1F, .1F, .1F, .1F, .1F},
+       kAll,
+       true,
+       6,
+       {3, 4, 5}},
+      {"SinksAreProtectedByPosition", with_protection(2, 1), kHalf, kSix, kScores, kAll, true, 6, {0, 1, 5}},
+      {"GapsCountAsGone",
+       with_protection(2, 1),
+       kHalf,
+       {1, 3, 5, 7, 9, 11},
+       kScores,
+       kAll,
+       true,
+       12,
+       {0, 2, 5}},
+      {"NewestAreProtected", with_protection(0, 3), kHalf, kSix, kScores, kAll, true, 6, {3, 4, 5}},
+      {"ProtectionOutgrowsTheBudget",
+       with_protection(0, 5),
+       kHalf,
+       kSix,
+       kScores,
+       kAll,
+       true,
+       6,
+       {1, 2, 3, 4, 5}},
+      // Two generated tokens (positions 4 and 5) stay and do not count: half of the four others.
+      {"GeneratedStay", with_protection(0, 1, false), kHalf, kSix, kScores, kAll, false, 4, {0, 2, 4, 5}},
+      {"Recent", with_policy(Policy::kRecent), kHalf, kSix, {}, kAll, true, 6, {3, 4, 5}},
+      {"StaticChoosesByAttentionFirst",
+       with_policy(Policy::kStatic),
+       kHalf,
+       kSix,
+       kScores,
+       kAll,
+       true,
+       6,
+       {0, 2, 5}},
+      {"StaticRevivesNothingLater",
+       with_policy(Policy::kStatic),
+       kHalf,
+       kSix,
+       {},
+       {1, 0, 1, 0, 0, 1},
+       false,
+       4,
+       {0, 2, 5}},
+      {"WindowPoolsNeighbours",
+       with_pooling(Pooling::kAverage, 3),
+       kHalf,
+       kSix,
+       {.0F, .0F, .6F, .0F, .3F, .0F},
+       kAll,
+       true,
+       6,
+       {2, 3, 5}},
+      {"WindowPoolsMaximum",
+       with_pooling(Pooling::kMax, 3),
+       {0, 1.0, 4},
+       kSix,
+       {.0F, .0F, .6F, .0F, .1F, .0F},
+       kAll,
+       true,
+       6,
+       {1, 2, 3, 5}},
+  };
+}
+
+class Choice : public testing::TestWithParam<ChoiceCase> {};
+
+TEST_P(Choice, KeepsTheExpected) {
+  const ChoiceCase& c = GetParam();
+  const Candidates candidates{c.positions, c.attention, c.computed_next, c.is_first_step};
+  EXPECT_EQ(choose_kept(c.options, c.stage, candidates, c.prompt_end), c.expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, Choice, testing::ValuesIn(choices()),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
+
+TEST(RandomPolicy, IsSeededAndTheSameInEveryStep) {
+  std::vector<int32_t> positions(100);
+  std::iota(positions.begin(), positions.end(), 0);
+  const std::vector<uint8_t> computed(100, 1);
+  const auto choose = [&](uint64_t seed, bool is_first_step) {
+    LazyOptions options = with_policy(Policy::kRandom);
+    options.seed = seed;
+    return choose_kept(options, kHalf, {positions, {}, computed, is_first_step}, 100);
+  };
+  EXPECT_EQ(choose(1, true), choose(1, false));
+  EXPECT_NE(choose(1, true), choose(2, true));
+  EXPECT_EQ(choose(1, true).size(), 50U);
+}
+
+TEST(Pooled, ShrinksAtTheEndsAndNoneIsIdentity) {
+  const std::vector<float> scores = {3, 0, 6, 0, 9};
+  EXPECT_THAT(pooled(scores, Pooling::kNone, 3), ElementsAre(3, 0, 6, 0, 9));
+  EXPECT_THAT(pooled(scores, Pooling::kAverage, 3), ElementsAre(1.5F, 3, 2, 5, 4.5F));
+  EXPECT_THAT(pooled(scores, Pooling::kMax, 5), ElementsAre(6, 6, 9, 9, 9));
+}
+
+}  // namespace
+}  // namespace lazyfill
