@@ -1,0 +1,18 @@
+// What this machine can do at most: the yardsticks of the kernel benchmarks, measured in the same run.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "kernels/kernels.h"
+
+namespace lazyfill::bench {
+
+// fp32 multiply-adds in registers at the vector width of the instruction set, in GFLOP/s of one core. The
+// best of several short runs. `isa` must be one the machine supports.
+double peak_gflops(Isa isa);
+
+// Adds all bytes up, as fast as they can be read; for measuring read bandwidth.
+float sum_of(std::span<const float> values, Isa isa);
+
+}  // namespace lazyfill::bench
