@@ -1,3 +1,5 @@
+#include "kernels/avx2/matmul.h"
+#include "kernels/panels.h"
 #include "kernels/tables.h"
 
 namespace lazyfill::avx2 {
@@ -8,6 +10,11 @@ const Kernels& table() {
     Kernels table = reference::table();
     table.isa = Isa::kAvx2;
     table.name = "avx2";
+    table.begin_pack = panels::begin_pack;
+    table.pack_outputs = panels::pack_outputs;
+    table.pack_granularity = panels::kGranularity;
+    table.pack_rows = pack_rows;
+    table.matmul = matmul;
     return table;
   }();
   return kTable;

@@ -1,0 +1,298 @@
+#include "kernels/avx2/matmul.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/panels.h"
+#include "kernels/quantized_rows.h"
+
+// Products of unsigned codes and signed inputs are summed in 16 bits as long as nothing can saturate, then
+// widened. Every element of the result sees the same operations in the same order whichever path computes it:
+// a row's result does not depend on how many rows it is computed with.
+namespace lazyfill::avx2 {
+namespace {
+
+namespace qr = quantized_rows;
+using panels::kGroupBytes;
+using panels::kInputGroups;
+using panels::kOutputs;
+
+// Bytes are multiplied in planes, whose results are added with a weight of 16^plane: codes of 8 bits as two
+// planes of nibbles. `kDepth` input groups of a plane are summed in 16 bits: codes of b bits times inputs up
+// to 127, two a lane and group, give at most (2^b - 1) * 127 * 2 * kDepth < 2^15.
+template <class L>
+struct Planes {
+  static constexpr int kPlaneBits = L::kBits == 8 ? 4 : L::kBits;
+  static constexpr size_t kPlanes = L::kBits == 8 ? 2 : 1;
+  static constexpr size_t kDepth = size_t{8} >> (kPlaneBits - 4);
+  static_assert(((1 << kPlaneBits) - 1) * 127 * 2 * static_cast<int>(kDepth) < (1 << 15));
+};
+
+__m256i load(const std::byte* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+// Eight outputs (half 0 or 1) of input group g of a plane, from a packed block.
+template <class L>
+inline __attribute__((always_inline)) __m256i plane_codes(const std::byte* block, size_t plane, int g,
+                                                          int half) {
+  const __m256i nibble = _mm256_set1_epi8(0xF);
+  const std::byte* at = block + half * 32;
+  if constexpr (L::kBits == 8) {
+    const __m256i codes = load(at + g * kGroupBytes);
+    return _mm256_and_si256(plane == 0 ? codes : _mm256_srli_epi16(codes, 4), nibble);
+  }
+  __m256i low = load(at + g % 4 * kGroupBytes);
+  if (g >= 4) low = _mm256_srli_epi16(low, 4);
+  low = _mm256_and_si256(low, nibble);
+  if constexpr (L::kBits == 5 || L::kBits == 6) {
+    const std::byte* high_at = at + 256 + (L::kBits == 6 ? g / 4 * kGroupBytes : 0);
+    const int shift = L::kBits == 5 ? 4 - g : 4 - g % 4 * 2;
+    const __m256i bits = load(high_at);
+    const __m256i high = shift >= 0 ? _mm256_slli_epi16(bits, shift) : _mm256_srli_epi16(bits, -shift);
+    return _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(L::kBits == 5 ? 0x10 : 0x30)));
+  }
+  return low;
+}
+
+template <class L>
+__m256 group_scales(const std::byte* block, size_t scale_group, int half) {
+  const std::byte* from = block + L::kScalesAt + scale_group * kOutputs * 2 + half * 16;
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+// The weight of code 0: what the block's sum of inputs is multiplied with.
+template <class L>
+__m256 minima(const std::byte* block, int half) {
+  const std::byte* from = block + L::kOffsetsAt + half * 16;
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  const __m256 offsets = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  const __m256 zero_point = _mm256_set1_ps(1 << L::kZeroPointShift);
+  return _mm256_fnmadd_ps(group_scales<L>(block, 0, half), zero_point, offsets);
+}
+
+// A block of one panel ready for the register tile: what `unpack` makes once and all rows use.
+template <class L>
+struct alignas(64) Block {
+  uint8_t codes[Planes<L>::kPlanes][kInputGroups][2][32];
+  float scales[L::kScaleGroups][2][8];
+  float minima[2][8];  // only for weights with an offset
+};
+
+template <class L>
+void unpack(const std::byte* block, size_t n, Block<L>* to) {
+  for (size_t b = 0; b < n; ++b, block += L::kBlockBytes, ++to) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      for (size_t plane = 0; plane < Planes<L>::kPlanes; ++plane) {
+#pragma GCC unroll 8
+        for (int g = 0; g < 8; ++g) {
+          _mm256_store_si256(reinterpret_cast<__m256i*>(to->codes[plane][g][half]),
+                             plane_codes<L>(block, plane, g, half));
+        }
+      }
+      for (size_t s = 0; s < L::kScaleGroups; ++s) {
+        _mm256_store_ps(to->scales[s][half], group_scales<L>(block, s, half));
+      }
+      if constexpr (L::kHasOffset) _mm256_store_ps(to->minima[half], minima<L>(block, half));
+    }
+  }
+}
+
+// Where a block's operands come from: made ready by `unpack`, or straight from the packed bytes.
+template <class L>
+struct Unpacked {
+  const Block<L>* block;
+  __m256i codes(size_t plane, int g, int half) const {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(block->codes[plane][g][half]));
+  }
+  __m256 scales(size_t s, int half) const { return _mm256_load_ps(block->scales[s][half]); }
+  __m256 minimum(int half) const { return _mm256_load_ps(block->minima[half]); }
+  void next() { ++block; }
+};
+template <class L>
+struct Packed {
+  const std::byte* block;
+  __m256i codes(size_t plane, int g, int half) const { return plane_codes<L>(block, plane, g, half); }
+  __m256 scales(size_t s, int half) const { return group_scales<L>(block, s, half); }
+  __m256 minimum(int half) const { return minima<L>(block, half); }
+  void next() { block += L::kBlockBytes; }
+};
+
+__m256i broadcast(const std::byte* from) {
+  int32_t value;
+  std::memcpy(&value, from, 4);
+  return _mm256_set1_epi32(value);
+}
+
+// Integer sums of scale group s: codes times inputs.
+template <class L, int R, class Source>
+inline __attribute__((always_inline)) void sum_group(const Source& w, const std::byte* x, size_t s,
+                                                     __m256i (&sums)[R][2]) {
+  constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
+  constexpr size_t kDepth = std::min(Planes<L>::kDepth, kGroups);
+#pragma GCC unroll 2
+  for (size_t plane = 0; plane < Planes<L>::kPlanes; ++plane) {
+    const __m256i weight = _mm256_set1_epi16(plane == 0 ? 1 : 16);
+#pragma GCC unroll 2
+    for (size_t begin = s * kGroups; begin < (s + 1) * kGroups; begin += kDepth) {
+      __m256i narrow[R][2];
+#pragma GCC unroll 8
+      for (size_t g = begin; g < begin + kDepth; ++g) {
+        const __m256i lo = w.codes(plane, static_cast<int>(g), 0);
+        const __m256i hi = w.codes(plane, static_cast<int>(g), 1);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+          const __m256i inputs = broadcast(x + r * qr::kBlock + g * 4);
+          const __m256i products_lo = _mm256_maddubs_epi16(lo, inputs);
+          const __m256i products_hi = _mm256_maddubs_epi16(hi, inputs);
+          narrow[r][0] = g == begin ? products_lo : _mm256_add_epi16(narrow[r][0], products_lo);
+          narrow[r][1] = g == begin ? products_hi : _mm256_add_epi16(narrow[r][1], products_hi);
+        }
+      }
+      const bool is_first = plane == 0 && begin == s * kGroups;
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half) {
+          const __m256i wide = _mm256_madd_epi16(narrow[r][half], weight);
+          sums[r][half] = is_first ? wide : _mm256_add_epi32(sums[r][half], wide);
+        }
+      }
+    }
+  }
+}
+
+// Minus the zero point times the sum of the inputs of scale group s of row r.
+template <class L, int R>
+__m256i zero_point_term(const std::byte* x, size_t s, int r) {
+  __m256i minus = broadcast(x + (L::kScaleGroups == 1 ? qr::minus_at(R) : qr::minus_lo_at(R)) + 4 * r);
+  if (s == 1) minus = _mm256_sub_epi32(broadcast(x + qr::minus_at(R) + 4 * r), minus);
+  return _mm256_slli_epi32(minus, L::kZeroPointShift);
+}
+
+// acc += one block of R rows by one panel.
+template <class L, int R, class Source>
+inline __attribute__((always_inline)) void add_block(const Source& w, const std::byte* x,
+                                                     __m256 (&acc)[R][2]) {
+#pragma GCC unroll 2
+  for (size_t s = 0; s < L::kScaleGroups; ++s) {
+    __m256i sums[R][2];
+    sum_group<L, R>(w, x, s, sums);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const __m256 scale = _mm256_castsi256_ps(broadcast(x + qr::scale_at(R) + 4 * r));
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        if constexpr (!L::kHasOffset) {
+          sums[r][half] = _mm256_add_epi32(sums[r][half], zero_point_term<L, R>(x, s, r));
+        }
+        const __m256 scales = _mm256_mul_ps(scale, w.scales(s, half));
+        acc[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][half]), scales, acc[r][half]);
+        if constexpr (L::kHasOffset) {
+          const __m256 sum = _mm256_castsi256_ps(broadcast(x + qr::sum_at(R) + 4 * r));
+          acc[r][half] = _mm256_fmadd_ps(sum, w.minimum(half), acc[r][half]);
+        }
+      }
+    }
+  }
+}
+
+// R rows by one panel over n blocks; the first n_out outputs of the panel are there.
+template <class L, int R, class Source>
+void tile(Source w, size_t n, const std::byte* x, float* out, size_t ld_out, size_t n_out, bool accumulate) {
+  alignas(32) float values[R][kOutputs] = {};
+  for (int r = 0; r < R && accumulate; ++r) std::copy_n(out + r * ld_out, n_out, values[r]);
+  __m256 acc[R][2];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    acc[r][0] = _mm256_load_ps(values[r]);
+    acc[r][1] = _mm256_load_ps(values[r] + 8);
+  }
+  for (size_t b = 0; b < n; ++b, w.next(), x += R * qr::kRowBytes) add_block<L, R>(w, x, acc);
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    _mm256_store_ps(values[r], acc[r][0]);
+    _mm256_store_ps(values[r] + 8, acc[r][1]);
+  }
+  for (int r = 0; r < R; ++r) std::copy_n(values[r], n_out, out + r * ld_out);
+}
+
+template <class L, class Source>
+using Tile = void (*)(Source, size_t, const std::byte*, float*, size_t, size_t, bool);
+template <class L, class Source>
+constexpr Tile<L, Source> kTiles[] = {tile<L, 1, Source>, tile<L, 2, Source>, tile<L, 3, Source>,
+                                      tile<L, 4, Source>};
+
+// Blocks that are unpacked at a time: what stays in the first-level cache beside the rows.
+constexpr size_t kChunkBlocks = 32;
+
+template <class L>
+void blocked(const std::byte* panel, const PackedRows& x, float* out, size_t ld_out, size_t n_out,
+             bool accumulate) {
+  Block<L> chunk[kChunkBlocks];
+  const size_t n_blocks = x.n_in / qr::kBlock;
+  const size_t n_chunks = (n_blocks + kChunkBlocks - 1) / kChunkBlocks;
+  for (size_t c = 0; c < n_chunks; ++c) {
+    const size_t first = n_blocks * c / n_chunks;
+    const size_t n = n_blocks * (c + 1) / n_chunks - first;
+    unpack<L>(panel + first * L::kBlockBytes, n, chunk);
+    for (size_t r = 0; r < x.n_rows; r += kTileRows) {
+      const size_t n_here = std::min(kTileRows, x.n_rows - r);
+      const std::byte* rows = x.bytes.data() + (r * n_blocks + first * n_here) * qr::kRowBytes;
+      kTiles<L, Unpacked<L>>[n_here - 1]({chunk}, n, rows, out + r * ld_out, ld_out, n_out,
+                                         accumulate || c > 0);
+    }
+  }
+}
+
+// Up to this many rows the weights are used straight from the packed bytes, once: a decode step's time is
+// that of reading them.
+constexpr size_t kStreamedRows = 2;
+
+template <class L>
+void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
+         size_t ld_out, bool accumulate) {
+  static_assert(std::size(kTiles<L, Unpacked<L>>) == kTileRows);
+  const size_t n_blocks = w.n_in / qr::kBlock;
+  for (size_t o = out_begin; o < out_end; o += kOutputs) {
+    const std::byte* panel = w.bytes.data() + o / kOutputs * n_blocks * L::kBlockBytes;
+    const size_t n_out = std::min(kOutputs, out_end - o);
+    if (x.n_rows <= kStreamedRows) {
+      kTiles<L, Packed<L>>[x.n_rows - 1]({panel}, n_blocks, x.bytes.data(), out + o, ld_out, n_out,
+                                         accumulate);
+    } else {
+      blocked<L>(panel, x, out + o, ld_out, n_out, accumulate);
+    }
+  }
+}
+
+}  // namespace
+
+void matmul(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
+            size_t ld_out, bool accumulate) {
+  if (x.n_rows == 0) return;
+  const auto with = [&](auto layout) {
+    run<decltype(layout)>(w, x, out_begin, out_end, out, ld_out, accumulate);
+  };
+  switch (w.layout) {
+    case panels::kU4:
+      return with(panels::U4{});
+    case panels::kU4Offset:
+      return with(panels::U4Offset{});
+    case panels::kU5:
+      return with(panels::U5{});
+    case panels::kU5Offset:
+      return with(panels::U5Offset{});
+    case panels::kU6:
+      return with(panels::U6{});
+    case panels::kU8:
+      return with(panels::U8{});
+    default:
+      return matmul_floats(w, x, out_begin, out_end, out, ld_out, accumulate);
+  }
+}
+
+}  // namespace lazyfill::avx2
