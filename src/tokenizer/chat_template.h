@@ -1,4 +1,6 @@
-// Renders the Jinja template that a GGUF file carries in tokenizer.chat_template.
+// Renders the Jinja template that a GGUF file carries in tokenizer.chat_template, as Python's transformers
+// does it: trim_blocks and lstrip_blocks on, loop controls, raise_exception() and strftime_now() there, tools
+// and documents none.
 #pragma once
 
 #include <memory>
@@ -24,6 +26,7 @@ class ChatTemplate {
     bool add_generation_prompt = true;
     std::string bos_token;
     std::string eos_token;
+    int64_t now_s = 0;  // what strftime_now() shows, seconds since 1970; 0: the clock
   };
   // Fails on template errors and on the limits of steps, depth and output (hostile templates end there).
   Result<std::string> render(const Context& context) const;

@@ -27,7 +27,9 @@ Result<void> read_optional(const gguf::File& file, std::string_view key, Getter 
   return {};
 }
 
-Result<TokenizerData> read_data(const gguf::File& file) {
+}  // namespace
+
+Result<TokenizerData> read_tokenizer_data(const gguf::File& file) {
   using gguf::File;
   TokenizerData data;
   auto model = file.get_string("tokenizer.ggml.model");
@@ -59,10 +61,8 @@ Result<TokenizerData> read_data(const gguf::File& file) {
   return data;
 }
 
-}  // namespace
-
 Result<std::unique_ptr<Tokenizer>> Tokenizer::from_gguf(const gguf::File& file) {
-  const auto data = read_data(file);
+  const auto data = read_tokenizer_data(file);
   if (!data) return tl::unexpected(data.error());
   return make_tokenizer(*data);
 }

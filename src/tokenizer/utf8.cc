@@ -99,13 +99,12 @@ std::string replace_invalid(std::string_view text) {
   return out;
 }
 
-std::string printable(std::string_view name) {
-  constexpr size_t kLongest = 48;
-  std::string out(name.substr(0, kLongest));
+std::string printable(std::string_view name, size_t longest) {
+  std::string out(name.substr(0, longest));
   for (char& c : out) {
     if (c < ' ' || c > '~') c = '?';
   }
-  return name.size() > kLongest ? out + "..." : out;
+  return name.size() > longest ? out + "..." : out;
 }
 
 Result<std::string> compose(std::string_view text) {

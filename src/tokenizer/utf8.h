@@ -33,9 +33,9 @@ size_t incomplete_tail(std::string_view text);
 // does).
 std::string replace_invalid(std::string_view text);
 
-// A name from a file as a message may show it: control characters and bytes beyond ASCII become '?', at most
-// 48 stay.
-std::string printable(std::string_view name);
+// A name from a file as a message may show it: control characters and bytes beyond ASCII become '?', and it
+// is cut after `longest`.
+std::string printable(std::string_view name, size_t longest = 48);
 
 // Normalisation form C of valid text.
 Result<std::string> compose(std::string_view text);

@@ -37,6 +37,9 @@ class VocabularyTokenizer : public Tokenizer {
   bool add_eos_ = false;
 };
 
+// What a file says of its tokeniser. The spans lie in `file`, which must outlive them.
+Result<TokenizerData> read_tokenizer_data(const gguf::File& file);
+
 Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data);
 Result<std::unique_ptr<Tokenizer>> make_sentencepiece_tokenizer(const TokenizerData& data);
 // Either of the two, by data.model.

@@ -1,0 +1,118 @@
+// Runs a parsed template. A template comes with a model file and is not to be trusted: every step, every byte
+// it makes and every level it descends is counted, and the run ends with an error at the limit.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lazyfill/error.h"
+#include "tokenizer/jinja/ast.h"
+
+namespace lazyfill::jinja {
+
+struct Limits {
+  size_t max_steps = 4'000'000;          // well under a second
+  size_t max_bytes = size_t{100} << 20;  // of all texts made on the way
+  size_t max_depth = 400;                // of statements, expressions and macros inside each other
+};
+
+struct Arguments {
+  std::vector<Value> positional;
+  std::vector<std::pair<std::string, Value>> named;
+  // Null when it is not given.
+  const Value* get(size_t index, std::string_view name) const;
+};
+
+// Errors are sticky: after the first one every evaluation returns Undefined at once.
+class Interpreter {
+ public:
+  explicit Interpreter(const Limits& limits) : limits_(limits), frames_(1) {}
+  ~Interpreter();
+  Interpreter(const Interpreter&) = delete;
+  Interpreter& operator=(const Interpreter&) = delete;
+
+  void set_global(std::string name, Value value) {
+    globals_.insert_or_assign(std::move(name), std::move(value));
+  }
+  // Seconds since 1970 that strftime_now() shows, in local time.
+  void set_now(int64_t now_s) { now_s_ = now_s; }
+
+  Result<std::string> render(const Body& body);
+
+  // For the built-in filters, tests and methods.
+  Value fail(const std::string& message);
+  bool failed() const { return error_.has_value(); }
+  bool spend(size_t n_steps);
+  BoundedText text() const { return BoundedText(limits_.max_bytes - bytes_used_); }
+  Value make(BoundedText text);  // the text as a value, its bytes counted
+  std::string str(const Value& value);
+  // The items of a list, the keys of a mapping, the characters of a string.
+  std::vector<Value> items_of(const Value& value);
+  Value attribute(const Value& object, const std::string& name);
+  Value item(const Value& object, const Value& key);
+  Value filter(const std::string& name, const Value& input, const Arguments& arguments);
+  bool test(const std::string& name, const Value& input, const Arguments& arguments);
+  bool contains(const Value& container, const Value& item);
+
+ private:
+  enum class Flow { kNext, kBreak, kContinue };
+  using Frame = std::map<std::string, Value, std::less<>>;
+
+  Flow run(const Body& body);
+  Flow run(const Stmt& stmt);
+  Flow run_if(const Stmt& stmt);
+  void run_for(const Stmt& stmt);
+  Flow run_iteration(const Stmt& stmt, const std::vector<Value>& items, size_t index, const Value& loop);
+  std::string render_inner(const Body& body);
+  void assign(const std::vector<Stmt::Target>& targets, const Value& value);
+  void assign(const Stmt::Target& target, Value value);
+
+  Value eval(const Expr& expr);
+  Value eval_kind(const Expr& expr);
+  Value eval_name(const std::string& name);
+  Value eval_dict(const Expr& expr);
+  Value eval_slice(const Expr& expr);
+  Value eval_call(const Expr& expr);
+  Value eval_filter(const Expr& expr, const Value* input);
+  Value eval_compare(const Expr& expr);
+  Value eval_concat(const Expr& expr);
+  Value binary(const std::string& op, const Value& a, const Value& b);
+  Arguments eval_arguments(const Expr& expr);
+  Value call_global(const std::string& name, const Arguments& arguments);
+  Value call_macro(const Stmt& macro, const Arguments& arguments);
+  Value make_range(const Arguments& arguments);
+  Value make_namespace(const Arguments& arguments);
+  Value format_now(const Arguments& arguments);
+
+  Limits limits_;
+  size_t steps_used_ = 0;
+  size_t bytes_used_ = 0;
+  size_t depth_ = 0;
+  size_t line_ = 1;
+  int64_t now_s_ = 0;
+  std::optional<Error> error_;
+  std::map<std::string, Value, std::less<>> globals_;
+  std::vector<Frame> frames_;  // the first holds the template's own variables
+  size_t frame_base_ = 0;      // a macro does not see the frames of its caller
+  std::vector<const Stmt*> macros_;
+  std::vector<Value::NamespacePtr> namespaces_;  // emptied at the end, since they may hold each other
+  BoundedText* output_ = nullptr;
+};
+
+// builtin_*.cc
+using Filter = Value (*)(Interpreter& run, const Value& input, const Arguments& arguments);
+Filter find_filter(std::string_view name);  // null when it is not known
+using Test = bool (*)(Interpreter& run, const Value& input, const Arguments& arguments);
+Test find_test(std::string_view name);
+bool has_method(const Value& object, std::string_view name);
+Value call_method(Interpreter& run, const Value& object, std::string_view name, const Arguments& arguments);
+// Python's arithmetic; fails the run on types that do not fit.
+Value arithmetic(Interpreter& run, std::string_view op, const Value& a, const Value& b);
+Value slice(Interpreter& run, const Value& object, const Value& begin, const Value& end, const Value& step);
+
+}  // namespace lazyfill::jinja

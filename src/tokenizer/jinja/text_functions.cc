@@ -1,0 +1,188 @@
+#include "tokenizer/jinja/text_functions.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+
+#include "tokenizer/utf8.h"
+
+namespace lazyfill::jinja {
+namespace {
+
+// What Python's str.isspace() and str.strip() take for whitespace: White_Space and four separators of ASCII.
+bool is_python_space(char32_t c) {
+  return utf8::is_space(c) || (c >= 0x1C && c <= 0x1F);
+}
+
+char32_t upper_of(char32_t c) {
+  return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+}
+char32_t lower_of(char32_t c) {
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
+template <class Map>
+std::string mapped(std::string_view text, Map map) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t position = 0; position < text.size();) {
+    const utf8::Decoded c = utf8::decode(text, position);
+    if (c.n_bytes == 0) break;  // values are valid UTF-8
+    utf8::append(out, map(c.code_point));
+    position += c.n_bytes;
+  }
+  return out;
+}
+
+size_t last_character(std::string_view text) {
+  size_t at = text.size() - 1;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80) --at;
+  return at;
+}
+
+std::vector<std::string_view> split_by_space(std::string_view text, int64_t max_count, bool from_right) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    text = stripped(text, from_right ? Side::kRight : Side::kLeft, nullptr);
+    if (text.empty()) break;
+    if (max_count >= 0 && static_cast<int64_t>(parts.size()) >= max_count) {
+      parts.push_back(text);
+      break;
+    }
+    size_t length = 0;
+    while (length < text.size()) {
+      const size_t at = from_right ? last_character(text.substr(0, text.size() - length)) : length;
+      const utf8::Decoded c = utf8::decode(text, at);
+      if (is_python_space(c.code_point)) break;
+      length += std::max<size_t>(1, c.n_bytes);
+    }
+    parts.push_back(from_right ? text.substr(text.size() - length) : text.substr(0, length));
+    text = from_right ? text.substr(0, text.size() - length) : text.substr(length);
+  }
+  return parts;
+}
+
+std::vector<std::string_view> split_by(std::string_view text, std::string_view separator, int64_t max_count,
+                                       bool from_right) {
+  std::vector<std::string_view> parts;
+  while (max_count < 0 || static_cast<int64_t>(parts.size()) < max_count) {
+    const size_t found = from_right ? text.rfind(separator) : text.find(separator);
+    if (found == std::string_view::npos) break;
+    const size_t after = found + separator.size();
+    parts.push_back(from_right ? text.substr(after) : text.substr(0, found));
+    text = from_right ? text.substr(0, found) : text.substr(after);
+  }
+  parts.push_back(text);
+  return parts;
+}
+
+}  // namespace
+
+std::string_view stripped(std::string_view text, Side side, const std::string* set) {
+  const auto goes = [&](size_t at, size_t n_bytes) {
+    if (set == nullptr) return is_python_space(utf8::decode(text, at).code_point);
+    return set->find(text.substr(at, n_bytes)) != std::string::npos;
+  };
+  while (side != Side::kRight && !text.empty()) {
+    const size_t n_bytes = std::max<size_t>(1, utf8::decode(text, 0).n_bytes);
+    if (!goes(0, n_bytes)) break;
+    text.remove_prefix(n_bytes);
+  }
+  while (side != Side::kLeft && !text.empty()) {
+    const size_t at = last_character(text);
+    if (!goes(at, text.size() - at)) break;
+    text = text.substr(0, at);
+  }
+  return text;
+}
+
+// The sharp s is the one letter of a large language whose upper case is two letters.
+std::string upper(std::string_view text) {
+  std::string out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t sharp = std::min(text.find("\u00DF", begin), text.size());
+    out += mapped(text.substr(begin, sharp - begin), upper_of);
+    if (sharp < text.size()) out += "SS";
+    begin = sharp + 2;
+  }
+  return out;
+}
+
+std::string lower(std::string_view text) {
+  return mapped(text, lower_of);
+}
+
+std::string capitalized(std::string_view text) {
+  bool first = true;
+  return mapped(text, [&](char32_t c) { return std::exchange(first, false) ? upper_of(c) : lower_of(c); });
+}
+
+// str.title() starts a word after every character that is no letter; the filter only after spaces, dashes and
+// brackets.
+std::string titled(std::string_view text, bool words_by_letters) {
+  bool at_start = true;
+  return mapped(text, [&](char32_t c) {
+    const char32_t out = at_start ? upper_of(c) : lower_of(c);
+    const bool separates = is_python_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
+    at_start = words_by_letters ? !utf8::is_letter(c) : separates;
+    return out;
+  });
+}
+
+Value replaced(Interpreter& run, std::string_view text, std::string_view from, std::string_view to,
+               int64_t max_count) {
+  BoundedText out = run.text();
+  size_t position = 0;
+  for (int64_t n = 0; max_count < 0 || n < max_count; ++n) {
+    // An empty pattern stands before every character and at the end.
+    const size_t step = from.empty() && position < text.size()
+                            ? std::max<size_t>(1, utf8::decode(text, position).n_bytes)
+                            : 0;
+    const size_t found = from.empty() ? position : text.find(from, position);
+    if (found == std::string_view::npos || !run.spend(1)) break;
+    out.append(text.substr(position, found - position));
+    out.append(to);
+    position = found + from.size();
+    if (!from.empty()) continue;
+    if (position == text.size()) break;
+    out.append(text.substr(position, step));
+    position += step;
+  }
+  out.append(text.substr(position));
+  return run.make(std::move(out));
+}
+
+Value split(Interpreter& run, std::string_view text, const std::string* separator, int64_t max_count,
+            bool from_right) {
+  if (separator != nullptr && separator->empty()) return run.fail("a text cannot be split by nothing");
+  if (!run.spend(text.size() / 8)) return Value();
+  std::vector<std::string_view> parts = separator == nullptr
+                                            ? split_by_space(text, max_count, from_right)
+                                            : split_by(text, *separator, max_count, from_right);
+  if (from_right) std::reverse(parts.begin(), parts.end());
+  if (!run.spend(8 * parts.size())) return Value();
+  std::vector<Value> values;
+  for (const std::string_view part : parts) values.emplace_back(std::string(part));
+  return Value::list(std::move(values));
+}
+
+Value joined(Interpreter& run, const std::vector<Value>& items, std::string_view separator) {
+  BoundedText out = run.text();
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) out.append(separator);
+    append_str(items[i], out);
+  }
+  return run.make(std::move(out));
+}
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+}  // namespace lazyfill::jinja

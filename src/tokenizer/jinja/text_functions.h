@@ -1,0 +1,30 @@
+// Python's string functions that filters and methods share. Case is mapped character by character, without
+// the few special cases in which one character becomes several.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/jinja/interpreter.h"
+
+namespace lazyfill::jinja {
+
+enum class Side { kLeft, kRight, kBoth };
+
+// Takes off whitespace, or the characters in `set` when it is not null.
+std::string_view stripped(std::string_view text, Side side, const std::string* set);
+std::string upper(std::string_view text);
+std::string lower(std::string_view text);
+std::string capitalized(std::string_view text);  // first character upper, the others lower
+std::string titled(std::string_view text, bool words_by_letters);
+// At most `max_count` times, a negative one means all.
+Value replaced(Interpreter& run, std::string_view text, std::string_view from, std::string_view to,
+               int64_t max_count);
+// By whitespace when `separator` is null; the parts are text values.
+Value split(Interpreter& run, std::string_view text, const std::string* separator, int64_t max_count,
+            bool from_right);
+Value joined(Interpreter& run, const std::vector<Value>& items, std::string_view separator);
+std::vector<std::string_view> lines_of(std::string_view text);
+
+}  // namespace lazyfill::jinja

@@ -1,0 +1,147 @@
+// The values of a template, as Python has them: what they print, how they compare, how they become JSON.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace lazyfill::jinja {
+
+class Value;
+
+// A name or an attribute that does not exist: prints as nothing, is false, and has no attributes.
+struct Undefined {
+  std::string name;
+};
+struct None {};
+// What it costs to walk a value, and how deep the walk goes: hostile templates build values that share their
+// parts.
+struct Extent {
+  size_t weight =
+      1;  // values inside, shared ones counted as often as they are met; 64 bytes of text count as one
+  size_t depth = 1;
+};
+struct List {
+  std::vector<Value> items;
+  bool is_tuple = false;
+  Extent extent;  // set when the list becomes a value, after which nothing changes it
+};
+// In the order of insertion. Look-ups are linear: the dictionaries of chat templates have a handful of keys.
+struct Dict {
+  std::vector<std::pair<Value, Value>> items;
+  Extent extent;
+  const Value* find(const Value& key) const;
+  const Value* find(std::string_view key) const;
+  void set(const Value& key, Value value);
+};
+// The one mutable value.
+struct Namespace {
+  Dict attributes;
+};
+struct Function;
+
+class Value {
+ public:
+  using Text = std::shared_ptr<const std::string>;
+  using ListPtr = std::shared_ptr<const List>;
+  using DictPtr = std::shared_ptr<const Dict>;
+  using NamespacePtr = std::shared_ptr<Namespace>;
+  using FunctionPtr = std::shared_ptr<const Function>;
+
+  Value() : data_(Undefined{}) {}
+  explicit Value(Undefined undefined) : data_(std::move(undefined)) {}
+  explicit Value(None none) : data_(none) {}
+  explicit Value(bool value) : data_(value) {}
+  explicit Value(int64_t value) : data_(value) {}
+  explicit Value(double value) : data_(value) {}
+  explicit Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {}
+  explicit Value(const char* text) : Value(std::string(text)) {}
+  explicit Value(List list);
+  explicit Value(Dict dict);
+  explicit Value(NamespacePtr value) : data_(std::move(value)) {}
+  explicit Value(FunctionPtr function) : data_(std::move(function)) {}
+  static Value list(std::vector<Value> items) { return Value(List{std::move(items), false, {}}); }
+  static Value tuple(std::vector<Value> items) { return Value(List{std::move(items), true, {}}); }
+
+  bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
+  bool is_none() const { return std::holds_alternative<None>(data_); }
+  bool is_bool() const { return std::holds_alternative<bool>(data_); }
+  bool is_int() const { return std::holds_alternative<int64_t>(data_); }
+  bool is_float() const { return std::holds_alternative<double>(data_); }
+  bool is_number() const { return is_bool() || is_int() || is_float(); }
+
+  // Null when the value is of another type.
+  const std::string* text() const { return pointee<Text>(); }
+  const List* list() const { return pointee<ListPtr>(); }
+  const Dict* dict() const { return pointee<DictPtr>(); }
+  const Function* function() const { return pointee<FunctionPtr>(); }
+  Namespace* name_space() const {
+    const auto* pointer = std::get_if<NamespacePtr>(&data_);
+    return pointer == nullptr ? nullptr : pointer->get();
+  }
+  const Undefined* undefined() const { return std::get_if<Undefined>(&data_); }
+
+  std::optional<int64_t> integer() const;  // of an int or a bool
+  std::optional<double> number() const;    // of an int, a bool or a float
+  bool truthy() const;
+  Extent extent() const;
+  std::string_view type_name() const;  // for messages
+
+ private:
+  template <class Pointer>
+  auto pointee() const -> decltype(std::declval<Pointer>().get()) {
+    const auto* pointer = std::get_if<Pointer>(&data_);
+    return pointer == nullptr ? nullptr : pointer->get();
+  }
+
+  std::variant<Undefined, None, bool, int64_t, double, Text, ListPtr, DictPtr, NamespacePtr, FunctionPtr>
+      data_;
+};
+
+// Something that can be called: a global function, a method with its object, or a macro.
+struct Function {
+  enum class Kind { kGlobal, kMethod, kMacro };
+  Kind kind = Kind::kGlobal;
+  std::string name;
+  Value self;        // kMethod
+  size_t macro = 0;  // kMacro: place in the interpreter's list
+};
+
+// Text that grows only as far as a limit allows.
+class BoundedText {
+ public:
+  explicit BoundedText(size_t max_bytes) : max_bytes_(max_bytes) {}
+  void append(std::string_view piece) {
+    if (piece.size() > max_bytes_ - text_.size()) overflow_ = true;
+    if (!overflow_) text_.append(piece);
+  }
+  bool overflow() const { return overflow_; }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+  size_t max_bytes_;
+  bool overflow_ = false;
+};
+
+bool equals(const Value& a, const Value& b, int depth = 0);
+// Negative, zero or positive; empty for values that have no order.
+std::optional<int> compare(const Value& a, const Value& b, int depth = 0);
+
+// A name as messages show it.
+std::string quoted(std::string_view name);
+
+// Python's str() and repr().
+void append_str(const Value& value, BoundedText& out);
+void append_repr(const Value& value, BoundedText& out, int depth = 0);
+std::string float_repr(double value);
+
+// json.dumps(value, ensure_ascii=False, indent=indent); false for values that JSON does not have.
+bool append_json(const Value& value, std::optional<int64_t> indent, BoundedText& out, int depth = 0);
+
+}  // namespace lazyfill::jinja
