@@ -1,0 +1,107 @@
+"""Reference tokenisers, built from what a GGUF file holds: Hugging Face's tokenizers for byte-level BPE, sentencepiece for
+SentencePiece. And texts on which tokenisers differ when one of them is wrong."""
+
+import random
+import unicodedata
+
+import gguf
+
+USER_DEFINED = 4
+PIECES = [
+    "'s", "'S", "'ll", "'RE", "'ve", " don't", "  ", "   ", "\n", "\n\n", "\t", "\r\n", "<|im_start|>", "<|im_end|>", "<|endoftext|>",
+    "<end_of_turn>", "<bos>", "<unk>", "<0x41>", "\u2581", "\u2581\u2581", "\u00e9", "e\u0301", "\u65e5\u672c\u8a9e", "\ud55c\uad6d\uc5b4",
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629", "\u05e2\u05d1\u05e8\u05d9\u05ea", "\u0928\u092e\u0938\u094d\u0924\u0947",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "123", "4", "\u0663\u0664", "\u00b2", "\u216b", "\u00bd", "\u00a0",
+    "\u2003", "\u3000", "\x85", "\u200b", "if(x){", "</ul>", "==", "!!!", "...", "\u2014", "\u017f", "'\u017f", "\x00", "\x7f", "Hello",
+    " world", "ing", "foo_bar", "A", "\ufeff", "\u202e",
+]
+TEXTS = [
+    "", "a", " ", "  ", "\n", "The quick brown fox jumps over the lazy dog.", "It's 1984; we'll pay $3,141.59 (or 50%)!",
+    "def f(x):\n    if x > 0:\n\t\treturn x ** 2  # square\n    return None\n", "#include <vector>\r\nint main() { return a[0] <= 0x1F; }\r\n",
+    "SELECT * FROM t WHERE name LIKE '%o''brien%';", "https://example.org/path?q=a+b&c=d#e", "{\"key\": [1, 2.5e-3, null]}",
+    "a\u0301e\u0302 \u1e9b\u0323 Z\u0351\u036b\u0343\u036a\u0302\u036b", "\u4eca\u5929\u5929\u6c14\u5f88\u597d\uff0c\u6211\u4eec\u53bb\u516c\u56ed\u5427\u3002",
+    "\u043f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440", "\u0645\u0631\u062d\u0628\u0627 abc \u05e9\u05dc\u05d5\u05dd 123", "\U0001f600\U0001f44d\U0001f3fd \u2764\ufe0f",
+    "<|im_start|>user\nHi<|im_end|>\n", "<start_of_turn>user\nHi<end_of_turn>\n<bos></ul><td>", "1234567890 12 3", " leading and trailing  ", "a" * 100,
+    "=" * 80, " " * 70 + "x", "\n" * 40, "\t" * 40, "na\u00efve caf\u00e9 \u2018quoted\u2019 \u201cdouble\u201d \u2026",
+]
+
+
+def random_texts(n, seed):
+    """Runs of tricky pieces, of characters of every script, and of whitespace. Characters that this Python's Unicode does
+    not know are left out: the libraries differ in their versions."""
+    rng = random.Random(seed)
+    pool = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and unicodedata.category(chr(c)) not in ("Cn", "Co")]
+    texts = []
+    for _ in range(n):
+        kind, length = rng.random(), rng.randint(1, 30)
+        if kind < 0.3:
+            texts.append("".join(rng.choices(pool, k=length)))
+        elif kind < 0.7:
+            texts.append("".join(rng.choices(PIECES, k=length)))
+        elif kind < 0.85:
+            texts.append("".join(rng.choice(PIECES if rng.random() < 0.7 else pool) for _ in range(length)))
+        else:
+            texts.append("".join(rng.choices(" '\n\r\tabsS1.<", k=length)))
+    return texts
+
+
+class Metadata:
+    """The fields tokenizer.ggml.* of a file."""
+
+    def __init__(self, path):
+        self._fields = gguf.GGUFReader(path).fields
+
+    def get(self, name, default=None):
+        field = self._fields.get("tokenizer.ggml." + name)
+        return default if field is None else field.contents()
+
+
+def byte_level_bpe(metadata, pre=None):
+    """text -> ids by the tokenizers package."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    pre = pre or metadata.get("pre")
+    vocabulary = {token: i for i, token in enumerate(metadata.get("tokens"))}
+    merges = [tuple(merge.split(" ")) for merge in metadata.get("merges")]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=pre == "llama-bpe"))
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    if pre == "gpt-2":
+        steps = [gpt2]
+    elif pre == "smollm":
+        steps = [pre_tokenizers.Digits(individual_digits=True), gpt2]
+    else:
+        digits = {"llama-bpe": r"\p{N}{1,3}", "qwen2": r"\p{N}"}[pre]
+        words = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits +
+                 r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+        steps = [pre_tokenizers.Split(Regex(words), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    if pre == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def sentencepiece_bpe(metadata, add_space_prefix=None):
+    """text -> ids by the sentencepiece package, from a model put together of the file's pieces."""
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto()
+    for token, score, kind in zip(metadata.get("tokens"), metadata.get("scores"), metadata.get("token_type")):
+        piece = model.pieces.add()
+        piece.piece = token.replace(" ", "\u2581") if kind == USER_DEFINED else token
+        piece.score = score
+        piece.type = kind
+    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    trainer.model_type = trainer.BPE
+    trainer.byte_fallback = True
+    trainer.vocab_size = len(model.pieces)
+    for name, key in (("unk", "unknown"), ("bos", "bos"), ("eos", "eos"), ("pad", "padding")):
+        token_id = metadata.get(f"{key}_token_id")
+        setattr(trainer, f"{name}_id", token_id)
+        setattr(trainer, f"{name}_piece", model.pieces[token_id].piece)
+    normalizer.name = "identity"
+    normalizer.add_dummy_prefix = metadata.get("add_space_prefix", True) if add_space_prefix is None else add_space_prefix
+    normalizer.remove_extra_whitespaces = False
+    normalizer.escape_whitespaces = True
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+    return processor.encode

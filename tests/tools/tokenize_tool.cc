@@ -1,0 +1,71 @@
+// Tokenises for the comparison with reference tokenisers (tests/python/test_tokenizer.py).
+//
+//   tokenize_tool MODEL.gguf [--special] [--parse-special] [--pre NAME]
+//
+// Each line of standard input is a JSON string; each line of standard output is {"ids": [...], "text":
+// decoded ids}, or
+// {"error": sentence}. --pre takes another splitter than the file's. How long the tokeniser took to make is
+// said on standard error.
+#include <chrono>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tokenizer/vocabulary_tokenizer.h"
+
+namespace {
+
+using nlohmann::json;
+
+json encode(const lazyfill::Tokenizer& tokenizer, const std::string& text,
+            lazyfill::Tokenizer::EncodeOptions options) {
+  const auto ids = tokenizer.encode(text, options);
+  if (!ids) return {{"error", ids.error().message}};
+  return {{"ids", *ids}, {"text", tokenizer.decode(*ids, options.parse_special)}};
+}
+
+int run(const std::string& path, const std::string& pre, lazyfill::Tokenizer::EncodeOptions options) {
+  const auto file = lazyfill::gguf::File::open(path);
+  auto data = file ? lazyfill::read_tokenizer_data(*file) : tl::unexpected(file.error());
+  if (data && !pre.empty()) data->pre = pre;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto tokenizer = data ? lazyfill::make_tokenizer(*data) : tl::unexpected(data.error());
+  const std::chrono::duration<double, std::milli> made_ms = std::chrono::steady_clock::now() - begin;
+  if (!tokenizer) {
+    std::cerr << tokenizer.error().message << "\n";
+    return 1;
+  }
+  std::cerr << (*tokenizer)->kind() << ", made in " << made_ms.count() << " ms\n";
+  for (std::string line; std::getline(std::cin, line);) {
+    const json text = json::parse(line, nullptr, false);
+    const json result = text.is_string() ? encode(**tokenizer, text.get<std::string>(), options)
+                                         : json{{"error", "the line is not a JSON string"}};
+    std::cout << result.dump(-1, ' ', true, json::error_handler_t::replace) << "\n";
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string path;
+  std::string pre;
+  lazyfill::Tokenizer::EncodeOptions options{.add_special = false, .parse_special = false};
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--special") {
+      options.add_special = true;
+    } else if (argument == "--parse-special") {
+      options.parse_special = true;
+    } else if (argument == "--pre" && i + 1 < argc) {
+      pre = argv[++i];
+    } else {
+      path = argument;
+    }
+  }
+  if (path.empty()) {
+    std::cerr << "usage: tokenize_tool MODEL.gguf [--special] [--parse-special] [--pre NAME]\n";
+    return 2;
+  }
+  return run(path, pre, options);
+}
