@@ -1,3 +1,5 @@
+#include "kernels/avx512/attention.h"
+#include "kernels/avx512/elementwise.h"
 #include "kernels/avx512/matmul.h"
 #include "kernels/panels.h"
 #include "kernels/tables.h"
@@ -5,11 +7,20 @@
 namespace lazyfill::avx512 {
 
 const Kernels& table() {
-  // What has no version of its own yet is the reference's.
   static const Kernels kTable = [] {
     Kernels table = reference::table();
     table.isa = Isa::kAvx512;
     table.name = "avx512";
+    table.column_type = ColumnType::kF16;
+    table.rms_norm = rms_norm;
+    table.gated = gated;
+    table.add = add;
+    table.rope = rope;
+    table.store_columns = store_columns;
+    table.attend = attend;
+    table.attend_partial = attend_partial;
+    table.merge_partials = merge_partials;
+    table.add_attention_probs = add_attention_probs;
     table.begin_pack = panels::begin_pack;
     table.pack_outputs = panels::pack_outputs;
     table.pack_granularity = panels::kGranularity;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/half.h"
+#include "base/half.h"
 
 namespace lazyfill::reference {
 namespace {

@@ -1,0 +1,215 @@
+// Attention of very few rows, written once for every instruction set: a template over Simd (avx2/simd.h,
+// avx512/simd.h). The work is reading the columns, so each is loaded once for all query heads that share it,
+// and the lanes of a register run along head_dim. Scores live in units of log2.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/buffer.h"
+#include "kernels/attention_tiles.h"
+#include "kernels/kernels.h"
+
+namespace lazyfill::tiles {
+
+// The lanes must fill whole registers, and the loops below take four of them at a time or one.
+template <class Simd>
+bool fits_row_attention(const AttentionShape& shape) {
+  return shape.head_dim % Simd::kLanes == 0;
+}
+
+template <class Simd>
+class RowAttention {
+  using Vec = typename Simd::Vec;
+  static constexpr size_t kLanes = Simd::kLanes;
+
+ public:
+  // Columns between two looks at the maximum; the scores of a chunk stay in L1.
+  static constexpr size_t kChunk = 128;
+  static constexpr size_t kMaxHeads = 4;  // query heads that share one load of a column
+
+  // scratch must hold (head_dim * 2 + kChunk + 2) * group floats.
+  RowAttention(const AttentionTask& task, size_t kv_head)
+      : task_(task),
+        shape_(task.shape),
+        d_(task.shape.head_dim),
+        kv_head_(kv_head),
+        group_(task.shape.n_heads / task.shape.n_kv_heads) {}
+
+  size_t group() const { return group_; }
+
+  // q [group, head_dim] of one row, scaled for scores().
+  void scale_queries(size_t row, float* q) const {
+    const float scale = shape_.softcap > 0 ? shape_.scale / shape_.softcap : shape_.scale * kLog2E;
+    const float* source = task_.q + (row * shape_.n_heads + kv_head_ * group_) * d_;
+    for (size_t i = 0; i < group_ * d_; ++i) q[i] = source[i] * scale;
+  }
+
+  // out [group, stride]: scores of the columns [begin, begin + n) of the list, n at most `stride`, which is a
+  // multiple of kLanes; what lies between is kUnseen.
+  void scores(const float* q, size_t begin, size_t n, float* out, size_t stride) const {
+    for (size_t h = 0; h < group_; h += kMaxHeads) {
+      const size_t heads = std::min(kMaxHeads, group_ - h);
+      dispatch(heads,
+               [&](auto count) { score_heads<count.value>(q + h * d_, begin, n, out + h * stride, stride); });
+    }
+    for (size_t h = 0; h < group_; ++h) {
+      float* row = out + h * stride;
+      std::fill(row + n, row + stride, kUnseen);
+      if (shape_.softcap > 0) cap(row, stride, n);
+    }
+  }
+
+  // sums [group, head_dim] += weights [group, stride] . values of the columns [begin, begin + n).
+  void add_values(const float* weights, size_t stride, size_t begin, size_t n, float* sums) const {
+    for (size_t h = 0; h < group_; h += kMaxHeads) {
+      const size_t heads = std::min(kMaxHeads, group_ - h);
+      dispatch(heads, [&](auto count) {
+        size_t i = 0;
+        for (; i + 4 * kLanes <= d_; i += 4 * kLanes) {
+          add_block<count.value, 4>(weights + h * stride, stride, begin, n, i, sums + h * d_ + i);
+        }
+        for (; i < d_; i += kLanes) {
+          add_block<count.value, 1>(weights + h * stride, stride, begin, n, i, sums + h * d_ + i);
+        }
+      });
+    }
+  }
+
+  // weights = 2^(score - reference) in place; returns their sum.
+  static float exponentiate(float* scores, size_t n, float reference) {
+    Vec sum = Simd::zero();
+    for (size_t i = 0; i < n; i += kLanes) {
+      const Vec weight = Simd::exp2(Simd::sub(Simd::load(scores + i), Simd::set1(reference)));
+      sum = Simd::add(sum, weight);
+      Simd::store(scores + i, weight);
+    }
+    return Simd::reduce_add(sum);
+  }
+
+  static float maximum(const float* scores, size_t n) {
+    Vec best = Simd::set1(kUnseen);
+    for (size_t i = 0; i < n; i += kLanes) best = Simd::max(best, Simd::load(scores + i));
+    return Simd::reduce_max(best);
+  }
+
+ private:
+  template <size_t kCount>
+  struct Count {
+    static constexpr size_t value = kCount;
+  };
+  template <class Fn>
+  static void dispatch(size_t n, Fn&& fn) {
+    switch (n) {
+      case 1:
+        return fn(Count<1>{});
+      case 2:
+        return fn(Count<2>{});
+      case 3:
+        return fn(Count<3>{});
+      default:
+        return fn(Count<4>{});
+    }
+  }
+
+  // First element of a column of `half` (keys or values), in elements.
+  size_t offset_of(size_t index) const {
+    const ColumnList& list = task_.list;
+    const size_t slot = list.slots != nullptr ? static_cast<size_t>(list.slots[index]) : list.first + index;
+    return (kv_head_ * task_.columns.capacity + slot) * d_;
+  }
+  static Vec load(const uint16_t* p) { return Simd::load_half(p); }
+  static Vec load(const float* p) { return Simd::load(p); }
+
+  template <size_t kHeads>
+  void score_heads(const float* q, size_t begin, size_t n, float* out, size_t stride) const {
+    if (task_.columns.type == ColumnType::kF16) {
+      score_typed<kHeads>(reinterpret_cast<const uint16_t*>(task_.columns.keys), q, begin, n, out, stride);
+    } else {
+      score_typed<kHeads>(reinterpret_cast<const float*>(task_.columns.keys), q, begin, n, out, stride);
+    }
+  }
+
+  // Four columns at a time: their sums across lanes are taken together.
+  template <size_t kHeads, class T>
+  void score_typed(const T* keys, const float* q, size_t begin, size_t n, float* out, size_t stride) const {
+    for (size_t c = 0; c < n; c += 4) {
+      const T* key[4];
+      for (size_t j = 0; j < 4; ++j) key[j] = keys + offset_of(begin + std::min(c + j, n - 1));
+      Vec acc[kHeads][4];
+#pragma GCC unroll 4
+      for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; ++j) acc[h][j] = Simd::zero();
+      }
+      for (size_t i = 0; i < d_; i += kLanes) {
+        const Vec k[4] = {load(key[0] + i), load(key[1] + i), load(key[2] + i), load(key[3] + i)};
+#pragma GCC unroll 4
+        for (size_t h = 0; h < kHeads; ++h) {
+          const Vec x = Simd::load(q + h * d_ + i);
+#pragma GCC unroll 4
+          for (size_t j = 0; j < 4; ++j) acc[h][j] = Simd::fma(x, k[j], acc[h][j]);
+        }
+      }
+#pragma GCC unroll 4
+      for (size_t h = 0; h < kHeads; ++h) {
+        Simd::store_sums4(out + h * stride + c, acc[h][0], acc[h][1], acc[h][2], acc[h][3]);
+      }
+    }
+  }
+
+  template <size_t kHeads, size_t kRegisters>
+  void add_block(const float* weights, size_t stride, size_t begin, size_t n, size_t i, float* sums) const {
+    if (task_.columns.type == ColumnType::kF16) {
+      add_typed<kHeads, kRegisters>(reinterpret_cast<const uint16_t*>(task_.columns.values) + i, weights,
+                                    stride, begin, n, sums);
+    } else {
+      add_typed<kHeads, kRegisters>(reinterpret_cast<const float*>(task_.columns.values) + i, weights, stride,
+                                    begin, n, sums);
+    }
+  }
+
+  template <size_t kHeads, size_t kRegisters, class T>
+  void add_typed(const T* values, const float* weights, size_t stride, size_t begin, size_t n,
+                 float* sums) const {
+    Vec acc[kHeads][kRegisters];
+#pragma GCC unroll 4
+    for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRegisters; ++r) acc[h][r] = Simd::load(sums + h * d_ + r * kLanes);
+    }
+    for (size_t c = 0; c < n; ++c) {
+      const T* value = values + offset_of(begin + c);
+      Vec v[kRegisters];
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRegisters; ++r) v[r] = load(value + r * kLanes);
+#pragma GCC unroll 4
+      for (size_t h = 0; h < kHeads; ++h) {
+        const Vec weight = Simd::set1(weights[h * stride + c]);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < kRegisters; ++r) acc[h][r] = Simd::fma(weight, v[r], acc[h][r]);
+      }
+    }
+#pragma GCC unroll 4
+    for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRegisters; ++r) Simd::store(sums + h * d_ + r * kLanes, acc[h][r]);
+    }
+  }
+
+  void cap(float* row, size_t stride, size_t n) const {
+    for (size_t i = 0; i < n; i += kLanes) {
+      Simd::store(row + i, softcapped<Simd>(Simd::load(row + i), shape_.softcap));
+    }
+    std::fill(row + n, row + stride, kUnseen);
+  }
+
+  const AttentionTask& task_;
+  const AttentionShape& shape_;
+  size_t d_;
+  size_t kv_head_;
+  size_t group_;
+};
+
+}  // namespace lazyfill::tiles

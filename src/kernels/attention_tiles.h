@@ -1,0 +1,463 @@
+// Tiled attention, written once for every instruction set. A template over
+//   Simd      registers of floats (avx2/simd.h, avx512/simd.h)
+//   Products  how keys, queries, weights and values are multiplied: as floats, or as pairs of bf16
+//
+// The lanes of a register are query vectors: the rows of a block times the query heads that share a kv head.
+// So a softmax needs no sum or maximum across lanes, keys and values are broadcast as they lie in memory, and
+// a tile of columns is converted once for all lanes. Scores live in units of log2: the exponential is a power
+// of two.
+//
+// Memory is counted in words of 32 bits: one float or two bf16 of neighbouring inputs.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "base/buffer.h"
+#include "kernels/kernels.h"
+
+namespace lazyfill::tiles {
+
+inline constexpr float kLog2E = 1.44269504F;
+inline constexpr float kLn2 = 0.693147181F;
+// Stand-ins for minus infinity that keep differences finite: a score that is not seen lies below every
+// reference.
+inline constexpr float kUnseen = -2e30F;
+inline constexpr float kNothingYet = -1e30F;
+// The reference of a softmax need not be the maximum, only near it: it moves when scores exceed it by this
+// much (2^12 times a weight of one), so the sums are rescaled a few times a row and not in every tile.
+inline constexpr float kSlack = 12.0F;
+
+inline constexpr size_t kTileColumns = 64;
+// Lanes of a block: enough to amortise the conversion of a tile of columns, few enough to stay in L2.
+inline constexpr size_t kBlockLanes = 384;
+inline constexpr int kPanelRegisters = 3;
+
+// Neighbouring lanes that are multiplied together.
+struct Panel {
+  size_t first_lane = 0;
+  int n_registers = 0;
+  ColumnRange any;  // columns that some lane sees
+  ColumnRange all;  // columns that every lane sees (begin > end if none)
+};
+
+// What one block of lanes carries through the sweep over the columns; all in scratch memory. Within a panel
+// a "row of the panel" is n_registers * kLanes words.
+struct BlockMemory {
+  uint32_t* q;       // per panel: [head_dim / kPair] rows of the panel
+  float* o;          // per panel: [head_dim] rows: weighted values
+  float* reference;  // [n_lanes]
+  float* sum;        // [n_lanes]
+  int32_t* begin;    // [n_lanes]
+  int32_t* end;      // [n_lanes]
+  uint32_t* keys;    // [kTileColumns, head_dim / kPair]
+  uint32_t* values;  // [kTileColumns / kPair, head_dim]
+  float* scores;     // [kTileColumns] rows of a panel; weights take their place
+};
+
+// softcap * tanh(x) in units of log2; x was scaled by 1 / softcap. tanh(x) = 1 - 2 / (e^2x + 1).
+template <class Simd>
+typename Simd::Vec softcapped(typename Simd::Vec x, float softcap) {
+  const auto e = Simd::exp2(Simd::min(Simd::mul(x, Simd::set1(2 * kLog2E)), Simd::set1(60)));
+  const auto tanh = Simd::sub(Simd::set1(1), Simd::div(Simd::set1(2), Simd::add(e, Simd::set1(1))));
+  return Simd::mul(tanh, Simd::set1(softcap * kLog2E));
+}
+
+template <class Simd, class Products>
+class TiledAttention {
+  using Vec = typename Simd::Vec;
+  static constexpr size_t kLanes = Simd::kLanes;
+  static constexpr int kRows = Simd::kBlockRows;
+  static constexpr size_t kPair = Products::kPair;
+
+ public:
+  TiledAttention(const AttentionTask& task, size_t kv_head, Buffer<std::byte>& scratch)
+      : task_(task),
+        shape_(task.shape),
+        d_(task.shape.head_dim),
+        k_words_(task.shape.head_dim / kPair),
+        kv_head_(kv_head),
+        group_(task.shape.n_heads / task.shape.n_kv_heads) {
+    rows_per_block_ = std::max<size_t>(1, kBlockLanes / group_);
+    reserve(scratch);
+  }
+
+  // Calls finish(row, head, values, stride, reference, sum) for every row and query head of the kv head: the
+  // weighted values are values[i * stride].
+  template <class Finish>
+  void run(ColumnRange part, Finish&& finish) {
+    for (size_t row = 0; row < task_.n_rows; row += rows_per_block_) {
+      begin_block(row, std::min(rows_per_block_, task_.n_rows - row), part);
+      sweep();
+      finish_block(finish);
+    }
+  }
+
+ private:
+  void reserve(Buffer<std::byte>& scratch) {
+    const size_t rows = std::min(rows_per_block_, task_.n_rows);
+    const size_t lanes = (rows * group_ + kLanes - 1) / kLanes * kLanes;
+    const size_t sizes[] = {lanes * k_words_,
+                            lanes * d_,
+                            lanes,
+                            lanes,
+                            lanes,
+                            lanes,
+                            kTileColumns * k_words_,
+                            kTileColumns / kPair * d_,
+                            kTileColumns * kPanelRegisters * kLanes};
+    size_t total = lanes;  // bounds the number of panels
+    size_t offsets[9];
+    for (size_t i = 0; i < 9; ++i) {
+      offsets[i] = total;
+      total += (sizes[i] + 15) / 16 * 16;
+    }
+    const size_t panel_bytes = (lanes / kLanes + 1) * sizeof(Panel);
+    const size_t panel_words = (panel_bytes + 63) / 64 * 16;
+    scratch.ensure((panel_words + total) * sizeof(uint32_t));
+    panels_ = reinterpret_cast<Panel*>(scratch.data());
+    auto* words = reinterpret_cast<uint32_t*>(scratch.data()) + panel_words;
+    const auto floats = [&](size_t i) { return reinterpret_cast<float*>(words + offsets[i]); };
+    const auto ints = [&](size_t i) { return reinterpret_cast<int32_t*>(words + offsets[i]); };
+    m_ = {words + offsets[0], floats(1),          floats(2), floats(3), ints(4), ints(5),
+          words + offsets[6], words + offsets[7], floats(8)};
+  }
+
+  // --- a block of rows ---
+
+  void begin_block(size_t first_row, size_t n_rows, ColumnRange part) {
+    first_row_ = first_row;
+    n_used_lanes_ = n_rows * group_;
+    n_lanes_ = (n_used_lanes_ + kLanes - 1) / kLanes * kLanes;
+    for (size_t lane = 0; lane < n_lanes_; ++lane) {
+      // Lanes beyond the last copy its range, so that they never force a mask.
+      const ColumnRange range = task_.ranges[first_row + std::min(lane, n_used_lanes_ - 1) / group_];
+      m_.begin[lane] = static_cast<int32_t>(std::max(range.begin, part.begin));
+      m_.end[lane] = static_cast<int32_t>(std::min(range.end, part.end));
+    }
+    std::fill_n(m_.reference, n_lanes_, kNothingYet);
+    std::fill_n(m_.sum, n_lanes_, 0.0F);
+    std::fill_n(m_.o, n_lanes_ * d_, 0.0F);
+    cut_panels();
+    pack_queries();
+  }
+
+  void cut_panels() {
+    n_panels_ = 0;
+    seen_ = {std::numeric_limits<uint32_t>::max(), 0};
+    size_t left = n_lanes_ / kLanes;
+    for (size_t lane = 0; lane < n_lanes_;) {
+      const size_t n = left == kPanelRegisters + 1 ? 2 : std::min<size_t>(left, kPanelRegisters);
+      Panel& panel = panels_[n_panels_++];
+      panel = {lane,
+               static_cast<int>(n),
+               {std::numeric_limits<uint32_t>::max(), 0},
+               {0, std::numeric_limits<uint32_t>::max()}};
+      for (size_t end = lane + n * kLanes; lane < end; ++lane) widen(panel, m_.begin[lane], m_.end[lane]);
+      if (panel.any.begin < panel.any.end) {
+        seen_.begin = std::min(seen_.begin, panel.any.begin);
+        seen_.end = std::max(seen_.end, panel.any.end);
+      }
+      left -= n;
+    }
+  }
+
+  static void widen(Panel& panel, int32_t begin, int32_t end) {
+    const auto b = static_cast<uint32_t>(begin);
+    const auto e = static_cast<uint32_t>(end);
+    panel.all = {std::max(panel.all.begin, b), std::min(panel.all.end, e)};
+    if (b < e) panel.any = {std::min(panel.any.begin, b), std::max(panel.any.end, e)};
+  }
+
+  void pack_queries() {
+    const float scale = shape_.softcap > 0 ? shape_.scale / shape_.softcap : shape_.scale * kLog2E;
+    for (size_t p = 0; p < n_panels_; ++p) {
+      const Panel& panel = panels_[p];
+      const size_t width = panel.n_registers * kLanes;
+      uint32_t* packed = m_.q + panel.first_lane * k_words_;
+      for (size_t i = 0; i < width; ++i) {
+        const size_t lane = panel.first_lane + i;
+        const size_t row = first_row_ + lane / group_;
+        const size_t head = kv_head_ * group_ + lane % group_;
+        const bool used = lane < n_used_lanes_;
+        const float* q = task_.q + (row * shape_.n_heads + head) * d_;
+        for (size_t k = 0; k < k_words_; ++k) {
+          packed[k * width + i] = used ? Products::pack_query(q + k * kPair, scale) : 0;
+        }
+      }
+    }
+  }
+
+  template <class Finish>
+  void finish_block(Finish& finish) {
+    for (size_t p = 0; p < n_panels_; ++p) {
+      const Panel& panel = panels_[p];
+      const size_t width = panel.n_registers * kLanes;
+      const float* o = m_.o + panel.first_lane * d_;
+      const size_t end = std::min(panel.first_lane + width, n_used_lanes_);
+      for (size_t lane = panel.first_lane; lane < end; ++lane) {
+        finish(first_row_ + lane / group_, kv_head_ * group_ + lane % group_, o + (lane - panel.first_lane),
+               width, m_.reference[lane], m_.sum[lane]);
+      }
+    }
+  }
+
+  // --- the sweep over the columns ---
+
+  void sweep() {
+    for (size_t begin = seen_.begin; begin < seen_.end; begin += kTileColumns) {
+      const size_t end = std::min<size_t>(begin + kTileColumns, seen_.end);
+      load_tile(begin, end - begin);
+      for (size_t p = 0; p < n_panels_; ++p) {
+        const Panel& panel = panels_[p];
+        if (panel.any.begin >= end || panel.any.end <= begin) continue;
+        if (panel.n_registers == 3) step<3>(panel, begin, end);
+        if (panel.n_registers == 2) step<2>(panel, begin, end);
+        if (panel.n_registers == 1) step<1>(panel, begin, end);
+      }
+    }
+  }
+
+  const uint16_t* half_column(const std::byte* half, size_t index) const {
+    return reinterpret_cast<const uint16_t*>(half) + offset_of(index);
+  }
+  const float* float_column(const std::byte* half, size_t index) const {
+    return reinterpret_cast<const float*>(half) + offset_of(index);
+  }
+  size_t offset_of(size_t index) const {
+    const ColumnList& list = task_.list;
+    const size_t slot = list.slots != nullptr ? static_cast<size_t>(list.slots[index]) : list.first + index;
+    return (kv_head_ * task_.columns.capacity + slot) * d_;
+  }
+
+  // Keys and values of n columns from `begin` on; zeros up to a whole number of register blocks.
+  void load_tile(size_t begin, size_t n) {
+    const size_t padded = (n + kRows - 1) / kRows * kRows;
+    const ColumnsView& columns = task_.columns;
+    const bool halves = columns.type == ColumnType::kF16;
+    for (size_t c = 0; c < n; ++c) {
+      uint32_t* key = m_.keys + c * k_words_;
+      if (halves) {
+        Products::load_key(half_column(columns.keys, begin + c), d_, key);
+      } else {
+        Products::load_key(float_column(columns.keys, begin + c), d_, key);
+      }
+    }
+    std::fill(m_.keys + n * k_words_, m_.keys + padded * k_words_, 0U);
+    for (size_t c = 0; c < n; c += kPair) {
+      uint32_t* words = m_.values + c / kPair * d_;
+      const bool second = c + 1 < n;
+      const size_t next = begin + (second ? c + 1 : c);
+      if (halves) {
+        Products::load_values(half_column(columns.values, begin + c), half_column(columns.values, next),
+                              second, d_, words);
+      } else {
+        Products::load_values(float_column(columns.values, begin + c), float_column(columns.values, next),
+                              second, d_, words);
+      }
+    }
+    const size_t pairs = (n + kPair - 1) / kPair;
+    std::fill(m_.values + pairs * d_, m_.values + padded / kPair * d_, 0U);
+  }
+
+  template <int M>
+  void step(const Panel& panel, size_t begin, size_t end) {
+    constexpr size_t kWidth = M * kLanes;
+    // A panel that sees only the first columns of the tile needs no more of it.
+    const size_t n = (std::min<size_t>(panel.any.end, end) - begin + kRows - 1) / kRows * kRows;
+    Vec maximum[M];
+    for (int m = 0; m < M; ++m) maximum[m] = Simd::set1(kUnseen);
+    const uint32_t* q = m_.q + panel.first_lane * k_words_;
+    for (size_t c = 0; c < n; c += kRows) {
+      score_block<M>(m_.keys + c * k_words_, q, m_.scores + c * kWidth, maximum);
+    }
+    const bool masked = panel.all.begin > begin || panel.all.end < begin + n;
+    if (shape_.softcap > 0) cap<M>(n, maximum);
+    if (masked) mask<M>(panel.first_lane, begin, n, maximum);
+    move_reference<M>(panel, maximum);
+    exponentiate<M>(panel.first_lane, n);
+    const auto* weights = reinterpret_cast<const uint32_t*>(m_.scores);
+    float* o = m_.o + panel.first_lane * d_;
+    for (size_t i = 0; i < d_; i += kRows) add_values<M>(weights, m_.values + i, n / kPair, o + i * kWidth);
+  }
+
+  // scores [kRows] rows of the panel = keys [kRows, k_words] . q
+  template <int M>
+  void score_block(const uint32_t* keys, const uint32_t* q, float* scores, Vec (&maximum)[M]) {
+    constexpr size_t kWidth = M * kLanes;
+    const size_t n_words = k_words_;
+    Vec acc[kRows][M];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m) acc[r][m] = Simd::zero();
+    }
+    for (size_t k = 0; k < n_words; ++k) {
+      Vec b[M];
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m)
+        b[m] = Simd::load(reinterpret_cast<const float*>(q + k * kWidth) + m * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Vec a = Simd::set1(reinterpret_cast<const float*>(keys + r * n_words)[k]);
+#pragma GCC unroll 3
+        for (int m = 0; m < M; ++m) acc[r][m] = Products::dot(a, b[m], acc[r][m]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m) {
+        maximum[m] = Simd::max(maximum[m], acc[r][m]);
+        Simd::store(scores + r * kWidth + m * kLanes, acc[r][m]);
+      }
+    }
+  }
+
+  // o [kRows] rows of the panel += values [n_words, kRows of d] . weights [n_words] rows
+  template <int M>
+  void add_values(const uint32_t* weights, const uint32_t* values, size_t n_words, float* o) {
+    constexpr size_t kWidth = M * kLanes;
+    const size_t stride = d_;
+    Vec acc[kRows][M];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m) acc[r][m] = Simd::load(o + r * kWidth + m * kLanes);
+    }
+    for (size_t k = 0; k < n_words; ++k) {
+      Vec b[M];
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m)
+        b[m] = Simd::load(reinterpret_cast<const float*>(weights + k * kWidth) + m * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Vec a = Simd::set1(reinterpret_cast<const float*>(values + k * stride)[r]);
+#pragma GCC unroll 3
+        for (int m = 0; m < M; ++m) acc[r][m] = Products::dot(a, b[m], acc[r][m]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m) Simd::store(o + r * kWidth + m * kLanes, acc[r][m]);
+    }
+  }
+
+  // --- the softmax ---
+
+  // scores = softcap * tanh(scores), in units of log2; queries were scaled by 1 / softcap.
+  template <int M>
+  void cap(size_t n, Vec (&maximum)[M]) {
+    for (int m = 0; m < M; ++m) maximum[m] = Simd::set1(kUnseen);
+    for (size_t c = 0; c < n; ++c) {
+      for (int m = 0; m < M; ++m) {
+        float* at = m_.scores + (c * M + m) * kLanes;
+        const Vec capped = softcapped<Simd>(Simd::load(at), shape_.softcap);
+        Simd::store(at, capped);
+        maximum[m] = Simd::max(maximum[m], capped);
+      }
+    }
+  }
+
+  template <int M>
+  void mask(size_t first_lane, size_t begin, size_t n, Vec (&maximum)[M]) {
+    const Vec unseen = Simd::set1(kUnseen);
+    for (int m = 0; m < M; ++m) {
+      const int32_t* lane_begin = m_.begin + first_lane + m * kLanes;
+      const int32_t* lane_end = m_.end + first_lane + m * kLanes;
+      maximum[m] = unseen;
+      for (size_t c = 0; c < n; ++c) {
+        float* at = m_.scores + (c * M + m) * kLanes;
+        const Vec x =
+            Simd::keep_inside(Simd::load(at), static_cast<int32_t>(begin + c), lane_begin, lane_end, unseen);
+        Simd::store(at, x);
+        maximum[m] = Simd::max(maximum[m], x);
+      }
+    }
+  }
+
+  // Keeps the reference of each lane within kSlack of its largest score.
+  template <int M>
+  void move_reference(const Panel& panel, const Vec (&maximum)[M]) {
+    for (int m = 0; m < M; ++m) {
+      float* reference = m_.reference + panel.first_lane + m * kLanes;
+      const Vec old = Simd::load(reference);
+      if (!Simd::any_greater(maximum[m], Simd::add(old, Simd::set1(kSlack)))) continue;
+      const Vec now = Simd::max(old, maximum[m]);
+      const Vec factor = Simd::exp2(Simd::sub(old, now));
+      Simd::store(reference, now);
+      float* sum = m_.sum + panel.first_lane + m * kLanes;
+      Simd::store(sum, Simd::mul(Simd::load(sum), factor));
+      float* o = m_.o + panel.first_lane * d_ + m * kLanes;
+      for (size_t i = 0; i < d_; ++i, o += M * kLanes) Simd::store(o, Simd::mul(Simd::load(o), factor));
+    }
+  }
+
+  // Weights 2^(score - reference) take the place of the scores; two rows become one where words are pairs.
+  template <int M>
+  void exponentiate(size_t first_lane, size_t n) {
+    for (int m = 0; m < M; ++m) {
+      const Vec reference = Simd::load(m_.reference + first_lane + m * kLanes);
+      float* at = m_.sum + first_lane + m * kLanes;
+      Vec sum = Simd::load(at);
+      float* scores = m_.scores + m * kLanes;
+      for (size_t c = 0; c < n; c += 2) {
+        const Vec first = Products::exp2(Simd::sub(Simd::load(scores + c * M * kLanes), reference));
+        const Vec second = Products::exp2(Simd::sub(Simd::load(scores + (c + 1) * M * kLanes), reference));
+        sum = Simd::add(sum, Simd::add(first, second));
+        Products::template store_weights<M * kLanes>(scores, c, first, second);
+      }
+      Simd::store(at, sum);
+    }
+  }
+
+  const AttentionTask& task_;
+  const AttentionShape& shape_;
+  size_t d_;
+  size_t k_words_;
+  size_t kv_head_;
+  size_t group_;  // query heads that share the kv head
+  size_t rows_per_block_ = 0;
+
+  BlockMemory m_{};
+  Panel* panels_ = nullptr;
+  size_t n_panels_ = 0;
+  size_t first_row_ = 0;
+  size_t n_lanes_ = 0;
+  size_t n_used_lanes_ = 0;
+  ColumnRange seen_;  // columns that some lane of the block sees
+};
+
+// Products of floats.
+template <class Simd>
+struct FloatProducts {
+  using Vec = typename Simd::Vec;
+  static constexpr size_t kPair = 1;
+
+  static Vec dot(Vec a, Vec b, Vec c) { return Simd::fma(a, b, c); }
+  static Vec exp2(Vec x) { return Simd::exp2(x); }
+  static uint32_t pack_query(const float* q, float scale) { return std::bit_cast<uint32_t>(*q * scale); }
+
+  static void load_key(const uint16_t* halves, size_t d, uint32_t* words) {
+    auto* out = reinterpret_cast<float*>(words);
+    for (size_t i = 0; i < d; i += 8) Simd::convert_8_halves(halves + i, out + i);
+  }
+  static void load_key(const float* floats, size_t d, uint32_t* words) {
+    std::copy_n(floats, d, reinterpret_cast<float*>(words));
+  }
+  template <class T>
+  static void load_values(const T* value, const T* /*next*/, bool /*second*/, size_t d, uint32_t* words) {
+    load_key(value, d, words);
+  }
+  template <size_t kWidth>
+  static void store_weights(float* weights, size_t column, Vec first, Vec second) {
+    Simd::store(weights + column * kWidth, first);
+    Simd::store(weights + (column + 1) * kWidth, second);
+  }
+};
+
+}  // namespace lazyfill::tiles

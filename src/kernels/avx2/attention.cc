@@ -1,0 +1,40 @@
+#include "kernels/avx2/attention.h"
+
+#include "kernels/attention_simd.h"
+#include "kernels/avx2/simd.h"
+#include "kernels/elementwise_simd.h"
+#include "kernels/reference/attention.h"
+
+namespace lazyfill::avx2 {
+namespace {
+
+using Products = tiles::FloatProducts<Simd>;
+
+}  // namespace
+
+void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_heads, size_t head_dim,
+                   size_t capacity, size_t first_slot, std::byte* half) {
+  elementwise::store_columns<Simd>(type, x, n_rows, n_kv_heads, head_dim, capacity, first_slot, half);
+}
+
+void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
+            Buffer<std::byte>& scratch) {
+  tiles::attend<Simd, Products>(task, kv_begin, kv_end, out, scratch);
+}
+
+void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
+                    float* partial, Buffer<std::byte>& scratch) {
+  tiles::attend_partial<Simd, Products>(task, kv_begin, kv_end, part, partial, scratch);
+}
+
+void merge_partials(const AttentionShape& shape, const float* partials, size_t n_parts, size_t n_rows,
+                    float* out) {
+  reference::merge_partials(shape, partials, n_parts, n_rows, out);
+}
+
+void add_attention_probs(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* probs,
+                         Buffer<std::byte>& scratch) {
+  tiles::add_attention_probs<Simd>(task, kv_begin, kv_end, probs, scratch);
+}
+
+}  // namespace lazyfill::avx2

@@ -1,0 +1,95 @@
+// Eight floats in a register: what the templates in kernels/*_simd.h and attention_*.h compute with.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lazyfill::avx2 {
+
+struct Simd {
+  using Vec = __m256;
+  static constexpr size_t kLanes = 8;
+  static constexpr int kBlockRows =
+      4;  // register block of a product: kBlockRows x 3 accumulators of 16 registers
+
+  static Vec zero() { return _mm256_setzero_ps(); }
+  static Vec set1(float x) { return _mm256_set1_ps(x); }
+  static Vec load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, Vec x) { _mm256_storeu_ps(p, x); }
+  static Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+  static Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+  static Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+  static Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+  static Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+  static Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+  static Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+  static bool any_greater(Vec a, Vec b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0; }
+  static float reduce_add(Vec x) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+  }
+  static float reduce_max(Vec x) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+  }
+
+  static Vec load_half(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static void convert_8_halves(const uint16_t* p, float* out) { store(out, load_half(p)); }
+  static void store_half(uint16_t* p, Vec x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+
+  // Neighbouring lanes as pairs: both of the first, both of the second, the two exchanged; a * b - c in the
+  // first lane of a pair, a * b + c in the second.
+  static Vec first_of_pairs(Vec x) { return _mm256_moveldup_ps(x); }
+  static Vec second_of_pairs(Vec x) { return _mm256_movehdup_ps(x); }
+  static Vec swap_pairs(Vec x) { return _mm256_permute_ps(x, 0xB1); }
+  static Vec fma_sub_add(Vec a, Vec b, Vec c) { return _mm256_fmaddsub_ps(a, b, c); }
+  // All first (second) elements of the pairs in two registers.
+  static Vec firsts(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+  static Vec seconds(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a, b, 0xDD)); }
+
+  // x where begin[lane] <= column < end[lane], `other` elsewhere.
+  static Vec keep_inside(Vec x, int32_t column, const int32_t* begin, const int32_t* end, Vec other) {
+    const __m256i c = _mm256_set1_epi32(column);
+    const __m256i too_early =
+        _mm256_cmpgt_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(begin)), c);
+    const __m256i in_time = _mm256_cmpgt_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(end)), c);
+    return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(_mm256_andnot_si256(too_early, in_time)));
+  }
+
+  // 2^x for x up to 127, to 3e-7; below -126: 0. The fraction lies in [-1/2, 1/2].
+  static Vec exp2(Vec x) {
+    const Vec clamped = max(x, set1(-127));
+    const Vec whole = _mm256_round_ps(clamped, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Vec f = sub(clamped, whole);
+    Vec p = fma(set1(1.32764717e-3F), f, set1(9.67554154e-3F));
+    p = fma(p, f, set1(5.55071328e-2F));
+    p = fma(p, f, set1(2.40221197e-1F));
+    p = fma(p, f, set1(6.93146967e-1F));
+    p = fma(p, f, set1(1.00000007F));
+    // 2^whole from its bits; the exponent of -127 is that of zero.
+    const __m256i power =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
+    return mul(p, _mm256_castsi256_ps(power));
+  }
+
+  // Sums of the lanes of four registers, as four neighbouring floats.
+  static void store_sums4(float* p, Vec a, Vec b, Vec c, Vec d) {
+    const __m256 abcd = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+  }
+
+ private:
+  static Vec in_order(Vec x) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
+  }
+};
+
+}  // namespace lazyfill::avx2

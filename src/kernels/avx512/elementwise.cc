@@ -1,0 +1,24 @@
+#include "kernels/avx512/elementwise.h"
+
+#include "kernels/avx512/simd.h"
+#include "kernels/elementwise_simd.h"
+
+namespace lazyfill::avx512 {
+
+void rms_norm(const float* x, const float* weight, float eps, size_t n_rows, size_t d, float* out) {
+  elementwise::rms_norm<Simd>(x, weight, eps, n_rows, d, out);
+}
+
+void gated(Activation activation, float* gate, const float* up, size_t n) {
+  elementwise::gated<Simd>(activation, gate, up, n);
+}
+
+void add(float* x, const float* y, size_t n) {
+  elementwise::add<Simd>(x, y, n);
+}
+
+void rope(const RopeShape& shape, float* x, const float* angles, size_t n_rows) {
+  elementwise::rope<Simd>(shape, x, angles, n_rows);
+}
+
+}  // namespace lazyfill::avx512

@@ -1,0 +1,100 @@
+// Sixteen floats in a register: what the templates in kernels/*_simd.h and attention_*.h compute with.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lazyfill::avx512 {
+
+struct Simd {
+  using Vec = __m512;
+  static constexpr size_t kLanes = 16;
+  static constexpr int kBlockRows =
+      8;  // register block of a product: kBlockRows x 3 accumulators of 32 registers
+
+  static Vec zero() { return _mm512_setzero_ps(); }
+  static Vec set1(float x) { return _mm512_set1_ps(x); }
+  static Vec load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, Vec x) { _mm512_storeu_ps(p, x); }
+  static Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+  static Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+  static Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+  static Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+  static Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+  static Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+  static Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+  static bool any_greater(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
+  static float reduce_add(Vec x) { return _mm512_reduce_add_ps(x); }
+  static float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
+
+  static Vec load_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static void convert_8_halves(const uint16_t* p, float* out) {
+    _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+  static void store_half(uint16_t* p, Vec x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+
+  // Neighbouring lanes as pairs: both of the first, both of the second, the two exchanged; a * b - c in the
+  // first lane of a pair, a * b + c in the second.
+  static Vec first_of_pairs(Vec x) { return _mm512_moveldup_ps(x); }
+  static Vec second_of_pairs(Vec x) { return _mm512_movehdup_ps(x); }
+  static Vec swap_pairs(Vec x) { return _mm512_permute_ps(x, 0xB1); }
+  static Vec fma_sub_add(Vec a, Vec b, Vec c) { return _mm512_fmaddsub_ps(a, b, c); }
+  // All first (second) elements of the pairs in two registers.
+  static Vec firsts(Vec a, Vec b) {
+    const __m512i index = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    return _mm512_permutex2var_ps(a, index, b);
+  }
+  static Vec seconds(Vec a, Vec b) {
+    const __m512i index = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_permutex2var_ps(a, index, b);
+  }
+
+  // x where begin[lane] <= column < end[lane], `other` elsewhere.
+  static Vec keep_inside(Vec x, int32_t column, const int32_t* begin, const int32_t* end, Vec other) {
+    const __m512i c = _mm512_set1_epi32(column);
+    const __mmask16 inside = _mm512_mask_cmpgt_epi32_mask(
+        _mm512_cmpge_epi32_mask(c, _mm512_loadu_si512(begin)), _mm512_loadu_si512(end), c);
+    return _mm512_mask_blend_ps(inside, other, x);
+  }
+
+  // 2^x, to 2e-7; far below the smallest float: 0. vscalef takes the floor of its exponent by itself.
+  static Vec exp2(Vec x) {
+    const Vec f = fraction(x);
+    Vec p = fma(set1(1.8775767e-3F), f, set1(8.9893397e-3F));
+    p = fma(p, f, set1(5.5826318e-2F));
+    p = fma(p, f, set1(2.4015361e-1F));
+    p = fma(p, f, set1(6.9315308e-1F));
+    p = fma(p, f, set1(9.9999994e-1F));
+    return _mm512_scalef_ps(p, x);
+  }
+  // 2^x, to 1e-4: a twentieth of what rounding the result to bf16 costs.
+  static Vec exp2_rough(Vec x) {
+    const Vec f = fraction(x);
+    Vec p = fma(set1(7.8024521e-2F), f, set1(2.2606716e-1F));
+    p = fma(p, f, set1(6.9583356e-1F));
+    p = fma(p, f, set1(9.9992520e-1F));
+    return _mm512_scalef_ps(p, x);
+  }
+
+  // Sums of the lanes of four registers, as four neighbouring floats.
+  static void store_sums4(float* p, Vec a, Vec b, Vec c, Vec d) {
+    const __m256 ab = _mm256_hadd_ps(halves(a), halves(b));
+    const __m256 cd = _mm256_hadd_ps(halves(c), halves(d));
+    const __m256 abcd = _mm256_hadd_ps(ab, cd);
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+  }
+
+ private:
+  static Vec fraction(Vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+  static __m256 halves(Vec x) {
+    return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  }
+};
+
+}  // namespace lazyfill::avx512

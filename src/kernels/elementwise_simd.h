@@ -1,0 +1,139 @@
+// The element-wise functions of a table (contracts in kernels.h), written once for every instruction set:
+// templates over Simd (avx2/simd.h, avx512/simd.h). What does not fill a register is left to the scalar
+// reference.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "kernels/reference/attention.h"
+#include "kernels/reference/elementwise.h"
+
+namespace lazyfill::elementwise {
+
+template <class Simd>
+float sum_of_squares(const float* x, size_t d) {
+  constexpr size_t kLanes = Simd::kLanes;
+  typename Simd::Vec sums[4] = {Simd::zero(), Simd::zero(), Simd::zero(), Simd::zero()};
+  size_t i = 0;
+  for (; i + 4 * kLanes <= d; i += 4 * kLanes) {
+    for (size_t j = 0; j < 4; ++j) {
+      const auto v = Simd::load(x + i + j * kLanes);
+      sums[j] = Simd::fma(v, v, sums[j]);
+    }
+  }
+  for (; i + kLanes <= d; i += kLanes) sums[0] = Simd::fma(Simd::load(x + i), Simd::load(x + i), sums[0]);
+  float sum = Simd::reduce_add(Simd::add(Simd::add(sums[0], sums[1]), Simd::add(sums[2], sums[3])));
+  for (; i < d; ++i) sum += x[i] * x[i];
+  return sum;
+}
+
+template <class Simd>
+void rms_norm(const float* x, const float* weight, float eps, size_t n_rows, size_t d, float* out) {
+  for (size_t row = 0; row < n_rows; ++row, x += d, out += d) {
+    const float inverse = 1.0F / std::sqrt(sum_of_squares<Simd>(x, d) / static_cast<float>(d) + eps);
+    size_t i = 0;
+    for (; i + Simd::kLanes <= d; i += Simd::kLanes) {
+      const auto scaled = Simd::mul(Simd::load(x + i), Simd::set1(inverse));
+      Simd::store(out + i, Simd::mul(scaled, Simd::load(weight + i)));
+    }
+    for (; i < d; ++i) out[i] = x[i] * inverse * weight[i];
+  }
+}
+
+// x / (1 + 2^-y): x * sigmoid with y in units of log2.
+template <class Simd>
+typename Simd::Vec times_sigmoid(typename Simd::Vec x, typename Simd::Vec minus_y) {
+  const auto e = Simd::exp2(Simd::min(minus_y, Simd::set1(126)));
+  return Simd::div(x, Simd::add(e, Simd::set1(1)));
+}
+
+template <class Simd>
+typename Simd::Vec activate(Activation activation, typename Simd::Vec x) {
+  constexpr float kLog2E = 1.44269504F;
+  if (activation == Activation::kSilu) return times_sigmoid<Simd>(x, Simd::mul(x, Simd::set1(-kLog2E)));
+  // 0.5 (1 + tanh(u)) = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+  constexpr float kMinus2Sqrt2OverPi = -1.59576912F * kLog2E;
+  const auto cubic = Simd::fma(Simd::mul(x, x), Simd::set1(0.044715F), Simd::set1(1));
+  return times_sigmoid<Simd>(x, Simd::mul(Simd::mul(x, cubic), Simd::set1(kMinus2Sqrt2OverPi)));
+}
+
+template <class Simd>
+void gated(Activation activation, float* gate, const float* up, size_t n) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+    Simd::store(gate + i, Simd::mul(activate<Simd>(activation, Simd::load(gate + i)), Simd::load(up + i)));
+  }
+  reference::gated(activation, gate + i, up + i, n - i);
+}
+
+template <class Simd>
+void add(float* x, const float* y, size_t n) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+    Simd::store(x + i, Simd::add(Simd::load(x + i), Simd::load(y + i)));
+  }
+  reference::add(x + i, y + i, n - i);
+}
+
+// One head, pairs (2i, 2i + 1).
+template <class Simd>
+void turn_neighbours(float* x, const float* angles, size_t rope_dim) {
+  for (size_t i = 0; i < rope_dim; i += Simd::kLanes) {
+    const auto v = Simd::load(x + i);
+    const auto a = Simd::load(angles + i);
+    const auto crossed = Simd::mul(Simd::swap_pairs(v), Simd::second_of_pairs(a));
+    Simd::store(x + i, Simd::fma_sub_add(v, Simd::first_of_pairs(a), crossed));
+  }
+}
+
+// One head, pairs (i, i + rope_dim / 2).
+template <class Simd>
+void turn_halves(float* x, const float* angles, size_t rope_dim) {
+  float* y = x + rope_dim / 2;
+  for (size_t i = 0; i < rope_dim / 2; i += Simd::kLanes) {
+    const auto a = Simd::load(angles + 2 * i);
+    const auto b = Simd::load(angles + 2 * i + Simd::kLanes);
+    const auto cosine = Simd::firsts(a, b);
+    const auto sine = Simd::seconds(a, b);
+    const auto first = Simd::load(x + i);
+    const auto second = Simd::load(y + i);
+    Simd::store(x + i, Simd::sub(Simd::mul(first, cosine), Simd::mul(second, sine)));
+    Simd::store(y + i, Simd::fma(first, sine, Simd::mul(second, cosine)));
+  }
+}
+
+template <class Simd>
+void rope(const RopeShape& shape, float* x, const float* angles, size_t n_rows) {
+  const size_t in_registers = shape.neox ? shape.rope_dim / 2 : shape.rope_dim;
+  if (in_registers % Simd::kLanes != 0) return reference::rope(shape, x, angles, n_rows);
+  for (size_t row = 0; row < n_rows; ++row, angles += shape.rope_dim) {
+    for (size_t head = 0; head < shape.n_heads; ++head, x += shape.head_dim) {
+      if (shape.neox) {
+        turn_halves<Simd>(x, angles, shape.rope_dim);
+      } else {
+        turn_neighbours<Simd>(x, angles, shape.rope_dim);
+      }
+    }
+  }
+}
+
+template <class Simd>
+void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_heads, size_t head_dim,
+                   size_t capacity, size_t first_slot, std::byte* half) {
+  if (type != ColumnType::kF16 || head_dim % Simd::kLanes != 0) {
+    return reference::store_columns(type, x, n_rows, n_kv_heads, head_dim, capacity, first_slot, half);
+  }
+  for (size_t row = 0; row < n_rows; ++row) {
+    for (size_t head = 0; head < n_kv_heads; ++head) {
+      uint16_t* column = reinterpret_cast<uint16_t*>(half) + (head * capacity + first_slot + row) * head_dim;
+      for (size_t i = 0; i < head_dim; i += Simd::kLanes, x += Simd::kLanes) {
+        Simd::store_half(column + i, Simd::load(x));
+      }
+    }
+  }
+}
+
+}  // namespace lazyfill::elementwise
