@@ -190,11 +190,11 @@ Value indent(Interpreter& run, const Value& value, const Args& arguments) {
       width != nullptr && width->text() != nullptr ? *width : run.make(std::move(margin_text));
   if (run.failed()) return Value();
   const std::string& margin = *margin_value.text();
-  const std::string text = run.str(value);
+  const std::string text = run.str(value) + "\n";  // the lines are views of it
   const bool blank = flag(arguments, 2, "blank");
   BoundedText out = run.text();
   bool first_line = true;
-  for (const std::string_view line : lines_of(text + "\n")) {
+  for (const std::string_view line : lines_of(text)) {
     if (!first_line) out.append("\n");
     if (first_line ? flag(arguments, 1, "first") : blank || !line.empty()) out.append(margin);
     out.append(line);
