@@ -135,6 +135,9 @@ inline __attribute__((always_inline)) void sum_group(const Source& w, const std:
   constexpr size_t kDepth = std::min(Planes<L>::kDepth, kGroups);
 #pragma GCC unroll 2
   for (size_t plane = 0; plane < Planes<L>::kPlanes; ++plane) {
+    // The second plane loads the inputs again: kept from the first, they would not leave registers for the
+    // sums.
+    if (plane > 0) asm volatile("" ::: "memory");
     const __m256i weight = _mm256_set1_epi16(plane == 0 ? 1 : 16);
 #pragma GCC unroll 2
     for (size_t begin = s * kGroups; begin < (s + 1) * kGroups; begin += kDepth) {
