@@ -1,45 +1,73 @@
-// Reads the header of a GGUF file front to back; never past its end.
+// Reads forward through bytes that nobody vouches for: no read passes the end, no count is believed that the
+// rest of the file could not hold. Internal to gguf/.
 #pragma once
 
-#include <cstring>
-#include <optional>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
+
+#include "base/half.h"
+#include "lazyfill/error.h"
 
 namespace lazyfill::gguf {
 
+// The value types of the format's metadata.
+enum class ValueType : uint32_t {
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
+  kFloat64 = 12,
+};
+
+constexpr std::string_view kAlignmentKey = "general.alignment";
+constexpr uint64_t kDefaultAlignment = 32;
+constexpr uint64_t kMaxAlignment = 65536;
+constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
+constexpr uint64_t kMaxKeyBytes = 65535;
+constexpr uint64_t kMaxTensorNameBytes = 64;
+constexpr uint32_t kMaxDims = 4;
+
 class Cursor {
  public:
-  explicit Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  Cursor(std::span<const std::byte> bytes, std::string path) : bytes_(bytes), path_(std::move(path)) {}
 
-  size_t position() const { return position_; }
-  size_t remaining() const { return bytes_.size() - position_; }
+  uint64_t position() const { return position_; }
+  uint64_t remaining() const { return bytes_.size() - position_; }
+  uint64_t size() const { return bytes_.size(); }
 
+  // "PATH: MESSAGE"
+  tl::unexpected<Error> error(std::string_view message, ErrorCode code = ErrorCode::kInvalidFile) const;
+
+  // `what` stands in the error sentence: "the file ends inside WHAT".
   template <class T>
-  std::optional<T> read() {
-    static_assert(std::is_arithmetic_v<T>);
-    if (remaining() < sizeof(T)) return std::nullopt;
-    T value;
-    std::memcpy(&value, bytes_.data() + position_, sizeof(T));
+  Result<T> read(std::string_view what) {
+    if (remaining() < sizeof(T)) return ends_inside(what);
+    const T value = load_unaligned<T>(bytes_.data() + position_);
     position_ += sizeof(T);
     return value;
   }
-
-  // A 64-bit length, then so many bytes. The view lives as long as the bytes.
-  std::optional<std::string_view> read_string() {
-    const auto length = read<uint64_t>();
-    if (!length || *length > remaining()) return std::nullopt;
-    const std::string_view text(reinterpret_cast<const char*>(bytes_.data() + position_),
-                                static_cast<size_t>(*length));
-    position_ += text.size();
-    return text;
-  }
+  Result<std::span<const std::byte>> read_bytes(uint64_t n, std::string_view what);
+  // A 64-bit length and as many bytes. The view lies in the file.
+  Result<std::string_view> read_string(std::string_view what);
+  // A 64-bit number of things that take at least min_bytes each.
+  Result<uint64_t> read_count(uint64_t min_bytes, std::string_view what);
 
  private:
+  tl::unexpected<Error> ends_inside(std::string_view what) const;
+
   std::span<const std::byte> bytes_;
-  size_t position_ = 0;
+  std::string path_;
+  uint64_t position_ = 0;
 };
 
 }  // namespace lazyfill::gguf

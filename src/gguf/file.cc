@@ -1,27 +1,56 @@
 #include "gguf/file.h"
 
+#include <bit>
 #include <cmath>
+#include <limits>
 
-#include "gguf/parser.h"
+#include "base/quoted.h"
+#include "gguf/cursor.h"
+#include "gguf/metadata.h"
+#include "gguf/tensors.h"
 
 namespace lazyfill::gguf {
 namespace {
 
-tl::unexpected<Error> missing(std::string_view key) {
-  return fail(ErrorCode::kInvalidFile, "the metadata key " + std::string(key) + " is missing");
+// The smallest possible metadata pair and tensor description, in bytes: what bounds their counts.
+constexpr uint64_t kMinPairBytes = 8 + 1 + 4 + 1;            // key length, key, type, value
+constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;  // name length, name, n_dims, dim, type, offset
+
+Result<uint32_t> read_version(Cursor& cursor) {
+  const auto magic = cursor.read<uint32_t>("its first four bytes");
+  if (!magic || *magic != kMagic)
+    return cursor.error("this is not a GGUF file (it does not begin with GGUF)");
+  const auto version = cursor.read<uint32_t>("the format's version");
+  if (!version) return version;
+  if (*version != 0 && (*version & 0xffffU) == 0) {
+    return cursor.error("this GGUF file is big-endian; a little-endian one is needed",
+                        ErrorCode::kUnsupported);
+  }
+  if (*version != 2 && *version != 3) {
+    return cursor.error(
+        "GGUF version " + std::to_string(*version) + " is not supported; versions 2 and 3 are",
+        ErrorCode::kUnsupported);
+  }
+  return version;
 }
 
-tl::unexpected<Error> wrong_type(std::string_view key, std::string_view wanted) {
-  return fail(ErrorCode::kInvalidFile, "the metadata key " + std::string(key) + " is not " + std::string(wanted));
+Result<uint64_t> alignment_of(const Cursor& cursor, const Metadata& metadata) {
+  const auto found = metadata.find(kAlignmentKey);
+  if (found == metadata.end()) return kDefaultAlignment;
+  const auto* alignment = std::get_if<uint64_t>(&found->second);
+  if (alignment == nullptr) return cursor.error("general.alignment is not an unsigned integer");
+  if (!std::has_single_bit(*alignment) || *alignment < 8 || *alignment > kMaxAlignment) {
+    return cursor.error("general.alignment is " + std::to_string(*alignment) + "; a power of two from 8 to " +
+                        std::to_string(kMaxAlignment) + " is needed");
+  }
+  return *alignment;
 }
 
+// The vector of a Value that holds an array of T; null otherwise.
 template <class T>
-Result<std::vector<T>> get_array(const Value* value, std::string_view key, std::string_view wanted) {
-  if (value == nullptr) return missing(key);
-  const auto* array = std::get_if<Array>(value);
-  const auto* items = array == nullptr ? nullptr : std::get_if<std::vector<T>>(array);
-  if (items == nullptr) return wrong_type(key, wanted);
-  return *items;
+const std::vector<T>* array_of(const Value& value) {
+  const auto* array = std::get_if<Array>(&value);
+  return array == nullptr ? nullptr : std::get_if<std::vector<T>>(array);
 }
 
 }  // namespace
@@ -29,76 +58,134 @@ Result<std::vector<T>> get_array(const Value* value, std::string_view key, std::
 Result<File> File::open(const std::string& path) {
   auto mapping = MappedFile::open(path);
   if (!mapping) return tl::unexpected(mapping.error());
-  File file(std::move(*mapping));
-  auto header = parse_header(file.mapping_.bytes());
-  if (!header) return fail(header.error().code, path + ": " + header.error().message);
-  file.version_ = header->version;
-  file.metadata_ = std::move(header->metadata);
-  file.tensors_ = std::move(header->tensors);
-  for (size_t i = 0; i < file.tensors_.size(); ++i) file.tensor_index_.emplace(file.tensors_[i].name, i);
+  File file(std::move(*mapping), path);
+  const auto read = file.read();
+  if (!read) return tl::unexpected(read.error());
   return file;
 }
 
+Result<void> File::read() {
+  Cursor cursor(mapping_.bytes(), path_);
+  const auto version = read_version(cursor);
+  if (!version) return tl::unexpected(version.error());
+  version_ = *version;
+  const auto n_tensors = cursor.read_count(kMinTensorBytes, "the number of tensors");
+  if (!n_tensors) return tl::unexpected(n_tensors.error());
+  const auto n_pairs = cursor.read_count(kMinPairBytes, "the number of metadata keys");
+  if (!n_pairs) return tl::unexpected(n_pairs.error());
+
+  auto metadata = read_metadata(cursor, *n_pairs);
+  if (!metadata) return tl::unexpected(metadata.error());
+  metadata_ = std::move(*metadata);
+  const auto alignment = alignment_of(cursor, metadata_);
+  if (!alignment) return tl::unexpected(alignment.error());
+  auto tensors = read_tensors(cursor, *n_tensors, *alignment);
+  if (!tensors) return tl::unexpected(tensors.error());
+  tensors_ = std::move(*tensors);
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (!tensor_index_.emplace(tensors_[i].name, i).second) {
+      return cursor.error("the tensor " + quoted(tensors_[i].name) + " appears twice");
+    }
+  }
+  return {};
+}
+
 const Value* File::find(std::string_view key) const {
-  const auto it = metadata_.find(key);
-  return it == metadata_.end() ? nullptr : &it->second;
+  const auto found = metadata_.find(key);
+  return found == metadata_.end() ? nullptr : &found->second;
 }
 
 const TensorInfo* File::find_tensor(std::string_view name) const {
-  const auto it = tensor_index_.find(name);
-  return it == tensor_index_.end() ? nullptr : &tensors_[it->second];
+  const auto found = tensor_index_.find(name);
+  return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
+}
+
+tl::unexpected<Error> File::key_error(std::string_view key, std::string_view message) const {
+  return fail(ErrorCode::kInvalidFile,
+              path_ + ": the metadata key " + quoted(key) + " " + std::string(message));
+}
+
+Result<const Value*> File::require(std::string_view key) const {
+  const Value* value = find(key);
+  if (value == nullptr) return key_error(key, "is missing");
+  return value;
 }
 
 Result<uint64_t> File::get_uint(std::string_view key) const {
-  const Value* value = find(key);
-  if (value == nullptr) return missing(key);
-  if (const auto* number = std::get_if<uint64_t>(value)) return *number;
-  if (const auto* number = std::get_if<int64_t>(value); number != nullptr && *number >= 0) {
-    return static_cast<uint64_t>(*number);
-  }
-  return wrong_type(key, "a whole number that is not negative");
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  if (const auto* number = std::get_if<uint64_t>(*value)) return *number;
+  const auto* number = std::get_if<int64_t>(*value);
+  if (number == nullptr) return key_error(key, "is not an integer");
+  if (*number < 0) return key_error(key, "is negative");
+  return static_cast<uint64_t>(*number);
 }
 
 Result<double> File::get_float(std::string_view key) const {
-  const Value* value = find(key);
-  if (value == nullptr) return missing(key);
-  if (const auto* number = std::get_if<double>(value); number != nullptr && std::isfinite(*number)) return *number;
-  if (const auto* number = std::get_if<uint64_t>(value)) return static_cast<double>(*number);
-  if (const auto* number = std::get_if<int64_t>(value)) return static_cast<double>(*number);
-  return wrong_type(key, "a finite number");
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  if (const auto* number = std::get_if<uint64_t>(*value)) return static_cast<double>(*number);
+  if (const auto* number = std::get_if<int64_t>(*value)) return static_cast<double>(*number);
+  const auto* number = std::get_if<double>(*value);
+  if (number == nullptr) return key_error(key, "is not a number");
+  if (!std::isfinite(*number)) return key_error(key, "is not finite");
+  return *number;
 }
 
 Result<std::string> File::get_string(std::string_view key) const {
-  const Value* value = find(key);
-  if (value == nullptr) return missing(key);
-  if (const auto* text = std::get_if<std::string>(value)) return *text;
-  return wrong_type(key, "a text");
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  const auto* text = std::get_if<std::string>(*value);
+  if (text == nullptr) return key_error(key, "is not a string");
+  return *text;
 }
 
 Result<bool> File::get_bool(std::string_view key) const {
-  const Value* value = find(key);
-  if (value == nullptr) return missing(key);
-  if (const auto* flag = std::get_if<bool>(value)) return *flag;
-  return wrong_type(key, "true or false");
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  const auto* flag = std::get_if<bool>(*value);
+  if (flag == nullptr) return key_error(key, "is not a boolean");
+  return *flag;
 }
 
 Result<std::vector<std::string>> File::get_strings(std::string_view key) const {
-  return get_array<std::string>(find(key), key, "a list of texts");
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  const auto* texts = array_of<std::string>(**value);
+  if (texts == nullptr) return key_error(key, "is not an array of strings");
+  return *texts;
 }
 
 Result<std::vector<int64_t>> File::get_ints(std::string_view key) const {
-  const Value* value = find(key);
-  if (value != nullptr && std::holds_alternative<Array>(*value)) {
-    const auto* unsigned_items = std::get_if<std::vector<uint64_t>>(&std::get<Array>(*value));
-    if (unsigned_items != nullptr) return std::vector<int64_t>(unsigned_items->begin(), unsigned_items->end());
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  if (const auto* numbers = array_of<int64_t>(**value)) return *numbers;
+  const auto* numbers = array_of<uint64_t>(**value);
+  if (numbers == nullptr) return key_error(key, "is not an array of integers");
+  std::vector<int64_t> ints;
+  ints.reserve(numbers->size());
+  for (const uint64_t number : *numbers) {
+    if (number > INT64_MAX) return key_error(key, "holds a number that is too large");
+    ints.push_back(static_cast<int64_t>(number));
   }
-  return get_array<int64_t>(value, key, "a list of whole numbers");
+  return ints;
 }
 
 Result<std::vector<float>> File::get_floats(std::string_view key) const {
-  auto items = get_array<double>(find(key), key, "a list of numbers");
-  if (!items) return tl::unexpected(items.error());
-  return std::vector<float>(items->begin(), items->end());
+  const auto value = require(key);
+  if (!value) return tl::unexpected(value.error());
+  const auto* numbers = array_of<double>(**value);
+  if (numbers == nullptr) return key_error(key, "is not an array of floats");
+  std::vector<float> floats;
+  floats.reserve(numbers->size());
+  for (const double number : *numbers) {
+    // Also false for NaN.
+    if (!(std::abs(number) <= std::numeric_limits<float>::max())) {
+      return key_error(key, "holds a number that is not finite");
+    }
+    floats.push_back(static_cast<float>(number));
+  }
+  return floats;
 }
 
 }  // namespace lazyfill::gguf

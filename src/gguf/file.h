@@ -50,15 +50,19 @@ class File {
   Result<bool> get_bool(std::string_view key) const;
   Result<std::vector<std::string>> get_strings(std::string_view key) const;
   Result<std::vector<int64_t>> get_ints(std::string_view key) const;
-  Result<std::vector<float>> get_floats(std::string_view key) const;
+  Result<std::vector<float>> get_floats(std::string_view key) const;  // finite
 
   uint64_t size_bytes() const { return mapping_.bytes().size(); }
   void release_pages() const { mapping_.release_pages(); }
 
  private:
-  explicit File(MappedFile mapping) : mapping_(std::move(mapping)) {}
+  File(MappedFile mapping, std::string path) : mapping_(std::move(mapping)), path_(std::move(path)) {}
+  Result<void> read();
+  Result<const Value*> require(std::string_view key) const;
+  tl::unexpected<Error> key_error(std::string_view key, std::string_view message) const;
 
   MappedFile mapping_;
+  std::string path_;  // for error sentences
   uint32_t version_ = 0;
   std::map<std::string, Value, std::less<>> metadata_;
   std::vector<TensorInfo> tensors_;
