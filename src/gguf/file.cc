@@ -1,6 +1,5 @@
 #include "gguf/file.h"
 
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -34,18 +33,6 @@ Result<uint32_t> read_version(Cursor& cursor) {
   return version;
 }
 
-Result<uint64_t> alignment_of(const Cursor& cursor, const Metadata& metadata) {
-  const auto found = metadata.find(kAlignmentKey);
-  if (found == metadata.end()) return kDefaultAlignment;
-  const auto* alignment = std::get_if<uint64_t>(&found->second);
-  if (alignment == nullptr) return cursor.error("general.alignment is not an unsigned integer");
-  if (!std::has_single_bit(*alignment) || *alignment < 8 || *alignment > kMaxAlignment) {
-    return cursor.error("general.alignment is " + std::to_string(*alignment) + "; a power of two from 8 to " +
-                        std::to_string(kMaxAlignment) + " is needed");
-  }
-  return *alignment;
-}
-
 // The vector of a Value that holds an array of T; null otherwise.
 template <class T>
 const std::vector<T>* array_of(const Value& value) {
@@ -77,8 +64,8 @@ Result<void> File::read() {
   auto metadata = read_metadata(cursor, *n_pairs);
   if (!metadata) return tl::unexpected(metadata.error());
   metadata_ = std::move(*metadata);
-  const auto alignment = alignment_of(cursor, metadata_);
-  if (!alignment) return tl::unexpected(alignment.error());
+  const auto alignment = checked_alignment(metadata_);
+  if (!alignment) return cursor.error(alignment.error().message);
   auto tensors = read_tensors(cursor, *n_tensors, *alignment);
   if (!tensors) return tl::unexpected(tensors.error());
   tensors_ = std::move(*tensors);

@@ -1,5 +1,7 @@
 #include "gguf/metadata.h"
 
+#include <bit>
+
 #include "base/quoted.h"
 
 namespace lazyfill::gguf {
@@ -168,6 +170,20 @@ Result<Metadata> read_metadata(Cursor& cursor, uint64_t n_pairs) {
     }
   }
   return metadata;
+}
+
+Result<uint64_t> checked_alignment(const Metadata& metadata) {
+  const auto found = metadata.find(kAlignmentKey);
+  if (found == metadata.end()) return kDefaultAlignment;
+  const auto* alignment = std::get_if<uint64_t>(&found->second);
+  if (alignment == nullptr)
+    return fail(ErrorCode::kInvalidFile, "general.alignment is not an unsigned integer");
+  if (!std::has_single_bit(*alignment) || *alignment < 8 || *alignment > kMaxAlignment) {
+    return fail(ErrorCode::kInvalidFile, "general.alignment is " + std::to_string(*alignment) +
+                                             "; a power of two from 8 to " + std::to_string(kMaxAlignment) +
+                                             " is needed");
+  }
+  return *alignment;
 }
 
 }  // namespace lazyfill::gguf

@@ -12,4 +12,8 @@ using Metadata = std::map<std::string, Value, std::less<>>;
 // unknown value types, nested arrays, booleans other than 0 and 1, the end of the file.
 Result<Metadata> read_metadata(Cursor& cursor, uint64_t n_pairs);
 
+// general.alignment, or the format's default; an error (without the file's name) unless it is a power of two
+// within bounds.
+Result<uint64_t> checked_alignment(const Metadata& metadata);
+
 }  // namespace lazyfill::gguf
