@@ -1,0 +1,250 @@
+#include "cli/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+
+#include "cli/text.h"
+
+namespace lazyfill::cli {
+namespace {
+
+// Summary, examples, then the flags: who asks for help mostly wants a line to copy.
+class ExamplesFirst : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return app->get_description() + "\n\nExamples:\n" + app->get_footer() + "\n" + make_usage(app, name) +
+           make_positionals(app) + make_groups(app, mode) +
+           "\nEvery flag --some-flag can also be set by the environment variable LAZYFILL_SOME_FLAG.\n"
+           "Exit codes: 0 done, 1 failed, 2 wrong usage.\n";
+  }
+  std::string make_usage(const CLI::App* app, std::string) const override {
+    const std::string files =
+        app->get_options([](const CLI::Option* o) { return o->get_positional(); }).empty() ? ""
+                                                                                           : " [MODEL.gguf]";
+    return "Usage: " + app->get_name() + files + " [FLAGS]\n";
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_type_name().empty() ? "" : " " + option->get_type_name();
+  }
+
+ private:
+  std::string make_positionals(const CLI::App*) const override { return ""; }
+};
+
+[[noreturn]] void reject(const std::string& flag, const std::string& sentence) {
+  throw CLI::ValidationError(flag, sentence);
+}
+
+std::string flag_name(const std::string& names) {
+  const size_t comma = names.rfind(',');
+  return comma == std::string::npos ? names : names.substr(comma + 1);
+}
+
+size_t checked_count(const std::string& flag, std::string_view text, size_t min, size_t max) {
+  const auto value = parse_count(text);
+  if (!value || *value < min || *value > max) {
+    const std::string limits = max == std::numeric_limits<size_t>::max()
+                                   ? "from " + std::to_string(min) + " on"
+                                   : "from " + std::to_string(min) + " to " + std::to_string(max);
+    reject(flag, "takes a whole number " + limits + ", not " + quote(text));
+  }
+  return *value;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replace = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replace, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::optional<uint64_t> parse_count(std::string_view text) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<float> parse_real(std::string_view text) {
+  float value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  // Words from the command line can be megabytes; names are short.
+  if (word.size() > 40) return std::nullopt;
+  std::optional<std::string> best;
+  size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+int wrong_usage(std::string_view command, std::string_view sentence) {
+  const std::string program = command.empty() ? "lazyfill" : "lazyfill " + std::string(command);
+  std::fprintf(stderr, "%s: %s\nTry '%s --help'.\n", program.c_str(), std::string(sentence).c_str(),
+               program.c_str());
+  return kExitUsage;
+}
+
+Flags::Flags(std::string_view command, std::string_view summary, std::string_view examples)
+    : command_(command),
+      app_(std::make_unique<CLI::App>(std::string(summary), "lazyfill " + std::string(command))) {
+  app_->footer(std::string(examples));
+  auto formatter = std::make_shared<ExamplesFirst>();
+  formatter->column_width(34);
+  app_->formatter(formatter);
+  app_->set_help_flag("-h,--help", "Print this help and exit");
+  app_->allow_extras();  // reported by report_unknown()
+}
+
+Flags::~Flags() = default;
+
+void Flags::group(std::string_view title) {
+  group_ = title;
+}
+
+CLI::Option* Flags::finish(CLI::Option* option, const std::string& placeholder) {
+  option->group(group_);
+  if (!placeholder.empty()) option->type_name(placeholder);
+  if (!option->get_lnames().empty()) {
+    std::string variable = "LAZYFILL_" + option->get_lnames().front();
+    for (char& c : variable)
+      c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    option->envname(variable);
+  }
+  return option;
+}
+
+void Flags::add_text(const std::string& names, std::string& target, const std::string& placeholder,
+                     const std::string& help) {
+  auto set = [&target](const std::string& value) { target = value; };
+  finish(app_->add_option_function<std::string>(names, set, help), placeholder)->take_last();
+}
+
+void Flags::add_texts(const std::string& names, std::vector<std::string>& target,
+                      const std::string& placeholder, const std::string& help) {
+  auto set = [&target](const std::vector<std::string>& values) { target = values; };
+  finish(app_->add_option_function<std::vector<std::string>>(names, set, help), placeholder)
+      ->allow_extra_args(false)
+      ->take_all();
+}
+
+void Flags::add_count(const std::string& names, size_t& target, size_t min, size_t max,
+                      const std::string& help) {
+  auto set = [&target, min, max, flag = flag_name(names)](const std::string& value) {
+    target = checked_count(flag, value, min, max);
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
+}
+
+void Flags::add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
+                       const std::string& help) {
+  auto set = [&target, min, max, flag = flag_name(names)](const std::string& value) {
+    target.clear();
+    for (const std::string& part : split(value, ',')) target.push_back(checked_count(flag, part, min, max));
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "N,N,...")->take_last();
+}
+
+void Flags::add_seed(const std::string& names, uint64_t& target, const std::string& help) {
+  auto set = [&target, flag = flag_name(names)](const std::string& value) {
+    target = checked_count(flag, value, 0, std::numeric_limits<size_t>::max());
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
+}
+
+void Flags::add_real(const std::string& names, float& target, float min, float max, const std::string& help) {
+  auto set = [&target, min, max, flag = flag_name(names)](const std::string& text) {
+    const auto value = parse_real(text);
+    if (!value || *value < min || *value > max) {
+      reject(flag, "takes a number from " + short_number(min) + " to " + short_number(max) + ", not " +
+                       quote(text));
+    }
+    target = *value;
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "X")->take_last();
+}
+
+void Flags::add_switch(const std::string& names, bool& target, const std::string& help) {
+  finish(app_->add_flag(names, target, help), "");
+}
+
+void Flags::add_choice(const std::string& names, size_t& target, const std::vector<std::string>& choices,
+                       const std::string& help) {
+  auto set = [&target, choices, flag = flag_name(names)](const std::string& value) {
+    const auto found = std::find(choices.begin(), choices.end(), value);
+    if (found == choices.end()) reject(flag, "is one of " + join(choices, ", ") + ", not " + quote(value));
+    target = static_cast<size_t>(found - choices.begin());
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), join(choices, "|"))->take_last();
+}
+
+void Flags::add_file(std::string& target, const std::string& help) {
+  app_->add_option("file", target, help)->type_name("MODEL.gguf");
+}
+
+std::optional<int> Flags::parse(std::vector<std::string> args) {
+  std::reverse(args.begin(), args.end());  // the order CLI11 takes a vector in
+  try {
+    app_->parse(std::move(args));
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app_->help().c_str());
+    return kExitDone;
+  } catch (const CLI::ValidationError& error) {
+    // "--flag: takes a number ..." reads better as one sentence.
+    std::string message = error.what();
+    const size_t colon = message.find(": ");
+    if (colon != std::string::npos) message.erase(colon, 1);
+    return wrong_usage(command_, message);
+  } catch (const CLI::ArgumentMismatch& error) {
+    return wrong_usage(command_, split(error.what(), ' ').front() + " needs a value");
+  } catch (const CLI::ConversionError&) {
+    return wrong_usage(command_, "a switch takes no value but true or false");
+  } catch (const CLI::ParseError& error) {
+    return wrong_usage(command_, printable(error.what()));
+  }
+  const std::vector<std::string> unknown = app_->remaining();
+  if (!unknown.empty()) return report_unknown(unknown);
+  return std::nullopt;
+}
+
+int Flags::report_unknown(const std::vector<std::string>& unknown) const {
+  const std::string& first = unknown.front();
+  if (first.empty() || first.front() != '-') {
+    return wrong_usage(command_,
+                       "unexpected argument " + quote(first) + "; texts with spaces need quotation marks");
+  }
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app_->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const std::string flag = split(first, '=').front();
+  std::string sentence = "unknown flag " + quote(flag);
+  if (const auto candidate = nearest(flag, names)) sentence += "; did you mean " + *candidate + "?";
+  return wrong_usage(command_, sentence);
+}
+
+}  // namespace lazyfill::cli

@@ -1,0 +1,70 @@
+// The flags of one command. Every flag `--some-flag` can also be set by the variable LAZYFILL_SOME_FLAG.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace lazyfill::cli {
+
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+class Flags {
+ public:
+  // `examples` are the first thing that --help shows.
+  Flags(std::string_view command, std::string_view summary, std::string_view examples);
+  ~Flags();
+  Flags(const Flags&) = delete;
+  Flags& operator=(const Flags&) = delete;
+
+  // The flags added from here on stand under this title in --help.
+  void group(std::string_view title);
+
+  // `names` as CLI11 takes them: "-n,--max-tokens". The value is checked against [min, max].
+  void add_text(const std::string& names, std::string& target, const std::string& placeholder,
+                const std::string& help);
+  void add_texts(const std::string& names, std::vector<std::string>& target, const std::string& placeholder,
+                 const std::string& help);
+  void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help);
+  void add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
+                  const std::string& help);  // comma-separated
+  void add_seed(const std::string& names, uint64_t& target, const std::string& help);
+  void add_real(const std::string& names, float& target, float min, float max, const std::string& help);
+  void add_switch(const std::string& names, bool& target, const std::string& help);
+  // The target becomes the index of the chosen name.
+  void add_choice(const std::string& names, size_t& target, const std::vector<std::string>& choices,
+                  const std::string& help);
+  void add_file(std::string& target, const std::string& help);  // one positional argument
+
+  // Empty: go on. Else the exit code: the help was asked for, or the usage was wrong and a sentence is
+  // printed.
+  std::optional<int> parse(std::vector<std::string> args);
+
+ private:
+  CLI::Option* finish(CLI::Option* option, const std::string& placeholder);
+  int report_unknown(const std::vector<std::string>& unknown) const;
+
+  std::string command_;
+  std::string group_ = "Options";
+  std::unique_ptr<CLI::App> app_;
+};
+
+// One sentence and a hint on standard error; returns kExitUsage.
+int wrong_usage(std::string_view command, std::string_view sentence);
+
+// Exposed for tests: strict decimal parsing, and the candidate nearest to `word` if it is near enough.
+std::optional<uint64_t> parse_count(std::string_view text);
+std::optional<float> parse_real(std::string_view text);  // finite
+std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
+
+}  // namespace lazyfill::cli

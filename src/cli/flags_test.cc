@@ -1,0 +1,109 @@
+#include "cli/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace lazyfill::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct Parsed {
+  std::string text = "auto";
+  std::vector<std::string> texts;
+  std::vector<size_t> counts;
+  size_t count = 5;
+  size_t choice = 0;
+  float real = 0.5F;
+  bool on = false;
+  std::optional<int> exit_code;
+  std::string out;
+  std::string err;
+};
+
+Parsed parse(const std::vector<std::string>& args) {
+  Parsed parsed;
+  Flags flags("try", "Tries flags.", "  lazyfill try -n 3\n");
+  flags.add_text("--some-text", parsed.text, "TEXT", "a text");
+  flags.add_texts("--stop", parsed.texts, "TEXT", "several texts");
+  flags.add_counts("--lengths", parsed.counts, 1, 100, "several numbers");
+  flags.add_count("-n,--max-tokens", parsed.count, 1, 100, "a number");
+  flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
+  flags.add_real("--temp", parsed.real, 0, 2, "a real number");
+  flags.add_switch("--quiet", parsed.on, "a switch");
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  parsed.exit_code = flags.parse(args);
+  parsed.out = testing::internal::GetCapturedStdout();
+  parsed.err = testing::internal::GetCapturedStderr();
+  return parsed;
+}
+
+TEST(Flags, SetsWhatIsGivenAndLeavesTheRest) {
+  const Parsed parsed = parse({"-n", "7", "--temp=1.5", "--stop", "a,b", "--stop", "[c]", "--lengths", "1,20",
+                               "--quiet", "--policy", "random"});
+  EXPECT_FALSE(parsed.exit_code);
+  EXPECT_EQ(parsed.count, 7U);
+  EXPECT_FLOAT_EQ(parsed.real, 1.5F);
+  EXPECT_EQ(parsed.texts, (std::vector<std::string>{"a,b", "[c]"}));
+  EXPECT_EQ(parsed.counts, (std::vector<size_t>{1, 20}));
+  EXPECT_TRUE(parsed.on);
+  EXPECT_EQ(parsed.choice, 1U);
+  EXPECT_EQ(parsed.text, "auto");
+}
+
+TEST(Flags, TextsMayLookLikeFlags) {
+  EXPECT_EQ(parse({"--some-text", "-n 5"}).text, "-n 5");
+}
+
+TEST(Flags, TheVariableStandsInForTheFlag) {
+  setenv("LAZYFILL_MAX_TOKENS", "42", 1);
+  EXPECT_EQ(parse({}).count, 42U);
+  EXPECT_EQ(parse({"-n", "3"}).count, 3U);
+  unsetenv("LAZYFILL_MAX_TOKENS");
+}
+
+TEST(Flags, WrongUsageIsOneSentenceAndAHint) {
+  struct Case {
+    std::vector<std::string> args;
+    std::string sentence;
+  };
+  const std::vector<Case> cases = {
+      {{"--max-token", "3"}, "unknown flag '--max-token'; did you mean --max-tokens?"},
+      {{"-n", "0"}, "--max-tokens takes a whole number from 1 to 100, not '0'"},
+      {{"-n", "1e3"}, "not '1e3'"},
+      {{"-n", "-1"}, "not '-1'"},
+      {{"-n", "99999999999999999999"}, "takes a whole number"},
+      {{"-n"}, "needs a value"},
+      {{"--temp", "nan"}, "--temp takes a number from 0 to 2, not 'nan'"},
+      {{"--lengths", "1,,2"}, "--lengths takes a whole number"},
+      {{"--policy", "best"}, "--policy is one of lazy, random, not 'best'"},
+      {{"word"}, "unexpected argument 'word'"},
+      {{"--quiet=perhaps"}, "true or false"},
+  };
+  for (const Case& wrong : cases) {
+    const Parsed parsed = parse(wrong.args);
+    EXPECT_EQ(parsed.exit_code, kExitUsage) << wrong.sentence;
+    EXPECT_THAT(parsed.err, HasSubstr(wrong.sentence));
+    EXPECT_THAT(parsed.err, HasSubstr("Try 'lazyfill try --help'."));
+    EXPECT_EQ(parsed.out, "");
+  }
+}
+
+TEST(Flags, HelpShowsExamplesFirst) {
+  const Parsed parsed = parse({"--help"});
+  EXPECT_EQ(parsed.exit_code, kExitDone);
+  EXPECT_LT(parsed.out.find("lazyfill try -n 3"), parsed.out.find("--max-tokens"));
+  EXPECT_THAT(parsed.out, HasSubstr("LAZYFILL_SOME_FLAG"));
+}
+
+TEST(Nearest, OffersOnlyWhatIsNear) {
+  EXPECT_EQ(nearest("tokenise", {"run", "tokenize"}), "tokenize");
+  EXPECT_EQ(nearest("serve", {"run", "chat"}), std::nullopt);
+  EXPECT_EQ(nearest(std::string(100'000, 'x'), {"run"}), std::nullopt);
+}
+
+}  // namespace
+}  // namespace lazyfill::cli

@@ -1,0 +1,280 @@
+// lazyfill inspect: what is in a GGUF file, whether or not this build can run it.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/record.h"
+#include "cli/text.h"
+#include "gguf/file.h"
+#include "model/config.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lazyfill::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kCommand[] = "inspect";
+constexpr char kSummary[] = "Shows what is in a GGUF file; works also for models that this build cannot run.";
+constexpr char kExamples[] =
+    "  lazyfill inspect model.gguf\n"
+    "  lazyfill inspect model.gguf --tensors\n"
+    "  lazyfill inspect model.gguf --metadata\n"
+    "  lazyfill inspect model.gguf --json\n";
+
+struct InspectFlags {
+  std::string file;
+  std::string model;
+  bool json = false;
+  bool tensors = false;
+  bool metadata = false;
+};
+
+std::string type_name(gguf::TensorType type) {
+  const auto traits = gguf::traits_of(type);
+  return traits ? std::string(traits->name) : "type " + std::to_string(static_cast<uint32_t>(type));
+}
+
+std::string shape_text(const std::vector<uint64_t>& shape) {
+  std::vector<std::string> sizes;
+  for (const uint64_t size : shape) sizes.push_back(std::to_string(size));
+  return join(sizes, " x ");
+}
+
+// Arrays can hold hundreds of thousands of entries: their beginning tells what they are.
+constexpr size_t kMostEntries = 8;
+
+Json value_json(const gguf::Value& value) {
+  return std::visit(
+      [](const auto& held) -> Json {
+        using Held = std::decay_t<decltype(held)>;
+        if constexpr (std::is_same_v<Held, gguf::Array>) {
+          return std::visit(
+              [](const auto& entries) -> Json {
+                Json first = Json::array();
+                for (size_t i = 0; i < std::min(entries.size(), kMostEntries); ++i) {
+                  first.push_back(typename std::decay_t<decltype(entries)>::value_type(entries[i]));
+                }
+                return {{"n", entries.size()}, {"first", std::move(first)}};
+              },
+              held);
+        } else {
+          return held;
+        }
+      },
+      value);
+}
+
+std::string value_text(const gguf::Value& value) {
+  constexpr size_t kLongest = 100;
+  const auto* array = std::get_if<gguf::Array>(&value);
+  const auto* string = std::get_if<std::string>(&value);
+  const Json json = value_json(value);
+  std::string text =
+      string != nullptr
+          ? printable(*string)
+          : (array != nullptr ? json["first"] : json).dump(-1, ' ', false, Json::error_handler_t::replace);
+  text = printable(text);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  if (text.size() > kLongest) text = valid_utf8(text.substr(0, kLongest)) + " ...";
+  if (array != nullptr) text = grouped(json["n"].get<uint64_t>()) + " entries: " + text;
+  return text;
+}
+
+struct TypeShare {
+  size_t n_tensors = 0;
+  uint64_t n_bytes = 0;
+  uint64_t n_elements = 0;
+};
+
+std::vector<std::pair<std::string, TypeShare>> type_shares(const gguf::File& file) {
+  std::map<std::string, TypeShare> by_type;
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    TypeShare& share = by_type[type_name(tensor.type)];
+    ++share.n_tensors;
+    share.n_bytes +=
+        tensor.n_bytes;  // tensors lie in the file, so their sum is bounded by it or overlaps harmlessly
+    share.n_elements += tensor.n_elements;
+  }
+  std::vector<std::pair<std::string, TypeShare>> shares(by_type.begin(), by_type.end());
+  std::sort(shares.begin(), shares.end(),
+            [](const auto& a, const auto& b) { return a.second.n_bytes > b.second.n_bytes; });
+  return shares;
+}
+
+// What this build makes of the file: sizes where the architecture is known, else the reason why it cannot
+// run.
+Json model_json(const gguf::File& file) {
+  auto config = read_config(file);
+  if (!config) return {{"can_run", false}, {"reason", config.error().message}};
+  return {{"can_run", true},
+          {"n_layers", config->n_layers},
+          {"d_model", config->d_model},
+          {"n_heads", config->n_heads},
+          {"n_kv_heads", config->n_kv_heads},
+          {"head_dim", config->head_dim},
+          {"d_ff", config->d_ff},
+          {"n_vocab", config->n_vocab},
+          {"context_length", config->context_length},
+          {"prunable_layers", config->prunable_layers()}};
+}
+
+Json tokenizer_json(const gguf::File& file) {
+  auto tokenizer = Tokenizer::from_gguf(file);
+  if (!tokenizer) return {{"can_run", false}, {"reason", tokenizer.error().message}};
+  return {{"can_run", true},
+          {"kind", std::string((*tokenizer)->kind())},
+          {"n_tokens", (*tokenizer)->n_tokens()},
+          {"bos_id", (*tokenizer)->bos_id()},
+          {"eos_id", (*tokenizer)->eos_id()}};
+}
+
+Json tensors_json(const gguf::File& file) {
+  Json list = Json::array();
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    list.push_back({{"name", tensor.name},
+                    {"type", type_name(tensor.type)},
+                    {"shape", tensor.shape},
+                    {"n_bytes", tensor.n_bytes}});
+  }
+  return list;
+}
+
+Json describe(const gguf::File& file, const InspectFlags& flags) {
+  uint64_t n_parameters = 0;
+  Json types = Json::array();
+  for (const auto& [name, share] : type_shares(file)) {
+    n_parameters += share.n_elements;
+    types.push_back({{"type", name}, {"n_tensors", share.n_tensors}, {"n_bytes", share.n_bytes}});
+  }
+  Json value = {{"gguf_version", file.version()},
+                {"file_bytes", file.size_bytes()},
+                {"architecture", file.get_string("general.architecture").value_or("")},
+                {"name", file.get_string("general.name").value_or("")},
+                {"license", file.get_string("general.license").value_or("")},
+                {"n_parameters", n_parameters},
+                {"n_tensors", file.tensors().size()},
+                {"tensor_types", std::move(types)},
+                {"has_chat_template", file.find("tokenizer.chat_template") != nullptr},
+                {"model", model_json(file)},
+                {"tokenizer", tokenizer_json(file)}};
+  if (flags.tensors) value["tensors"] = tensors_json(file);
+  if (flags.metadata) {
+    Json metadata = Json::object();
+    for (const auto& [key, entry] : file.metadata()) metadata[key] = value_json(entry);
+    value["metadata"] = std::move(metadata);
+  }
+  return value;
+}
+
+void print_field(const char* name, const std::string& value) {
+  if (!value.empty()) std::printf("%-18s%s\n", name, printable(value).c_str());
+}
+
+std::string or_unknown(const gguf::File& file, const std::string& key) {
+  const auto value = file.get_uint(key);
+  return value ? grouped(*value) : "unknown";
+}
+
+// The file's own figures: also there where read_config has to give up.
+void print_sizes(const gguf::File& file, const std::string& architecture) {
+  print_field("layers", or_unknown(file, architecture + ".block_count"));
+  print_field("d_model", or_unknown(file, architecture + ".embedding_length"));
+  print_field("heads", or_unknown(file, architecture + ".attention.head_count") + " query, " +
+                           or_unknown(file, architecture + ".attention.head_count_kv") + " key/value");
+  print_field("feed-forward", or_unknown(file, architecture + ".feed_forward_length"));
+  print_field("context", or_unknown(file, architecture + ".context_length") + " tokens");
+}
+
+void print_model(const Json& value, const gguf::File& file) {
+  const auto text = [&](const char* key) { return value[key].get<std::string>(); };
+  print_field("name", text("name"));
+  print_field("architecture", text("architecture"));
+  print_field("license", text("license"));
+  print_field("file",
+              "GGUF version " + std::to_string(file.version()) + ", " + bytes_text(file.size_bytes()));
+  print_field("parameters", fixed(static_cast<double>(value["n_parameters"].get<uint64_t>()) / 1e6, 1) +
+                                " M in " + grouped(file.tensors().size()) + " tensors");
+  print_sizes(file, text("architecture"));
+  const Json& model = value["model"];
+  const Json& tokenizer = value["tokenizer"];
+  if (tokenizer["can_run"]) {
+    print_field("tokeniser", tokenizer["kind"].get<std::string>() + ", " +
+                                 grouped(tokenizer["n_tokens"].get<uint64_t>()) + " tokens");
+  }
+  print_field("chat template", value["has_chat_template"] ? "yes" : "no");
+  if (model["can_run"]) {
+    std::vector<std::string> layers;
+    for (const Json& layer : model["prunable_layers"]) layers.push_back(std::to_string(layer.get<size_t>()));
+    print_field("prunable layers", join(layers, " "));
+  } else {
+    print_field("cannot run", model["reason"].get<std::string>());
+  }
+  if (!tokenizer["can_run"]) print_field("cannot tokenise", tokenizer["reason"].get<std::string>());
+}
+
+void print_types(const gguf::File& file) {
+  const auto shares = type_shares(file);
+  double total = 0;
+  for (const auto& entry : shares) total += static_cast<double>(entry.second.n_bytes);
+  std::printf("\n%-10s%10s%12s%8s\n", "type", "tensors", "size", "share");
+  for (const auto& [name, share] : shares) {
+    const double percent = total > 0 ? static_cast<double>(share.n_bytes) * 100 / total : 0;
+    std::printf("%-10s%10zu%12s%7s%%\n", name.c_str(), share.n_tensors, bytes_text(share.n_bytes).c_str(),
+                fixed(percent, 1).c_str());
+  }
+}
+
+void print_tensors(const gguf::File& file) {
+  std::printf("\n%-44s%-8s%-20s%10s\n", "tensor", "type", "shape", "size");
+  for (const gguf::TensorInfo& tensor : file.tensors()) {
+    std::printf("%s%-8s%-20s%10s\n", padded(printable(tensor.name), -44).c_str(),
+                type_name(tensor.type).c_str(), shape_text(tensor.shape).c_str(),
+                bytes_text(tensor.n_bytes).c_str());
+  }
+}
+
+int inspect(const InspectFlags& flags) {
+  auto path = resolve_model_path(flags.file.empty() ? flags.model : flags.file);
+  if (!path) return report_failure(kCommand, path.error());
+  auto file = gguf::File::open(*path);
+  if (!file) return report_failure(kCommand, file.error());
+  const Json value = describe(*file, flags);
+  if (flags.json) {
+    std::printf("%s", json_line(value).c_str());
+    return kExitDone;
+  }
+  print_model(value, *file);
+  print_types(*file);
+  if (flags.tensors) print_tensors(*file);
+  if (flags.metadata) {
+    std::printf("\n");
+    for (const auto& [key, entry] : file->metadata()) {
+      std::printf("%s %s\n", padded(printable(key), -44).c_str(), value_text(entry).c_str());
+    }
+  }
+  return kExitDone;
+}
+
+}  // namespace
+
+int inspect_command(const std::vector<std::string>& args) {
+  InspectFlags values;
+  Flags flags(kCommand, kSummary, kExamples);
+  flags.group("Model");
+  flags.add_file(values.file, "The file to look into");
+  flags.add_text("-m,--model", values.model, "MODEL.gguf",
+                 "The same as a flag; default: the model in the user's cache");
+  flags.group("Output");
+  flags.add_switch("--json", values.json, "One JSON object");
+  flags.add_switch("--tensors", values.tensors, "Every tensor with type, shape and size");
+  flags.add_switch("--metadata", values.metadata, "Every key with its value, arrays by their beginning");
+  if (auto exit_code = flags.parse(args)) return *exit_code;
+  return guarded(kCommand, [&] { return inspect(values); });
+}
+
+}  // namespace lazyfill::cli

@@ -1,0 +1,71 @@
+#include "cli/interrupt.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+namespace lazyfill::cli {
+
+struct Interrupt::State {
+  mutable std::mutex mutex;
+  std::stop_source source;
+  std::atomic<bool> at_once{false};
+  std::jthread watcher;
+
+  static sigset_t signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    return set;
+  }
+
+  // The default action, so that a shell sees a program that was ended by the signal.
+  static void end_program() {
+    signal(SIGINT, SIG_DFL);
+    const sigset_t set = signals();
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    raise(SIGINT);
+  }
+
+  void watch(const std::stop_token& quit) {
+    const sigset_t set = signals();
+    while (true) {
+      int received = 0;
+      if (sigwait(&set, &received) != 0 || quit.stop_requested()) return;
+      std::lock_guard lock(mutex);
+      if (at_once || source.stop_requested()) end_program();
+      source.request_stop();
+    }
+  }
+};
+
+Interrupt::Interrupt() : state_(std::make_unique<State>()) {
+  const sigset_t set = State::signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  state_->watcher = std::jthread([state = state_.get()](const std::stop_token& quit) { state->watch(quit); });
+}
+
+Interrupt::~Interrupt() {
+  state_->watcher.request_stop();
+  pthread_kill(state_->watcher.native_handle(), SIGINT);  // only to wake it
+  state_->watcher.join();
+}
+
+std::stop_token Interrupt::token() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->source.get_token();
+}
+
+void Interrupt::reset() {
+  std::lock_guard lock(state_->mutex);
+  state_->source = std::stop_source();
+}
+
+void Interrupt::end_program_at_once(bool at_once) {
+  state_->at_once = at_once;
+}
+
+}  // namespace lazyfill::cli

@@ -1,0 +1,30 @@
+// Ctrl-C: the first one asks the work to stop at the next block of rows, the second one ends the program.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+
+namespace lazyfill::cli {
+
+// Create it before any other thread: threads inherit that the signal is blocked, so that it arrives only in
+// the thread that waits for it here, and no handler with a global is needed.
+class Interrupt {
+ public:
+  Interrupt();
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  std::stop_token token() const;
+  bool fired() const { return token().stop_requested(); }
+  // Ready for another Ctrl-C; tokens handed out before stay stopped.
+  void reset();
+  // Between answers of a conversation Ctrl-C should end the program at once.
+  void end_program_at_once(bool at_once);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lazyfill::cli

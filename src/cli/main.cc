@@ -1,0 +1,81 @@
+// lazyfill COMMAND [FLAGS]
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/flags.h"
+#include "cli/text.h"
+
+namespace lazyfill::cli {
+namespace {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(const std::vector<std::string>& args);
+};
+
+constexpr std::array kCommands = {
+    Command{"run", "answer one prompt or many", run_command},
+    Command{"chat", "a conversation, about a document if you like", chat_command},
+    Command{"bench", "time to first token and speeds over prompt lengths and schedules", bench_command},
+    Command{"explain", "which prompt tokens each pruning layer kept, as text and as a page", explain_command},
+    Command{"tokenize", "token ids and pieces of a text", tokenize_command},
+    Command{"inspect", "what is in a GGUF file", inspect_command},
+};
+
+void print_help() {
+  std::printf(
+      "lazyfill: the first token of a long prompt, sooner.\n\n"
+      "Examples:\n"
+      "  lazyfill run -p \"The three primary colours are\"\n"
+      "  lazyfill run --chat -f report.txt -p \"What did the committee decide?\"\n"
+      "  lazyfill chat -f report.txt\n"
+      "  lazyfill explain -f report.txt -p \"Summarise this.\" -o explain.html\n\n"
+      "Commands:\n");
+  for (const Command& command : kCommands) std::printf("  %-10s%s\n", command.name, command.summary);
+  std::printf(
+      "\n'lazyfill COMMAND --help' shows the flags of a command, 'lazyfill --version' the version.\n");
+}
+
+int dispatch(const std::vector<std::string>& args) {
+  std::vector<std::string> names;
+  for (const Command& command : kCommands) names.emplace_back(command.name);
+  if (args.empty()) return wrong_usage("", "no command given; there are " + join(names, ", "));
+  const std::string& name = args.front();
+  if (name == "--help" || name == "-h" || name == "help") {
+    print_help();
+    return kExitDone;
+  }
+  if (name == "--version") {
+    std::printf("lazyfill %s\n", LAZYFILL_VERSION);
+    return kExitDone;
+  }
+  for (const Command& command : kCommands) {
+    if (name == command.name) return command.run({args.begin() + 1, args.end()});
+  }
+  std::string sentence = "unknown command " + quote(name);
+  if (const auto candidate = nearest(name, names)) {
+    sentence += "; did you mean " + *candidate + "?";
+  } else {
+    sentence += "; there are " + join(names, ", ");
+  }
+  return wrong_usage("", sentence);
+}
+
+}  // namespace
+}  // namespace lazyfill::cli
+
+int main(int argc, char** argv) {
+  const int exit_code = lazyfill::cli::dispatch({argv + 1, argv + argc});
+  // A full disk shows only here; an answer that was lost must not look like one that was given.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "lazyfill: cannot write to standard output: %s\n", std::strerror(errno));
+    return lazyfill::cli::kExitFailed;
+  }
+  return exit_code;
+}

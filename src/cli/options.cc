@@ -1,0 +1,233 @@
+#include "cli/options.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <system_error>
+
+#include "cli/text.h"
+
+namespace lazyfill::cli {
+namespace {
+
+constexpr char kDefaultModel[] = "/lazyfill/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr size_t kMostTokens = size_t{1} << 24;  // far above any context; keeps sums of token counts small
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string default_model_path() {
+  const std::string cache = environment("XDG_CACHE_HOME");
+  return (cache.empty() ? environment("HOME") + "/.cache" : cache) + kDefaultModel;
+}
+
+Result<std::string> read_stream(std::FILE* stream, const std::string& what) {
+  std::string text;
+  char buffer[1 << 16];
+  for (size_t n = std::fread(buffer, 1, sizeof buffer, stream); n > 0;
+       n = std::fread(buffer, 1, sizeof buffer, stream)) {
+    text.append(buffer, n);
+  }
+  if (std::ferror(stream) != 0)
+    return fail(ErrorCode::kNotFound, "cannot read " + what + ": " + std::strerror(errno));
+  return text;
+}
+
+}  // namespace
+
+void ModelFlags::add_to(Flags& flags) {
+  flags.group("Model");
+  flags.add_text("-m,--model", path, "MODEL.gguf", "The model file; default: the one in the user's cache");
+  flags.add_count("--threads", n_threads, 0, 1024, "Threads; 0: one a core");
+  flags.add_count("--ctx", context_tokens, 0, kMostTokens,
+                  "Tokens that prompt and answer may take together; 0: the model's");
+  flags.add_switch("--quiet", quiet, "Only results, warnings and errors");
+}
+
+void LazyFlags::add_to(Flags& flags, bool with_schedule) {
+  flags.group("Lazy prefill");
+  if (with_schedule) {
+    flags.add_text(
+        "--lazy", options.schedule, "SPEC",
+        "off, auto, or LAYER:KEEP[,LAYER:KEEP...]: after LAYER (from 0, or 50% of the depth) keep the "
+        "fraction KEEP of the tokens, or @512 tokens; default auto");
+  }
+  flags.add_choice(
+      "--policy", policy_, {"lazy", "random", "recent", "static", "window"},
+      "Which tokens are kept: by the last row's attention, chosen anew each step (lazy) or once (static); "
+      "by chance; the newest; by the last rows' pooled attention (window)");
+  flags.add_count("--window-rows", options.window_rows, 1, 4096,
+                  "Rows that vote with --policy window; default 8");
+  flags.add_choice("--pool", pooling_, {"none", "avg", "max"},
+                   "Pooling over neighbours with --policy window; default avg");
+  flags.add_count("--pool-width", options.pooling_width, 1, 1023,
+                  "Neighbours that are pooled, an odd number; default 7");
+  flags.add_seed("--policy-seed", options.seed, "Seed of --policy random; default 0");
+  flags.add_count("--protect-first", options.protect_first, 0, kMostTokens,
+                  "First tokens that are never dropped; default 0");
+  flags.add_count("--protect-last", options.protect_last, 1, kMostTokens,
+                  "Newest tokens that are never dropped; default 1");
+  flags.add_switch("--keep-generated", keep_generated_, "Never drop generated tokens");
+}
+
+LazyOptions LazyFlags::resolve() const {
+  constexpr Policy kPolicies[] = {Policy::kLazy, Policy::kRandom, Policy::kRecent, Policy::kStatic,
+                                  Policy::kWindow};
+  constexpr Pooling kPoolings[] = {Pooling::kNone, Pooling::kAverage, Pooling::kMax};
+  LazyOptions resolved = options;
+  resolved.policy = kPolicies[policy_];
+  resolved.pooling = kPoolings[pooling_];
+  resolved.prune_generated = !keep_generated_;
+  return resolved;
+}
+
+void GenerateFlags::add_to(Flags& flags, size_t default_tokens) {
+  options.max_tokens = default_tokens;
+  SamplingOptions& sampling = options.sampling;
+  flags.group("Answer");
+  flags.add_count("-n,--max-tokens", options.max_tokens, 1, kMostTokens,
+                  "Tokens to generate at most; default " + std::to_string(default_tokens));
+  flags.add_real("--temp", sampling.temperature, 0, 100,
+                 "Temperature; 0: greedy; default " + short_number(sampling.temperature));
+  flags.add_count("--top-k", sampling.top_k, 0, kMostTokens,
+                  "Sample from the K likeliest tokens; 0: all; default 40");
+  flags.add_real("--top-p", sampling.top_p, 0, 1,
+                 "Sample from the likeliest tokens with this share; default 0.95");
+  flags.add_real("--min-p", sampling.min_p, 0, 1,
+                 "Leave out tokens less likely than this times the likeliest; default 0.05");
+  flags.add_seed("--seed", sampling.seed, "Seed of the sampling; 0: from the clock; default 0");
+  flags.add_texts("--stop", options.stop, "TEXT", "End before this text; may be given several times");
+}
+
+void PromptFlags::add_to(Flags& flags) {
+  flags.group("Prompt");
+  flags.add_text("-p,--prompt", prompt, "TEXT", "The prompt");
+  flags.add_text("-f,--file", file, "FILE",
+                 "The prompt is this file, - for standard input; with -p the text follows it");
+}
+
+Result<std::string> resolve_model_path(const std::string& given) {
+  const std::string path = given.empty() ? default_model_path() : given;
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0) return path;
+  if (given.empty()) {
+    return fail(ErrorCode::kNotFound,
+                "no model: give one with -m MODEL.gguf, or run scripts/quickstart.sh once, which puts "
+                "the default model at " +
+                    path);
+  }
+  return fail(ErrorCode::kNotFound, "cannot open the model " + quote(path) + ": " + std::strerror(errno));
+}
+
+Result<std::string> checked_text(std::string text, const std::string& what) {
+  const size_t invalid = find_invalid_utf8(text);
+  if (invalid != std::string::npos) {
+    return fail(ErrorCode::kInvalidFile, what + " is not valid UTF-8 at byte " + grouped(invalid) +
+                                             "; convert it first, for example with iconv");
+  }
+  return text;
+}
+
+Result<std::string> read_text_file(const std::string& path) {
+  if (path == "-") {
+    return read_stream(stdin, "standard input").and_then([](std::string text) {
+      return checked_text(std::move(text), "the text on standard input");
+    });
+  }
+  const std::string name = quote(path);
+  std::FILE* stream = std::fopen(path.c_str(), "rb");
+  if (stream == nullptr)
+    return fail(ErrorCode::kNotFound, "cannot open " + name + ": " + std::strerror(errno));
+  auto text = read_stream(stream, name);
+  std::fclose(stream);
+  if (!text) return text;
+  return checked_text(std::move(*text), name);
+}
+
+Result<std::string> read_prompt(const PromptFlags& flags) {
+  std::string text;
+  if (!flags.file.empty() || flags.prompt.empty()) {
+    if (flags.file.empty() && is_terminal(Stream::kInput)) {
+      return fail(ErrorCode::kInvalidArgument, "no prompt: give -p TEXT, -f FILE, or text on standard input");
+    }
+    auto content = read_text_file(flags.file.empty() ? "-" : flags.file);
+    if (!content) return content;
+    text = std::move(*content);
+  }
+  if (!flags.prompt.empty()) {
+    auto prompt = checked_text(flags.prompt, "the text of -p");
+    if (!prompt) return prompt;
+    if (!text.empty()) text += text.back() == '\n' ? "\n" : "\n\n";
+    text += *prompt;
+  }
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the prompt is empty: give -p TEXT, -f FILE, or text on standard input");
+  }
+  return text;
+}
+
+Result<LoadedEngine> load_engine(const ModelFlags& flags) {
+  auto path = resolve_model_path(flags.path);
+  if (!path) return tl::unexpected(path.error());
+  const auto start = std::chrono::steady_clock::now();
+  auto engine = Engine::load(*path, {.n_threads = flags.n_threads});
+  if (!engine) return tl::unexpected(engine.error());
+  const double load_ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return LoadedEngine{std::move(*engine), load_ms};
+}
+
+Result<size_t> resolve_context(const ModelFlags& flags, const ModelInfo& info) {
+  if (flags.context_tokens == 0) return info.context_length;
+  if (flags.context_tokens > info.context_length) {
+    return fail(ErrorCode::kInvalidArgument, "--ctx " + grouped(flags.context_tokens) +
+                                                 " is above this model's context of " +
+                                                 grouped(info.context_length) + " tokens; give less");
+  }
+  return flags.context_tokens;
+}
+
+Result<void> check_prompt_fits(size_t n_tokens, size_t context_tokens, const ModelInfo& info) {
+  if (n_tokens < context_tokens) return {};
+  const std::string way_out =
+      context_tokens < info.context_length
+          ? "raise --ctx (up to " + grouped(info.context_length) + ") or shorten the prompt"
+          : "shorten the prompt, or take a model with a longer context";
+  return fail(ErrorCode::kContextExceeded, "the prompt has " + grouped(n_tokens) +
+                                               " tokens, but the context holds " + grouped(context_tokens) +
+                                               " and the answer needs room for one at least: " + way_out);
+}
+
+int report_exception(const char* command) {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return report_failure(command,
+                          {ErrorCode::kOutOfMemory,
+                           "not enough memory: give a smaller --ctx, a shorter prompt or a smaller model"});
+  } catch (const std::system_error& error) {
+    return report_failure(command,
+                          {ErrorCode::kOutOfMemory, std::string("the system refused: ") + error.what() +
+                                                        "; give fewer --threads or free some memory"});
+  } catch (const std::exception& error) {
+    return report_failure(command,
+                          {ErrorCode::kUnsupported,
+                           std::string("an error inside lazyfill, please report it: ") + error.what()});
+  }
+}
+
+int report_schedule_error(std::string_view command, const Error& error) {
+  if (error.code == ErrorCode::kInvalidArgument) return wrong_usage(command, printable(error.message));
+  return report_failure(command, error);
+}
+
+}  // namespace lazyfill::cli

@@ -1,0 +1,86 @@
+// Groups of flags that several commands share, and what they have in common when they start.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/flags.h"
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+#include "lazyfill/engine.h"
+
+namespace lazyfill::cli {
+
+struct ModelFlags {
+  std::string path;
+  size_t n_threads = 0;
+  size_t context_tokens = 0;
+  bool quiet = false;
+  void add_to(Flags& flags);
+};
+
+struct LazyFlags {
+  LazyOptions options;
+  void add_to(Flags& flags, bool with_schedule = true);
+  LazyOptions resolve() const;  // after parse()
+
+ private:
+  size_t policy_ = 0;
+  size_t pooling_ = 1;
+  bool keep_generated_ = false;
+};
+
+struct GenerateFlags {
+  GenerateOptions options;
+  // `default_tokens`: how long an answer is when -n is absent.
+  void add_to(Flags& flags, size_t default_tokens);
+};
+
+struct PromptFlags {
+  std::string prompt;
+  std::string file;
+  void add_to(Flags& flags);
+};
+
+// The model file: as given, else the default model in the user's cache; an error says how to get one.
+Result<std::string> resolve_model_path(const std::string& given);
+
+// -p, -f (both: the file, an empty line, the text), or standard input. Errors: nothing given, an unreadable
+// file, invalid UTF-8 (with its byte offset), an empty prompt.
+Result<std::string> read_prompt(const PromptFlags& flags);
+// A whole file, "-" for standard input, that must be UTF-8. `what` names it in errors.
+Result<std::string> read_text_file(const std::string& path);
+Result<std::string> checked_text(std::string text, const std::string& what);
+
+struct LoadedEngine {
+  Engine engine;
+  double load_ms = 0;
+};
+Result<LoadedEngine> load_engine(const ModelFlags& flags);
+
+// The context that a session of this model gets; an error when more is asked for than the model has.
+Result<size_t> resolve_context(const ModelFlags& flags, const ModelInfo& info);
+// One sentence with both counts and a way out when the prompt fills the whole context.
+Result<void> check_prompt_fits(size_t n_tokens, size_t context_tokens, const ModelInfo& info);
+
+// Runs `body`; memory that is not there becomes the exit code and the sentence of a failure.
+template <class Body>
+int guarded(const char* command, Body&& body);
+
+// Exposed for guarded().
+int report_exception(const char* command);
+
+template <class Body>
+int guarded(const char* command, Body&& body) {
+  try {
+    return body();
+  } catch (...) {
+    return report_exception(command);
+  }
+}
+
+// A wrong schedule is wrong usage; everything else is a failure.
+int report_schedule_error(std::string_view command, const Error& error);
+
+}  // namespace lazyfill::cli

@@ -1,0 +1,164 @@
+#include "cli/record.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "cli/flags.h"
+#include "cli/text.h"
+
+namespace lazyfill::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+  }
+  return "length";
+}
+
+Json top_logprobs_json(const Generation& generation) {
+  Json lists = Json::array();
+  for (const auto& candidates : generation.top_logprobs) {
+    Json list = Json::array();
+    for (const TokenLogprob& candidate : candidates)
+      list.push_back({{"id", candidate.id}, {"logprob", candidate.logprob}});
+    lists.push_back(std::move(list));
+  }
+  return lists;
+}
+
+Json timings_json(const Generation& generation, double load_ms) {
+  const Timings& timings = generation.timings;
+  return {{"load_ms", load_ms},
+          {"ttft_ms", timings.ttft_ms},
+          {"prefill_ms", timings.prefill_ms},
+          {"prefill_tokens_per_s", prefill_tokens_per_s(generation)},
+          {"decode_tokens_per_s", decode_tokens_per_s(generation)},
+          {"total_ms", timings.total_ms}};
+}
+
+}  // namespace
+
+double prefill_tokens_per_s(const Generation& generation) {
+  if (generation.timings.prefill_ms <= 0) return 0;
+  return static_cast<double>(generation.prompt_token_ids.size()) * 1000 / generation.timings.prefill_ms;
+}
+
+double decode_tokens_per_s(const Generation& generation) {
+  if (generation.timings.decode_ms <= 0 || generation.token_ids.size() < 2) return 0;
+  return static_cast<double>(generation.token_ids.size() - 1) * 1000 / generation.timings.decode_ms;
+}
+
+Json lazy_json(const Generation& generation) {
+  if (!generation.lazy_used) return nullptr;
+  Json schedule = Json::array();
+  Json kept = Json::array();
+  const LazyReport& lazy = generation.lazy;
+  for (size_t i = 0; i < lazy.schedule.size(); ++i) {
+    const ScheduleStage& stage = lazy.schedule[i];
+    Json entry = {{"layer", stage.layer}};
+    if (stage.keep_tokens > 0) {
+      entry["keep_tokens"] = stage.keep_tokens;
+    } else {
+      entry["keep"] = stage.keep;
+    }
+    schedule.push_back(std::move(entry));
+    if (i < lazy.kept.size()) kept.push_back({{"layer", stage.layer}, {"positions", lazy.kept[i]}});
+  }
+  return {{"schedule", std::move(schedule)},
+          {"kept", std::move(kept)},
+          {"computed_fraction", lazy.computed_fraction},
+          {"revived_rows", lazy.revived_rows}};
+}
+
+Json make_record(const Generation& generation, double load_ms) {
+  return {{"version", 1},
+          {"prompt_tokens", generation.prompt_token_ids.size()},
+          {"prompt_token_ids", generation.prompt_token_ids},
+          {"token_ids", generation.token_ids},
+          {"text", generation.text},
+          {"finish_reason", finish_reason_name(generation.finish_reason)},
+          {"top_logprobs", top_logprobs_json(generation)},
+          {"timings", timings_json(generation, load_ms)},
+          {"lazy", lazy_json(generation)},
+          {"memory",
+           {{"peak_rss_bytes", peak_rss_bytes()},
+            {"weights_bytes", generation.memory.weights_bytes},
+            {"kv_bytes", generation.memory.kv_bytes},
+            {"aux_bytes", generation.memory.aux_bytes}}}};
+}
+
+uint64_t peak_rss_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("VmHWM:")) continue;
+    const size_t first = line.find_first_of("0123456789");
+    if (first == std::string::npos) return 0;
+    const size_t last = line.find_first_not_of("0123456789", first);
+    return parse_count(line.substr(first, last - first)).value_or(0) * 1024;
+  }
+  return 0;
+}
+
+std::string json_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<OutputFile> OutputFile::open(const std::string& path) {
+  OutputFile file;
+  file.path_ = path;
+  if (path == "-") {
+    file.fd_ = STDOUT_FILENO;
+    return file;
+  }
+  file.fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  file.created_ = file.fd_ >= 0;
+  if (file.fd_ < 0 && errno == EEXIST) file.fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file.fd_ < 0) {
+    return fail(ErrorCode::kInvalidArgument, "cannot write " + quote(path) + ": " + std::strerror(errno));
+  }
+  return file;
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      created_(other.created_),
+      written_(other.written_) {}
+
+OutputFile::~OutputFile() {
+  if (fd_ < 0 || fd_ == STDOUT_FILENO) return;
+  close(fd_);
+  if (created_ && !written_) unlink(path_.c_str());
+}
+
+Result<void> OutputFile::write(std::string_view text) {
+  // Pipes and devices cannot be truncated, and need not be.
+  if (!written_ && fd_ != STDOUT_FILENO && ftruncate(fd_, 0) != 0 && errno != EINVAL) {
+    return fail(ErrorCode::kInvalidArgument, "cannot write " + quote(path_) + ": " + std::strerror(errno));
+  }
+  written_ = true;
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd_, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0)
+      return fail(ErrorCode::kInvalidArgument, "cannot write " + quote(path_) + ": " + std::strerror(errno));
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+}  // namespace lazyfill::cli

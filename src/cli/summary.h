@@ -1,0 +1,26 @@
+// One-line descriptions for standard error.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "lazyfill/types.h"
+
+namespace lazyfill::cli {
+
+std::string model_summary(const ModelInfo& info);
+// "4,096 prompt tokens, TTFT 1.42 s, prefill 2,880 tokens/s, decode 41.0 tokens/s, lazy 9:0.5,15:0.5 (63%
+// computed)"
+std::string generation_summary(const Generation& generation);
+std::string schedule_text(
+    const std::vector<ScheduleStage>& schedule);  // as --lazy takes it; "off" when empty
+
+// How many pruning layers each prompt token passed in the prefill: 0 to schedule.size().
+std::vector<size_t> stages_survived(const LazyReport& report, size_t n_tokens);
+// Layers that computed a token that passed `survived` pruning layers.
+size_t layers_computed(const std::vector<ScheduleStage>& schedule, size_t survived, size_t n_layers);
+// Share of all prompt rows of all layers that the prefill computed; 1 for dense.
+double computed_share(const LazyReport& report, size_t n_tokens, size_t n_layers);
+
+}  // namespace lazyfill::cli

@@ -1,0 +1,35 @@
+#include "cli/summary.h"
+
+#include <gtest/gtest.h>
+
+namespace lazyfill::cli {
+namespace {
+
+const LazyReport kReport = {
+    .schedule = {{.layer = 1, .keep = 0.5}, {.layer = 2, .keep = 1, .keep_tokens = 1}},
+    .kept = {{0, 3}, {3}}};
+
+TEST(Summary, ScheduleReadsAsItIsGiven) {
+  EXPECT_EQ(schedule_text(kReport.schedule), "1:0.5,2:@1");
+  EXPECT_EQ(schedule_text({}), "off");
+}
+
+TEST(Summary, StagesEachTokenPassed) {
+  EXPECT_EQ(stages_survived(kReport, 4), (std::vector<size_t>{1, 0, 0, 2}));
+  EXPECT_EQ(layers_computed(kReport.schedule, 0, 6), 2U);
+  EXPECT_EQ(layers_computed(kReport.schedule, 1, 6), 3U);
+  EXPECT_EQ(layers_computed(kReport.schedule, 2, 6), 6U);
+}
+
+TEST(Summary, PositionsOutsideThePromptAreIgnored) {
+  EXPECT_EQ(stages_survived({.schedule = {{.layer = 1}}, .kept = {{-1, 1, 9}}}, 2),
+            (std::vector<size_t>{0, 1}));
+}
+
+TEST(Summary, ShareOfAllRows) {
+  EXPECT_DOUBLE_EQ(computed_share(kReport, 4, 6), (3.0 + 2 + 2 + 6) / 24);
+  EXPECT_DOUBLE_EQ(computed_share({}, 4, 6), 1);
+}
+
+}  // namespace
+}  // namespace lazyfill::cli
