@@ -43,7 +43,7 @@ def cut_text(binary, model, text, n_tokens):
     """The beginning of `text` that is about n_tokens long (the ids that were really used are in the records)."""
     done = subprocess.run([binary, "tokenize", "-m", model, "--json", "-f", "/dev/stdin"], input=text, check=True,
                           capture_output=True, text=True)
-    total = len(json.loads(done.stdout)["ids"])
+    total = len(json.loads(done.stdout)["token_ids"])
     if total < n_tokens:
         sys.exit(f"the text has only {total} tokens; give a longer one with --text")
     return text[: int(len(text) * n_tokens / total)]
