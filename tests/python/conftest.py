@@ -1,9 +1,13 @@
 """Fixtures of the whole-program tests: where the build, the models and the evaluation data are."""
 
+import json
 import os
 import pathlib
 
 import pytest
+
+from reference.model import Model
+from reference.probe import Probe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -80,3 +84,49 @@ def data_dir():
     if not path.is_dir():
         pytest.skip(f"the evaluation data {path} is missing; LAZYFILL_TEST_DATA names the folder that holds it")
     return path
+
+
+@pytest.fixture(scope="session")
+def probe(build_dir, tmp_path_factory):
+    """Steps of the engine below its public interface; see tests/tools/probe.cc."""
+    program = build_dir / "bin" / "lazyfill_probe"
+    if not program.is_file():
+        pytest.fail(f"{program} is missing: the build is not complete")
+    return Probe(program, tmp_path_factory.mktemp("probe"))
+
+
+@pytest.fixture(scope="session")
+def smollm2_reference(smollm2):
+    """The numpy model, in float32."""
+    return Model(smollm2)
+
+
+@pytest.fixture(scope="session")
+def gemma3_reference(gemma3):
+    return Model(gemma3)
+
+
+def _golden(root, model):
+    return json.loads((root / "tests" / "golden" / f"{model.stem.lower()}.logprobs.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def smollm2_golden(root, smollm2):
+    """What transformers computes on real text; made by scripts/make_model_goldens.py."""
+    return _golden(root, smollm2)
+
+
+@pytest.fixture(scope="session")
+def gemma3_golden(root, gemma3):
+    return _golden(root, gemma3)
+
+
+@pytest.fixture(scope="session")
+def smollm2_ids(smollm2_golden):
+    """Token ids of the example document."""
+    return smollm2_golden["document_ids"]
+
+
+@pytest.fixture(scope="session")
+def gemma3_ids(gemma3_golden):
+    return gemma3_golden["document_ids"]

@@ -1,0 +1,204 @@
+"""LazyLLM (arXiv 2407.14057), spelled out on top of model.py with dictionaries.
+
+State of a sequence
+    columns[layer]  position -> (k, v) of tokens that were computed at the layer
+    aux[layer]      position -> output of the layer, for tokens that were dropped there and not computed further
+
+Step. New tokens become rows at layer 0; the candidates are all positions so far. At every layer the rows' keys and
+values are stored, and each row attends to the candidates that are not newer than itself. At a pruning layer the
+candidates that are not kept leave for the rest of the step (so the sets are nested); a row among them leaves its
+state in aux. After any layer, a candidate that is not a row and has no column at the next layer takes its state from
+aux and becomes a row again (is revived). The last row gives the logits. Positions are never renumbered.
+
+Who is kept, at a stage (layer, keep) with n candidates:
+    budget    ceil(keep * n), computed as ceil(keep * n * (1 - 1e-12)) so that 0.1 of 30 is 3; or min(count, n) for
+              "@count". At least 1.
+    forced    the newest max(1, protect_last) candidates and those at positions below protect_first; they count
+              against the budget and are kept even beyond it.
+    generated with prune_generated off, candidates at positions >= prompt_end: forced too, but outside the budget:
+              kept = generated + budget of the others.
+    the rest  by score, highest first; of equal scores the newer position.
+
+Scores of the policies, over the candidates that entered the layer
+    lazy      the last row's attention probabilities, mean over the query heads
+    window    mean of those over the last `window_rows` new rows that reached the layer, then the average or maximum
+              over `pooling_width` neighbours in the list of candidates (fewer at its ends)
+    recent    the position
+    static    lazy in the first step; later steps keep what has been computed at the next layer and every new token,
+              so nothing is revived
+    given     what `choose` says: lets a test replay a choice (the engine's random one, or a tie)
+"""
+
+import dataclasses
+import math
+from typing import Callable, Optional
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Options:
+    schedule: str = "off"  # "LAYER:KEEP,..." with KEEP a fraction or "@count"
+    policy: str = "lazy"
+    window_rows: int = 8
+    pooling: str = "average"  # "none", "average", "max"
+    pooling_width: int = 7
+    protect_first: int = 0
+    protect_last: int = 1
+    prune_generated: bool = True
+
+    def stages(self):
+        """layer -> keep, in the order of layers."""
+        if self.schedule == "off":
+            return {}
+        pairs = (part.split(":") for part in self.schedule.split(","))
+        return {int(layer): keep for layer, keep in pairs}
+
+
+@dataclasses.dataclass
+class Stage:
+    """What happened at one pruning layer."""
+    layer: int
+    candidates: list
+    scores: Optional[np.ndarray]  # [len(candidates)]
+    kept: list
+    revived: list
+
+
+@dataclasses.dataclass
+class Step:
+    logits: np.ndarray  # [n_vocab] of the last row, or [n_rows, n_vocab] with all_logits
+    stages: list
+    n_computed: list    # rows a layer
+
+
+def budget_of(keep, n):
+    if n == 0:
+        return 0
+    if keep.startswith("@"):
+        return min(int(keep[1:]), n)
+    return min(max(math.ceil(float(keep) * n * (1 - 1e-12)), 1), n)
+
+
+def pool(scores, how, width):
+    if how == "none":
+        return scores
+    half = width // 2
+    reduce = np.max if how == "max" else np.mean
+    return np.array([reduce(scores[max(0, i - half):i + half + 1]) for i in range(len(scores))])
+
+
+def forced_positions(options, candidates, prompt_end):
+    """(protected within the budget, generated ones outside it)"""
+    newest = set(candidates[-max(1, options.protect_last):])
+    protected = {p for p in candidates if p in newest or p < options.protect_first}
+    generated = set() if options.prune_generated else {p for p in candidates if p >= prompt_end}
+    return protected, generated
+
+
+def choose_kept(options, keep, candidates, scores, prompt_end):
+    protected, generated = forced_positions(options, candidates, prompt_end)
+    budget = len(generated) + budget_of(keep, len(candidates) - len(generated))
+    kept = protected | generated
+    for _, position in sorted(zip(scores, candidates), reverse=True):
+        if len(kept) >= budget:
+            break
+        kept.add(position)
+    return sorted(kept)
+
+
+class LazyLLM:
+    """One sequence. `choose(stage_layer, candidates, scores, proposed) -> kept` overrides the choice of a stage."""
+
+    def __init__(self, model, options):
+        self.model = model
+        self.options = options
+        self.n_tokens = 0
+        self.columns = [{} for _ in range(model.config.n_layers)]
+        self.aux = [{} for _ in range(model.config.n_layers)]
+        self.count = [{} for _ in range(model.config.n_layers)]  # position -> times computed at the layer
+
+    def step(self, tokens, prompt_end=None, all_logits=False, choose: Optional[Callable] = None):
+        """Positions from `prompt_end` on are generated tokens; by default there are none."""
+        model, n_layers = self.model, self.model.config.n_layers
+        first_new, n_now = self.n_tokens, self.n_tokens + len(tokens)
+        prompt_end = n_now if prompt_end is None else prompt_end
+        keep_of = self.options.stages()
+        rows = list(range(first_new, n_now))
+        candidates = list(range(n_now))
+        hidden = model.embed(tokens)
+        stages, n_computed = [], []
+        for layer in range(n_layers):
+            n_computed.append(len(rows))
+            q, k, v = self._store(layer, hidden, rows, candidates)
+            hidden = model.finish(layer, hidden, model.attend(layer, q, rows, k, v, candidates))
+            if layer + 1 == n_layers:
+                break
+            stage = None
+            if layer in keep_of:
+                scores = self._scores(layer, q, rows, k, candidates, first_new)
+                kept = self._choose(keep_of[layer], layer, candidates, scores, prompt_end, first_new)
+                if choose is not None:
+                    kept = sorted(choose(layer, candidates, scores, kept))
+                stage = Stage(layer, candidates, scores, kept, [])
+                stages.append(stage)
+                wanted = set(kept)
+                for row, position in enumerate(rows):
+                    if position not in wanted:
+                        assert position not in self.aux[layer] and position not in self.columns[layer + 1]
+                        self.aux[layer][position] = hidden[row].copy()
+                stay = [row for row, position in enumerate(rows) if position in wanted]
+                rows, hidden, candidates = [rows[row] for row in stay], hidden[stay], kept
+            rows, hidden, revived = self._revive(layer, rows, hidden, candidates)
+            if stage is not None:
+                stage.revived = revived
+        assert rows[-1] == n_now - 1
+        self.n_tokens = n_now
+        logits = model.logits(hidden if all_logits else hidden[-1:])
+        return Step(logits if all_logits else logits[0], stages, n_computed)
+
+    def rewind(self, n_tokens):
+        """Forgets every token from position n_tokens on."""
+        self.n_tokens = n_tokens
+        for store in self.columns + self.aux + self.count:
+            for position in [p for p in store if p >= n_tokens]:
+                del store[position]
+
+    def _store(self, layer, hidden, rows, candidates):
+        """Queries of the rows, and keys and values of every candidate: those just stored and the older ones."""
+        q, k, v = self.model.project(layer, hidden, rows)
+        columns, count = self.columns[layer], self.count[layer]
+        for row, position in enumerate(rows):
+            columns[position] = (k[row], v[row])
+            count[position] = count.get(position, 0) + 1
+        return q, np.stack([columns[p][0] for p in candidates]), np.stack([columns[p][1] for p in candidates])
+
+    def _scores(self, layer, q, rows, k, candidates, first_new):
+        options = self.options
+        if options.policy == "recent":
+            return np.array(candidates, np.float64)
+        if options.policy not in ("lazy", "static", "window"):
+            return None
+        voters = [row for row, position in enumerate(rows) if position >= first_new]
+        voters = voters[-(options.window_rows if options.policy == "window" else 1):]
+        positions = [rows[row] for row in voters]
+        scores = self.model.probabilities(layer, q[voters], positions, k, candidates).mean(axis=(0, 1))
+        return pool(scores, options.pooling, options.pooling_width) if options.policy == "window" else scores
+
+    def _choose(self, keep, layer, candidates, scores, prompt_end, first_new):
+        if self.options.policy == "static" and first_new > 0:
+            return [p for p in candidates if p >= first_new or p in self.columns[layer + 1]]
+        if scores is None:
+            return None  # `choose` must know
+        return choose_kept(self.options, keep, candidates, scores, prompt_end)
+
+    def _revive(self, layer, rows, hidden, candidates):
+        present = set(rows)
+        revived = [p for p in candidates if p not in present and p not in self.columns[layer + 1]]
+        if not revived:
+            return rows, hidden, revived
+        state = dict(zip(rows, hidden))
+        for position in revived:
+            state[position] = self.aux[layer].pop(position)
+        rows = sorted(state)
+        return rows, np.stack([state[p] for p in rows]), revived

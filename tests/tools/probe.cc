@@ -1,0 +1,181 @@
+// Runs chosen steps over one sequence and writes down everything that a test may want to compare: logits,
+// what each stage kept and revived, and which columns exist. The tests' window into the engine, below its
+// public interface.
+//
+//   lazyfill_probe REQUEST.json PREFIX   ->   PREFIX.json, PREFIX.f32 (logits, row after row)
+//
+// The request: {"model": PATH, "threads": 0, "context_tokens": 4096, "lazy": {...LazyOptions...}, "steps":
+// [...]}, each step one of
+//   {"tokens": [...], "prompt_end": N, "logit_rows": 1}   positions from prompt_end on count as generated
+//   {"rewind": N}                                         forget the tokens from position N on
+//   {"lazy": {...}}                                       other options from here on
+// "column_type": "f32" or "f16" overrides what the instruction set stores columns as. Exit code 2 and one
+// sentence on standard error when the engine refuses something.
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/step.h"
+#include "gguf/file.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+namespace {
+
+using nlohmann::json;
+
+const json kPolicies = {{"lazy", Policy::kLazy},
+                        {"random", Policy::kRandom},
+                        {"recent", Policy::kRecent},
+                        {"static", Policy::kStatic},
+                        {"window", Policy::kWindow}};
+const json kPoolings = {{"none", Pooling::kNone}, {"average", Pooling::kAverage}, {"max", Pooling::kMax}};
+
+LazyOptions read_options(const json& request) {
+  LazyOptions options;
+  options.schedule = request.value("schedule", "off");
+  options.policy = kPolicies.at(request.value("policy", "lazy")).get<Policy>();
+  options.window_rows = request.value("window_rows", options.window_rows);
+  options.pooling = kPoolings.at(request.value("pooling", "average")).get<Pooling>();
+  options.pooling_width = request.value("pooling_width", options.pooling_width);
+  options.seed = request.value("seed", options.seed);
+  options.protect_first = request.value("protect_first", options.protect_first);
+  options.protect_last = request.value("protect_last", options.protect_last);
+  options.prune_generated = request.value("prune_generated", options.prune_generated);
+  return options;
+}
+
+class Probe {
+ public:
+  Probe(const Model& model, ThreadPool& pool, const SequenceCache::Shape& shape, const std::string& prefix)
+      : model_(model), runner_(model, pool), cache_(shape), logits_file_(prefix + ".f32", std::ios::binary) {}
+
+  Result<void> set_lazy(const json& request) {
+    options_ = read_options(request);
+    auto stages = parse_schedule(options_.schedule, model_.config.n_layers, model_.config.prunable_layers());
+    if (!stages) return tl::unexpected(stages.error());
+    schedule_ = *stages;
+    return {};
+  }
+
+  Result<void> run(const json& step) {
+    if (step.contains("lazy")) return set_lazy(step["lazy"]);
+    if (step.contains("rewind")) {
+      cache_.truncate(step["rewind"].get<size_t>());
+      return {};
+    }
+    const auto tokens = step.at("tokens").get<std::vector<int32_t>>();
+    const size_t n_now = cache_.n_tokens() + tokens.size();
+    if (n_now > cache_.capacity_tokens())
+      return fail(ErrorCode::kContextExceeded, "context_tokens is too small");
+    StepInput input{tokens,
+                    schedule_,
+                    &options_,
+                    step.value("prompt_end", n_now),
+                    step.value("logit_rows", size_t{1}),
+                    keep_going_};
+    std::vector<float> logits(input.n_logit_rows * model_.config.n_vocab);
+    StepTrace trace;
+    auto done = runner_.run(input, cache_, logits, trace);
+    if (!done) return done;
+    logits_file_.write(reinterpret_cast<const char*>(logits.data()),
+                       static_cast<std::streamsize>(logits.size() * sizeof(float)));
+    report(input, trace);
+    return {};
+  }
+
+  json result() const {
+    json computed = json::array();  // per layer, the positions that have a column, ascending
+    for (size_t layer = 0; layer < model_.config.n_layers; ++layer) {
+      json positions = json::array();
+      for (size_t p = 0; p < cache_.n_tokens(); ++p) {
+        if (cache_.columns(layer).has(static_cast<int32_t>(p))) positions.push_back(p);
+      }
+      computed.push_back(std::move(positions));
+    }
+    return {{"isa", model_.kernels->name},
+            {"n_vocab", model_.config.n_vocab},
+            {"n_tokens", cache_.n_tokens()},
+            {"computed", std::move(computed)},
+            {"steps", steps_}};
+  }
+
+ private:
+  void report(const StepInput& input, const StepTrace& trace) {
+    json stages = json::array();
+    for (const StageTrace& stage : trace.stages) {
+      stages.push_back({{"layer", stage.layer}, {"kept", stage.kept}, {"revived", stage.revived}});
+    }
+    json n_columns = json::array();  // per layer; grows by one each time a token is computed there
+    for (size_t layer = 0; layer < model_.config.n_layers; ++layer) {
+      n_columns.push_back(cache_.columns(layer).n_columns());
+    }
+    steps_.push_back({{"logit_rows", input.n_logit_rows},
+                      {"stages", std::move(stages)},
+                      {"n_revived", trace.n_revived},
+                      {"n_columns", std::move(n_columns)}});
+  }
+
+  struct KeepGoing {
+    bool operator()(const Progress&) const { return true; }
+  };
+
+  const Model& model_;
+  StepRunner runner_;
+  SequenceCache cache_;
+  LazyOptions options_;
+  std::vector<ScheduleStage> schedule_;
+  KeepGoing keep_going_;
+  std::ofstream logits_file_;
+  json steps_ = json::array();
+};
+
+Result<void> probe(const json& request, const std::string& prefix) {
+  auto kernels = best_kernels();
+  if (!kernels) return tl::unexpected(kernels.error());
+  auto file = gguf::File::open(request.at("model").get<std::string>());
+  if (!file) return tl::unexpected(file.error());
+  ThreadPool pool(request.value("threads", size_t{0}));
+  auto model = Model::load(*file, **kernels, Team::all(pool));
+  if (!model) return tl::unexpected(model.error());
+  const ModelConfig& config = model->config;
+  ColumnType column_type = (*kernels)->column_type;
+  if (request.contains("column_type"))
+    column_type = request["column_type"] == "f32" ? ColumnType::kF32 : ColumnType::kF16;
+  Probe session(*model, pool,
+                {config.n_layers, config.n_kv_heads, config.head_dim, config.d_model,
+                 request.value("context_tokens", size_t{4096}), column_type},
+                prefix);
+  if (auto set = session.set_lazy(request.value("lazy", json::object())); !set) return set;
+  for (const json& step : request.at("steps")) {
+    if (auto done = session.run(step); !done) return done;
+  }
+  std::ofstream(prefix + ".json") << session.result() << '\n';
+  return {};
+}
+
+}  // namespace
+}  // namespace lazyfill
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::cerr << "usage: lazyfill_probe REQUEST.json PREFIX\n";
+    return 2;
+  }
+  try {
+    std::ifstream file(argv[1]);
+    if (auto done = lazyfill::probe(nlohmann::json::parse(file), argv[2]); !done) {
+      std::cerr << done.error().message << '\n';
+      return 2;
+    }
+  } catch (const std::exception& error) {  // a malformed request: JSON's own sentence says where
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+  return 0;
+}
