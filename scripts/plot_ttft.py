@@ -39,7 +39,9 @@ def draw(bench, axes):
         if schedule != "off" and n_tokens in dense:
             note += f", {dense[n_tokens] / seconds:.2f}× sooner"
         axes.annotate(note, points[-1], xytext=(-8, 8), textcoords="offset points", ha="right", color=colour)
-    axes.set(xlabel="tokens in the prompt", ylabel="seconds to the first token", xlim=(0, None), ylim=(0, None))
+    axes.margins(y=0.12)
+    axes.set(xlabel="tokens in the prompt", ylabel="seconds to the first token", xlim=(0, None))
+    axes.set_ylim(bottom=0)
     axes.set_title(f"{bench['model']['name']}, {bench['model']['isa']} kernels, best of {bench['repeats']}", fontsize=11)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
