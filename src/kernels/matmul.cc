@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace lazyfill {
 namespace {
@@ -21,6 +22,34 @@ void for_each_chunk(size_t n_out, size_t granularity, Team team, Fn fn) {
   });
 }
 
+constexpr size_t kBlock = 32;  // inputs that share a scale in RowFormat::kQ8
+
+// x = high + low, high being what 8 bits keep of x: packing it again finds the same codes.
+void split_row(const float* x, size_t n_in, float* high, float* low) {
+  for (size_t begin = 0; begin < n_in; begin += kBlock) {
+    const size_t end = std::min(begin + kBlock, n_in);
+    float largest = 0;
+    for (size_t i = begin; i < end; ++i) largest = std::max(largest, std::abs(x[i]));
+    const float scale = largest / 127.0F;
+    const float inverse = scale > 0 ? 1.0F / scale : 0.0F;
+    for (size_t i = begin; i < end; ++i) {
+      high[i] = std::nearbyint(x[i] * inverse) * scale;
+      low[i] = x[i] - high[i];
+    }
+  }
+}
+
+void sum_halves(const float* products, size_t n_rows, size_t n_out, float* out, size_t ld_out,
+                bool accumulate) {
+  const float* low = products + n_rows * n_out;
+  for (size_t row = 0; row < n_rows; ++row) {
+    for (size_t o = 0; o < n_out; ++o) {
+      const float sum = products[row * n_out + o] + low[row * n_out + o];
+      out[row * ld_out + o] = accumulate ? out[row * ld_out + o] + sum : sum;
+    }
+  }
+}
+
 }  // namespace
 
 Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, Team team) {
@@ -36,6 +65,29 @@ void matmul(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, 
   for_each_chunk(w.n_out, kernels.pack_granularity, team, [&](size_t begin, size_t end) {
     kernels.matmul(w, x, begin, end, out, ld_out, accumulate);
   });
+}
+
+void matmul_precise(const Kernels& kernels, const PackedMatrix& w, const float* x, size_t n_rows, float* out,
+                    size_t ld_out, bool accumulate, PreciseScratch& scratch, Team team) {
+  if (w.row_format != RowFormat::kQ8) {
+    kernels.pack_rows(x, n_rows, w.n_in, w.row_format, scratch.rows);
+    matmul(kernels, w, scratch.rows, out, ld_out, accumulate, team);
+    return;
+  }
+  // A few megabytes of products at a time, also for the rows of a head with a quarter of a million outputs.
+  const size_t chunk = std::clamp<size_t>((size_t{1} << 20) / w.n_out, 1, std::max<size_t>(n_rows, 1));
+  scratch.split.ensure(2 * chunk * w.n_in);
+  scratch.products.ensure(2 * chunk * w.n_out);
+  for (size_t begin = 0; begin < n_rows; begin += chunk) {
+    const size_t n = std::min(chunk, n_rows - begin);
+    float* high = scratch.split.data();
+    for (size_t row = 0; row < n; ++row) {
+      split_row(x + (begin + row) * w.n_in, w.n_in, high + row * w.n_in, high + (n + row) * w.n_in);
+    }
+    kernels.pack_rows(high, 2 * n, w.n_in, w.row_format, scratch.rows);
+    matmul(kernels, w, scratch.rows, scratch.products.data(), w.n_out, false, team);
+    sum_halves(scratch.products.data(), n, w.n_out, out + begin * ld_out, ld_out, accumulate);
+  }
 }
 
 }  // namespace lazyfill

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <atomic>
 
-#include "kernels/matmul.h"
-
 namespace lazyfill {
 namespace {
 
@@ -90,9 +88,9 @@ class LayerPass {
 
     k_.rms_norm(hidden(block), w_.attention_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    multiply(w_.q, scratch.input, q, false, team);
-    multiply(w_.k, scratch.input, k, false, team);
-    multiply(w_.v, scratch.input, v, false, team);
+    multiply(w_.q, scratch, q, false, team);
+    multiply(w_.k, scratch, k, false, team);
+    multiply(w_.v, scratch, v, false, team);
     if (c_.qk_norm) {
       k_.rms_norm(q, w_.q_norm.data(), c_.rms_eps, n * c_.n_heads, c_.head_dim, q);
       k_.rms_norm(k, w_.k_norm.data(), c_.rms_eps, n * c_.n_kv_heads, c_.head_dim, k);
@@ -142,8 +140,8 @@ class LayerPass {
     scratch.up.ensure(n * c_.d_ff);
     k_.rms_norm(hidden(block), w_.ffn_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    multiply(w_.gate, scratch.input, scratch.gate.data(), false, team);
-    multiply(w_.up, scratch.input, scratch.up.data(), false, team);
+    multiply(w_.gate, scratch, scratch.gate.data(), false, team);
+    multiply(w_.up, scratch, scratch.up.data(), false, team);
     k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
     scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
     add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
@@ -153,18 +151,26 @@ class LayerPass {
   void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
     if (!c_.post_norms) {
-      multiply(weight, scratch.input, hidden(block), true, team);
+      multiply(weight, scratch, hidden(block), true, team);
       return;
     }
     const size_t n = block.n_rows();
     float* product = scratch.normed.data();  // free: its rows have been multiplied already
-    multiply(weight, scratch.input, product, false, team);
+    multiply(weight, scratch, product, false, team);
     k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
     k_.add(hidden(block), product, n * c_.d_model);
   }
 
-  void multiply(const PackedMatrix& weight, SharedInput& input, float* out, bool accumulate, Team team) {
-    matmul(k_, weight, input.as(weight.row_format), out, weight.n_out, accumulate, team);
+  // out (+)= scratch.input * weight
+  void multiply(const PackedMatrix& weight, LayerScratch::PerThread& scratch, float* out, bool accumulate,
+                Team team) {
+    SharedInput& input = scratch.input;
+    if (w_.precise) {
+      matmul_precise(k_, weight, input.x(), input.n_rows(), out, weight.n_out, accumulate, scratch.precise,
+                     team);
+    } else {
+      matmul(k_, weight, input.as(weight.row_format), out, weight.n_out, accumulate, team);
+    }
   }
 
   float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }

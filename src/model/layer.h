@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "kernels/attention.h"
 #include "kernels/kernels.h"
+#include "kernels/matmul.h"
 #include "model/config.h"
 #include "model/weights.h"
 
@@ -43,6 +44,8 @@ class SharedInput {
  public:
   void set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in);
   const PackedRows& as(RowFormat format);
+  const float* x() const { return x_; }
+  size_t n_rows() const { return n_rows_; }
 
  private:
   const Kernels* kernels_ = nullptr;
@@ -66,6 +69,7 @@ class LayerScratch {
     Buffer<float> gate;      // [block, d_ff]
     Buffer<float> up;        // [block, d_ff]
     SharedInput input;
+    PreciseScratch precise;
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 

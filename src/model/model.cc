@@ -29,9 +29,8 @@ void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch&
   mine.normed.ensure(n_rows * config.d_model);
   kernels->rms_norm(hidden, weights.output_norm.data(), config.rms_eps, n_rows, config.d_model,
                     mine.normed.data());
-  mine.input.set(*kernels, mine.normed.data(), n_rows, config.d_model);
-  matmul(*kernels, weights.output, mine.input.as(weights.output.row_format), out, config.n_vocab, false,
-         team);
+  matmul_precise(*kernels, weights.output, mine.normed.data(), n_rows, out, config.n_vocab, false,
+                 mine.precise, team);
 }
 
 }  // namespace lazyfill

@@ -135,6 +135,7 @@ Result<ModelWeights> load_weights(const gguf::File& file, const ModelConfig& con
   for (size_t i = 0; i < config.n_layers && !load.failed(); ++i) {
     weights.layers.push_back(load_layer(load, config, i));
   }
+  if (!weights.layers.empty()) weights.layers.back().precise = true;
   weights.output_norm = load.vector("output_norm.weight", config.d_model);
   const std::string head = load.has("output.weight") ? "output.weight" : "token_embd.weight";
   weights.output = load.matrix(head, config.n_vocab, config.d_model);
