@@ -24,6 +24,10 @@ void for_each_chunk(size_t n_out, size_t granularity, Team team, Fn fn) {
 
 constexpr size_t kBlock = 32;  // inputs that share a scale in RowFormat::kQ8
 
+// Adding and taking away 1.5 * 2^23 rounds a small float to the nearest whole number, and, unlike nearbyint,
+// in a vector register.
+constexpr float kRound = 12582912.0F;
+
 // x = high + low, high being what 8 bits keep of x: packing it again finds the same codes.
 void split_row(const float* x, size_t n_in, float* high, float* low) {
   for (size_t begin = 0; begin < n_in; begin += kBlock) {
@@ -33,7 +37,7 @@ void split_row(const float* x, size_t n_in, float* high, float* low) {
     const float scale = largest / 127.0F;
     const float inverse = scale > 0 ? 1.0F / scale : 0.0F;
     for (size_t i = begin; i < end; ++i) {
-      high[i] = std::nearbyint(x[i] * inverse) * scale;
+      high[i] = ((x[i] * inverse + kRound) - kRound) * scale;
       low[i] = x[i] - high[i];
     }
   }
@@ -67,27 +71,29 @@ void matmul(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, 
   });
 }
 
-void matmul_precise(const Kernels& kernels, const PackedMatrix& w, const float* x, size_t n_rows, float* out,
-                    size_t ld_out, bool accumulate, PreciseScratch& scratch, Team team) {
-  if (w.row_format != RowFormat::kQ8) {
-    kernels.pack_rows(x, n_rows, w.n_in, w.row_format, scratch.rows);
-    matmul(kernels, w, scratch.rows, out, ld_out, accumulate, team);
+void pack_rows_precise(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in, RowFormat format,
+                       Buffer<float>& split, PackedRows& rows) {
+  if (format != RowFormat::kQ8) {
+    kernels.pack_rows(x, n_rows, n_in, format, rows);
     return;
   }
-  // A few megabytes of products at a time, also for the rows of a head with a quarter of a million outputs.
-  const size_t chunk = std::clamp<size_t>((size_t{1} << 20) / w.n_out, 1, std::max<size_t>(n_rows, 1));
-  scratch.split.ensure(2 * chunk * w.n_in);
-  scratch.products.ensure(2 * chunk * w.n_out);
-  for (size_t begin = 0; begin < n_rows; begin += chunk) {
-    const size_t n = std::min(chunk, n_rows - begin);
-    float* high = scratch.split.data();
-    for (size_t row = 0; row < n; ++row) {
-      split_row(x + (begin + row) * w.n_in, w.n_in, high + row * w.n_in, high + (n + row) * w.n_in);
-    }
-    kernels.pack_rows(high, 2 * n, w.n_in, w.row_format, scratch.rows);
-    matmul(kernels, w, scratch.rows, scratch.products.data(), w.n_out, false, team);
-    sum_halves(scratch.products.data(), n, w.n_out, out + begin * ld_out, ld_out, accumulate);
+  split.ensure(2 * n_rows * n_in);
+  float* high = split.data();
+  for (size_t row = 0; row < n_rows; ++row) {
+    split_row(x + row * n_in, n_in, high + row * n_in, high + (n_rows + row) * n_in);
   }
+  kernels.pack_rows(high, 2 * n_rows, n_in, format, rows);
+}
+
+void matmul_precise(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, float* out,
+                    size_t ld_out, bool accumulate, Buffer<float>& products, Team team) {
+  if (w.row_format != RowFormat::kQ8) {
+    matmul(kernels, w, x, out, ld_out, accumulate, team);
+    return;
+  }
+  products.ensure(x.n_rows * w.n_out);
+  matmul(kernels, w, x, products.data(), w.n_out, false, team);
+  sum_halves(products.data(), x.n_rows / 2, w.n_out, out, ld_out, accumulate);
 }
 
 }  // namespace lazyfill

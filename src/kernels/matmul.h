@@ -17,17 +17,15 @@ Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, T
 void matmul(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, float* out, size_t ld_out,
             bool accumulate, Team team);
 
-// Working memory of matmul_precise, grown on first use and kept.
-struct PreciseScratch {
-  Buffer<float> split;     // [2 * chunk, n_in] rows and what their 8 bits leave over
-  Buffer<float> products;  // [2 * chunk, n_out]
-  PackedRows rows;
-};
+// Rows with activations of 16 bits where the table would take 8: each row as its 8-bit value and, n_rows
+// further on, as the remainder that this leaves. `split` is scratch. For formats of more bits the rows are
+// packed as ever.
+void pack_rows_precise(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in, RowFormat format,
+                       Buffer<float>& split, PackedRows& rows);
 
-// The same product with activations of 16 bits where the table would take 8: each row is multiplied as its
-// 8-bit value and as the remainder that this leaves, side by side, so that the weights are still read once.
-// For the few products whose rounding meets the logits directly. x [n_rows, n_in] as it is, not packed.
-void matmul_precise(const Kernels& kernels, const PackedMatrix& w, const float* x, size_t n_rows, float* out,
-                    size_t ld_out, bool accumulate, PreciseScratch& scratch, Team team);
+// matmul() of rows from pack_rows_precise: both halves are multiplied side by side, so the weights are still
+// read once, and added up. `products` is scratch.
+void matmul_precise(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, float* out,
+                    size_t ld_out, bool accumulate, Buffer<float>& products, Team team);
 
 }  // namespace lazyfill

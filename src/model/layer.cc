@@ -15,6 +15,7 @@ struct Block {
   const Segment* segment;
   size_t begin;  // rows of the step
   size_t end;
+  bool precise;  // activations of 16 bits
   size_t n_rows() const { return end - begin; }
 };
 
@@ -24,13 +25,17 @@ size_t block_rows_for(size_t n_rows, size_t n_threads) {
   return std::clamp((share + 7) / 8 * 8, kMinBlockRows, kMaxBlockRows);
 }
 
-std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows) {
+// The last row of a segment is a block of its own: its attention is the score of every other token and its
+// output the logits, so it is worth 16-bit activations in every layer.
+std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows,
+                                   bool precise) {
   std::vector<Block> blocks;
   for (const Segment& segment : segments) {
-    for (size_t begin = std::max(segment.row_begin, first_row); begin < segment.row_end;
-         begin += block_rows) {
-      blocks.push_back({&segment, begin, std::min(begin + block_rows, segment.row_end)});
+    const size_t last = segment.row_end - 1;
+    for (size_t begin = std::max(segment.row_begin, first_row); begin < last; begin += block_rows) {
+      blocks.push_back({&segment, begin, std::min(begin + block_rows, last), precise});
     }
+    if (last >= first_row) blocks.push_back({&segment, last, last + 1, true});
   }
   return blocks;
 }
@@ -55,7 +60,7 @@ class LayerPass {
     const size_t n_rows = rows_.n_rows - std::min(first_row, rows_.n_rows);
     const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
     const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads) : kMaxBlockRows;
-    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows);
+    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows, w_.precise);
     std::atomic<bool> stopped{false};
     std::atomic<size_t> n_done{0};
     const double share = fraction_before == 0.0 ? 0.25 : 0.75;
@@ -88,9 +93,11 @@ class LayerPass {
 
     k_.rms_norm(hidden(block), w_.attention_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    multiply(w_.q, scratch, q, false, team);
-    multiply(w_.k, scratch, k, false, team);
-    multiply(w_.v, scratch, v, false, team);
+    multiply(w_.q, block, scratch, q, false, team);
+    // Keys decide which tokens stay: their rounding moves the border of the kept sets. With grouped heads
+    // they and the values are a small part of the layer's work.
+    multiply_precise(w_.k, scratch, k, false, team);
+    multiply_precise(w_.v, scratch, v, false, team);
     if (c_.qk_norm) {
       k_.rms_norm(q, w_.q_norm.data(), c_.rms_eps, n * c_.n_heads, c_.head_dim, q);
       k_.rms_norm(k, w_.k_norm.data(), c_.rms_eps, n * c_.n_kv_heads, c_.head_dim, k);
@@ -140,8 +147,8 @@ class LayerPass {
     scratch.up.ensure(n * c_.d_ff);
     k_.rms_norm(hidden(block), w_.ffn_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    multiply(w_.gate, scratch, scratch.gate.data(), false, team);
-    multiply(w_.up, scratch, scratch.up.data(), false, team);
+    multiply(w_.gate, block, scratch, scratch.gate.data(), false, team);
+    multiply(w_.up, block, scratch, scratch.up.data(), false, team);
     k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
     scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
     add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
@@ -151,26 +158,30 @@ class LayerPass {
   void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
     if (!c_.post_norms) {
-      multiply(weight, scratch, hidden(block), true, team);
+      multiply(weight, block, scratch, hidden(block), true, team);
       return;
     }
     const size_t n = block.n_rows();
     float* product = scratch.normed.data();  // free: its rows have been multiplied already
-    multiply(weight, scratch, product, false, team);
+    multiply(weight, block, scratch, product, false, team);
     k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
     k_.add(hidden(block), product, n * c_.d_model);
   }
 
   // out (+)= scratch.input * weight
-  void multiply(const PackedMatrix& weight, LayerScratch::PerThread& scratch, float* out, bool accumulate,
-                Team team) {
-    SharedInput& input = scratch.input;
-    if (w_.precise) {
-      matmul_precise(k_, weight, input.x(), input.n_rows(), out, weight.n_out, accumulate, scratch.precise,
-                     team);
+  void multiply(const PackedMatrix& weight, const Block& block, LayerScratch::PerThread& scratch, float* out,
+                bool accumulate, Team team) {
+    if (block.precise) {
+      multiply_precise(weight, scratch, out, accumulate, team);
     } else {
-      matmul(k_, weight, input.as(weight.row_format), out, weight.n_out, accumulate, team);
+      matmul(k_, weight, scratch.input.as(weight.row_format), out, weight.n_out, accumulate, team);
     }
+  }
+
+  void multiply_precise(const PackedMatrix& weight, LayerScratch::PerThread& scratch, float* out,
+                        bool accumulate, Team team) {
+    matmul_precise(k_, weight, scratch.input.as_precise(weight.row_format), out, weight.n_out, accumulate,
+                   scratch.products, team);
   }
 
   float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }
@@ -189,16 +200,21 @@ void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, siz
   x_ = x;
   n_rows_ = n_rows;
   n_in_ = n_in;
-  std::fill(std::begin(valid_), std::end(valid_), false);
+  for (auto& valid : valid_) std::fill(std::begin(valid), std::end(valid), false);
 }
 
 const PackedRows& SharedInput::as(RowFormat format) {
   const auto index = static_cast<size_t>(format);
-  if (!valid_[index]) {
-    kernels_->pack_rows(x_, n_rows_, n_in_, format, packed_[index]);
-    valid_[index] = true;
-  }
-  return packed_[index];
+  if (!valid_[0][index]) kernels_->pack_rows(x_, n_rows_, n_in_, format, packed_[0][index]);
+  valid_[0][index] = true;
+  return packed_[0][index];
+}
+
+const PackedRows& SharedInput::as_precise(RowFormat format) {
+  const auto index = static_cast<size_t>(format);
+  if (!valid_[1][index]) pack_rows_precise(*kernels_, x_, n_rows_, n_in_, format, split_, packed_[1][index]);
+  valid_[1][index] = true;
+  return packed_[1][index];
 }
 
 bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {

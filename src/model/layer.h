@@ -44,16 +44,17 @@ class SharedInput {
  public:
   void set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in);
   const PackedRows& as(RowFormat format);
-  const float* x() const { return x_; }
-  size_t n_rows() const { return n_rows_; }
+  // With activations of 16 bits, for matmul_precise.
+  const PackedRows& as_precise(RowFormat format);
 
  private:
   const Kernels* kernels_ = nullptr;
   const float* x_ = nullptr;
   size_t n_rows_ = 0;
   size_t n_in_ = 0;
-  PackedRows packed_[3];
-  bool valid_[3] = {};
+  Buffer<float> split_;
+  PackedRows packed_[2][3];  // plain, precise; by format
+  bool valid_[2][3] = {};
 };
 
 // Working memory for layers, grown on first use and kept: the token loop allocates nothing.
@@ -69,7 +70,7 @@ class LayerScratch {
     Buffer<float> gate;      // [block, d_ff]
     Buffer<float> up;        // [block, d_ff]
     SharedInput input;
-    PreciseScratch precise;
+    Buffer<float> products;  // of matmul_precise
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 

@@ -1,8 +1,15 @@
 #include "model/model.h"
 
+#include <algorithm>
+
 #include "kernels/matmul.h"
 
 namespace lazyfill {
+namespace {
+
+constexpr size_t kLogitRows = 8;  // at a time: a row of a large vocabulary takes a megabyte
+
+}  // namespace
 
 Result<Model> Model::load(const gguf::File& file, const Kernels& kernels, Team team) {
   auto config = read_config(file);
@@ -26,11 +33,15 @@ void Model::embed(std::span<const int32_t> ids, float* out) const {
 
 void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch& scratch, Team team) const {
   LayerScratch::PerThread& mine = scratch.of(0);
-  mine.normed.ensure(n_rows * config.d_model);
-  kernels->rms_norm(hidden, weights.output_norm.data(), config.rms_eps, n_rows, config.d_model,
-                    mine.normed.data());
-  matmul_precise(*kernels, weights.output, mine.normed.data(), n_rows, out, config.n_vocab, false,
-                 mine.precise, team);
+  mine.normed.ensure(kLogitRows * config.d_model);
+  for (size_t begin = 0; begin < n_rows; begin += kLogitRows) {
+    const size_t n = std::min(kLogitRows, n_rows - begin);
+    kernels->rms_norm(hidden + begin * config.d_model, weights.output_norm.data(), config.rms_eps, n,
+                      config.d_model, mine.normed.data());
+    mine.input.set(*kernels, mine.normed.data(), n, config.d_model);
+    matmul_precise(*kernels, weights.output, mine.input.as_precise(weights.output.row_format),
+                   out + begin * config.n_vocab, config.n_vocab, false, mine.products, team);
+  }
 }
 
 }  // namespace lazyfill
