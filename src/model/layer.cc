@@ -162,6 +162,7 @@ class LayerPass {
       return;
     }
     const size_t n = block.n_rows();
+    scratch.normed.ensure(n * c_.d_model);  // this thread's blocks may all have been smaller so far
     float* product = scratch.normed.data();  // free: its rows have been multiplied already
     multiply(weight, block, scratch, product, false, team);
     k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
