@@ -97,7 +97,7 @@ def token_ids(path, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=pathlib.Path)
-    parser.add_argument("--text", type=pathlib.Path, default=ROOT / "examples" / "pride-and-prejudice-1-5.txt")
+    parser.add_argument("--text", type=pathlib.Path, default=ROOT / "examples" / "persuasion-1-2.txt")
     parser.add_argument("--tokens", type=int, default=640, help="more than the 512 of Gemma's sliding window")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
