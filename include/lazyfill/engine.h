@@ -36,6 +36,8 @@ struct Callbacks {
   // A generated token and the text that became complete with it (may be empty). Return false to stop.
   std::function<bool(int32_t token, std::string_view text)> on_token;
   std::function<void(const Progress&)> on_progress;
+  // The logits [n_vocab] that the next token is about to be chosen from.
+  std::function<void(std::span<const float> logits)> on_logits;
   // Looked at between two blocks of rows; generate() then returns ErrorCode::kCancelled during prefill, and
   // what it has so far (FinishReason::kCancelled) during decode.
   std::stop_token stop;

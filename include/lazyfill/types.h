@@ -40,6 +40,7 @@ enum class Policy {
   kRecent,  // the newest tokens
   kStatic,  // kLazy's choice at prefill, kept for good: nothing is revived
   kWindow,  // attention of the last `window_rows` rows, pooled over neighbours
+  kFocus,   // kWindow over several layers, and the chat template's own words do not vote
 };
 enum class Pooling { kNone, kAverage, kMax };
 
@@ -48,9 +49,10 @@ struct LazyOptions {
   // fraction of the tokens that entered the layer, or "@512" tokens.
   std::string schedule = "auto";
   Policy policy = Policy::kLazy;
-  size_t window_rows = 8;               // kWindow
-  Pooling pooling = Pooling::kAverage;  // kWindow
-  size_t pooling_width = 7;             // kWindow, odd
+  size_t window_rows = 8;               // kWindow, kFocus
+  Pooling pooling = Pooling::kAverage;  // kWindow, kFocus
+  size_t pooling_width = 7;             // kWindow, kFocus; odd
+  size_t score_layers = 3;              // kFocus: the pruning layer and those before it that vote
   uint64_t seed = 0;                    // kRandom
   size_t protect_first = 0;             // attention sinks that are never dropped
   size_t protect_last = 1;              // newest tokens that are never dropped; at least the last

@@ -120,7 +120,7 @@ std::vector<std::string> prompt_pieces(const Engine& engine, const std::vector<i
 }
 
 int explain(const ExplainFlags& flags) {
-  constexpr const char* kPolicies[] = {"lazy", "random", "recent", "static", "window"};
+  constexpr const char* kPolicies[] = {"lazy", "random", "recent", "static", "window", "focus"};
   const Interrupt interrupt;
   auto prompt = read_prompt(flags.prompt);
   if (!prompt) return report_failure(kCommand, prompt.error());

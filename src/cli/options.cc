@@ -61,15 +61,19 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
         "fraction KEEP of the tokens, or @512 tokens; default auto");
   }
   flags.add_choice(
-      "--policy", policy_, {"lazy", "random", "recent", "static", "window"},
+      "--policy", policy_, {"lazy", "random", "recent", "static", "window", "focus"},
       "Which tokens are kept: by the last row's attention, chosen anew each step (lazy) or once (static); "
-      "by chance; the newest; by the last rows' pooled attention (window)");
+      "by chance; the newest; by the last rows' pooled attention (window), or over several layers and "
+      "without "
+      "the template's words (focus)");
   flags.add_count("--window-rows", options.window_rows, 1, 4096,
-                  "Rows that vote with --policy window; default 8");
+                  "Rows that vote with --policy window and focus; default 8");
   flags.add_choice("--pool", pooling_, {"none", "avg", "max"},
-                   "Pooling over neighbours with --policy window; default avg");
+                   "Pooling over neighbours with --policy window and focus; default avg");
   flags.add_count("--pool-width", options.pooling_width, 1, 1023,
                   "Neighbours that are pooled, an odd number; default 7");
+  flags.add_count("--score-layers", options.score_layers, 1, 4096,
+                  "Layers up to the pruning one whose attention counts with --policy focus; default 3");
   flags.add_seed("--policy-seed", options.seed, "Seed of --policy random; default 0");
   flags.add_count("--protect-first", options.protect_first, 0, kMostTokens,
                   "First tokens that are never dropped; default 0");
@@ -79,8 +83,8 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
 }
 
 LazyOptions LazyFlags::resolve() const {
-  constexpr Policy kPolicies[] = {Policy::kLazy, Policy::kRandom, Policy::kRecent, Policy::kStatic,
-                                  Policy::kWindow};
+  constexpr Policy kPolicies[] = {Policy::kLazy,   Policy::kRandom, Policy::kRecent,
+                                  Policy::kStatic, Policy::kWindow, Policy::kFocus};
   constexpr Pooling kPoolings[] = {Pooling::kNone, Pooling::kAverage, Pooling::kMax};
   LazyOptions resolved = options;
   resolved.policy = kPolicies[policy_];

@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/conversation.h"
+#include "cli/fidelity.h"
 #include "cli/options.h"
 #include "cli/record.h"
 #include "cli/summary.h"
@@ -33,6 +34,7 @@ struct RunFlags {
   PromptFlags prompt;
   LazyFlags lazy;
   GenerateFlags generate;
+  size_t n_fidelity = 0;
   bool chat = false;
   std::string system;
   std::string jsonl;
@@ -70,9 +72,19 @@ class Runner {
     return generation;
   }
 
-  std::string record_line(const Generation& generation, const nlohmann::ordered_json& id) const {
+  Result<std::string> record_line(const Generation& generation, const nlohmann::ordered_json& id) const {
     nlohmann::ordered_json record = make_record(generation, loaded_.load_ms);
     if (!id.is_null()) record["id"] = id;
+    if (flags_.n_fidelity > 0) {
+      auto dense =
+          dense_reference(engine(), generation.prompt_token_ids, flags_.n_fidelity, interrupt_.token());
+      if (!dense) return tl::unexpected(dense.error());
+      auto fidelity = measure_fidelity(engine(), *dense, flags_.lazy.resolve(), interrupt_.token());
+      if (!fidelity) return tl::unexpected(fidelity.error());
+      record["fidelity"] = {{"tokens", flags_.n_fidelity},     {"first_kl", fidelity->first_kl},
+                            {"mean_kl", fidelity->mean_kl},    {"agreement", fidelity->agreement},
+                            {"dense_ttft_ms", dense->ttft_ms}, {"ttft_ms", fidelity->ttft_ms}};
+    }
     return json_line(record);
   }
 
@@ -120,7 +132,9 @@ int run_one(const Runner& runner, const std::string& prompt, bool stream, std::o
   }
   runner.terminal().note(generation_summary(*generation));
   if (output) {
-    if (auto written = output->write(runner.record_line(*generation, nullptr)); !written) {
+    auto line = runner.record_line(*generation, nullptr);
+    if (!line) return report_failure(kCommand, line.error());
+    if (auto written = output->write(*line); !written) {
       return report_failure(kCommand, written.error());
     }
   }
@@ -162,8 +176,9 @@ int run_many(const Runner& runner, const std::string& path, std::istream& input,
     if (!generation) return fail_line(generation.error());
     if (generation->finish_reason == FinishReason::kCancelled)
       return fail_line(stopped(generation->token_ids.size()));
-    if (auto written = output.write(runner.record_line(*generation, parsed->id)); !written)
-      return fail_line(written.error());
+    auto record = runner.record_line(*generation, parsed->id);
+    if (!record) return fail_line(record.error());
+    if (auto written = output.write(*record); !written) return fail_line(written.error());
     runner.terminal().note("line " + std::to_string(number) + ": " + generation_summary(*generation));
   }
   if (number == 0) return report_failure(kCommand, {ErrorCode::kInvalidFile, quote(path) + " holds no line"});
@@ -175,6 +190,8 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (!flags.jsonl.empty() && (!flags.prompt.prompt.empty() || !flags.prompt.file.empty())) {
     return wrong_usage(kCommand, "--jsonl takes the prompts from its file: leave -p and -f out");
   }
+  if (flags.n_fidelity > 0 && flags.json.empty() && flags.jsonl.empty())
+    return wrong_usage(kCommand, "--fidelity goes into the record: give --json FILE too");
   if (!flags.system.empty() && !flags.chat) return wrong_usage(kCommand, "--system needs --chat");
   return std::nullopt;
 }
@@ -230,6 +247,10 @@ int run_command(const std::vector<std::string>& args) {
   flags.add_text("--json", values.json, "FILE",
                  "Write a JSON record of every prompt, a line each; - for standard output in place of the "
                  "text; --jsonl writes there without it");
+  flags.add_count(
+      "--fidelity", values.n_fidelity, 0, 4096,
+      "Also compare with the dense model over N tokens (KL, agreement), in the record; default 0: "
+      "no comparison");
   if (auto exit_code = flags.parse(args)) return *exit_code;
   if (auto exit_code = check_flags(values)) return *exit_code;
   return guarded(kCommand, [&] { return run(values); });

@@ -48,6 +48,9 @@ Result<void> check_lazy_options(const LazyOptions& lazy) {
   if (lazy.pooling_width % 2 == 0 || lazy.pooling_width > 4095) {
     return fail(ErrorCode::kInvalidArgument, "the pooling width must be odd and at most 4095");
   }
+  if (lazy.score_layers == 0 || lazy.score_layers > 4096) {
+    return fail(ErrorCode::kInvalidArgument, "the scores must come from 1 to 4096 layers");
+  }
   return {};
 }
 

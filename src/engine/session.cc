@@ -3,6 +3,7 @@
 #include "engine/engine_impl.h"
 #include "engine/sampling.h"
 #include "engine/text_stream.h"
+#include "pruning/policy.h"
 
 namespace lazyfill {
 namespace {
@@ -77,18 +78,29 @@ class Run {
 
   // All tokens that are not in the cache yet.
   Result<void> step(StepTrace& trace) {
-    StepInput input{std::span(s_.tokens).subspan(s_.cache.n_tokens()),
-                    schedule_,
-                    &s_.lazy,
-                    result_.prompt_token_ids.size(),
-                    1,
-                    keep_going_};
+    const std::span<const int32_t> new_tokens =
+        std::span<const int32_t>(s_.tokens).subspan(s_.cache.n_tokens());
+    const std::vector<int32_t> voters = voters_among(new_tokens);
+    StepInput input{new_tokens, schedule_, &s_.lazy, result_.prompt_token_ids.size(), 1, keep_going_, voters};
     auto done = engine_.runner->run(input, s_.cache, logits_, trace);
     result_.lazy.revived_rows += trace.n_revived;
     return done;
   }
 
+  // Positions of the new tokens that vote. A control token has no text.
+  std::vector<int32_t> voters_among(std::span<const int32_t> new_tokens) const {
+    if (s_.lazy.policy != Policy::kFocus || schedule_.empty()) return {};
+    std::vector<uint8_t> is_control(new_tokens.size());
+    for (size_t i = 0; i < new_tokens.size(); ++i)
+      is_control[i] = engine_.tokenizer->piece(new_tokens[i], false).empty() ? 1 : 0;
+    std::vector<int32_t> voters;
+    for (size_t i : choose_voters(s_.lazy, is_control))
+      voters.push_back(static_cast<int32_t>(s_.cache.n_tokens() + i));
+    return voters;
+  }
+
   int32_t choose(size_t n) {
+    if (callbacks_.on_logits) callbacks_.on_logits(logits_);
     if (options_.n_top_logprobs > 0)
       result_.top_logprobs.push_back(top_logprobs(logits_, options_.n_top_logprobs));
     if (n < options_.forced_tokens.size()) return options_.forced_tokens[n];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 #include <numeric>
+#include <utility>
 
 #include "kernels/attention.h"
 #include "pruning/policy.h"
@@ -29,6 +30,7 @@ class StepRunner::Pass {
     for (size_t layer = 0; layer < config_.n_layers; ++layer) {
       if (!carry_up(layer)) return false;
       if (layer + 1 == config_.n_layers) break;
+      if (stage < input_.schedule.size()) collect_votes(layer, input_.schedule[stage].layer);
       if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer)
         prune(input_.schedule[stage++]);
       revive(layer);
@@ -99,9 +101,9 @@ class StepRunner::Pass {
   // Rows and candidates that the policy does not keep leave; a row's state goes to the Aux Cache.
   void prune(const ScheduleStage& stage) {
     const LazyOptions& lazy = *input_.lazy;
-    std::vector<float> attention;
-    if (needs_attention(lazy, is_first_step_))
-      attention = attention_of_voters(stage.layer, voting_rows(lazy));
+    std::vector<float> attention = std::exchange(votes_, {});
+    if (attention.empty() && needs_attention(lazy, is_first_step_))
+      attention = mean_attention(stage.layer, newest_rows(voting_rows(lazy)));
     const LayerColumns& next = cache_.columns(stage.layer + 1);
     std::vector<uint8_t> computed_next(candidates_.size());
     for (size_t i = 0; i < candidates_.size(); ++i) {
@@ -118,19 +120,54 @@ class StepRunner::Pass {
     trace_.stages.push_back({stage.layer, std::move(kept_positions), {}});
   }
 
-  // Mean over the last new rows (n_voters at most) of their attention at this layer: [n_candidates].
-  std::vector<float> attention_of_voters(size_t layer, size_t n_voters) {
+  // kFocus: adds this layer's attention to the votes for the next stage, where the layer is near enough to
+  // it. A sliding-window layer has no say: it sees the newest tokens only.
+  void collect_votes(size_t layer, size_t stage_layer) {
+    const LazyOptions& lazy = *input_.lazy;
+    if (lazy.policy != Policy::kFocus || stage_layer - layer >= lazy.score_layers) return;
+    if (config_.layers[layer].window > 0) return;
+    const std::vector<float> votes = mean_attention(layer, rows_at(input_.voters));
+    votes_.resize(votes.size());
+    for (size_t i = 0; i < votes.size(); ++i) votes_[i] += votes[i];
+  }
+
+  // The last n rows that are new in this step, fewer where there are fewer.
+  std::vector<size_t> newest_rows(size_t n) const {
     const size_t n_new =
         static_cast<size_t>(rows_.end() - std::lower_bound(rows_.begin(), rows_.end(), first_new_));
-    n_voters = std::min(n_voters, n_new);
+    std::vector<size_t> newest(std::min(n, n_new));
+    std::iota(newest.begin(), newest.end(), rows_.size() - newest.size());
+    return newest;
+  }
+
+  // The rows at these positions, as far as they were not dropped by an earlier stage.
+  std::vector<size_t> rows_at(std::span<const int32_t> positions) const {
+    std::vector<size_t> found;
+    for (int32_t position : positions) {
+      const auto row = std::lower_bound(rows_.begin(), rows_.end(), position);
+      if (row != rows_.end() && *row == position) found.push_back(static_cast<size_t>(row - rows_.begin()));
+    }
+    return found.empty() ? newest_rows(1) : found;
+  }
+
+  // Mean over the voting rows (not empty) of their attention at this layer: [n_candidates].
+  std::vector<float> mean_attention(size_t layer, std::span<const size_t> voters) {
+    const size_t n_voters = voters.size();
     const size_t n = candidates_.size();
+    const size_t q_dim = config_.q_dim();
+    r_.voter_q_.ensure(n_voters * q_dim);
+    std::vector<ColumnRange> ranges;
+    for (size_t voter : voters) {
+      std::copy_n(r_.q_.data() + voter * q_dim, q_dim, r_.voter_q_.data() + ranges.size() * q_dim);
+      ranges.push_back(r_.ranges_[voter]);
+    }
     LayerColumns& columns = cache_.columns(layer);
     AttentionTask task;
     task.shape = config_.attention_shape();
     task.columns = {columns.type(), columns.keys(), columns.values(), columns.capacity()};
     task.list = visible_;
-    task.q = r_.q_.data() + (rows_.size() - n_voters) * config_.q_dim();
-    task.ranges = r_.ranges_.data() + (rows_.size() - n_voters);
+    task.q = r_.voter_q_.data();
+    task.ranges = ranges.data();
     task.n_rows = n_voters;
     r_.scores_.ensure(n_voters * n);
     mean_attention_probs(*r_.model_.kernels, task, r_.scores_.data(), Team::all(r_.pool_),
@@ -251,6 +288,7 @@ class StepRunner::Pass {
   std::vector<int32_t> rows_;        // positions being computed
   std::vector<int32_t> candidates_;  // positions that rows may see
   ColumnList visible_;               // the candidates' columns at the layer that was computed last
+  std::vector<float> votes_;         // [n_candidates] for the next stage; empty: none collected
   std::vector<double> layer_work_;   // [n_layers]
   double total_work_ = 1;
   double work_done_ = 0;

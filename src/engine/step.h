@@ -25,6 +25,9 @@ struct StepInput {
   size_t n_logit_rows = 1;                  // logits of the last so many rows; more than 1 only when dense
   // Asked between two blocks of rows; false stops the step. On one thread at a time, not always the caller's.
   FunctionRef<bool(const Progress&)> keep_going;
+  // kFocus: positions of the new tokens whose attention counts, ascending, the last token among them. Empty:
+  // the last token alone.
+  std::span<const int32_t> voters = {};
 };
 
 // What happened at one stage of the schedule.
@@ -57,6 +60,7 @@ class StepRunner {
   std::vector<RopeTable> ropes_;
   Buffer<float> hidden_;                    // [n_rows, d_model]
   Buffer<float> q_;                         // [n_rows, q_dim]
+  Buffer<float> voter_q_;                   // [voting rows, q_dim]
   Buffer<float> scores_;                    // [voting rows, n_candidates]
   std::vector<std::vector<float>> angles_;  // one a rope: [n_rows, rope_dim]
   std::vector<int32_t> slots_;              // [n_candidates]

@@ -8,6 +8,10 @@
 namespace lazyfill {
 namespace {
 
+// A chat template ends a prompt with a few words of its own; a control token among the last so many tokens is
+// where they begin.
+constexpr size_t kTemplateTail = 16;
+
 // SplitMix64: a well-mixed number for every (seed, layer, position), so that a random choice is the same in
 // every step and on every machine.
 uint64_t mix(uint64_t x) {
@@ -53,6 +57,7 @@ bool needs_attention(const LazyOptions& options, bool is_first_step) {
   switch (options.policy) {
     case Policy::kLazy:
     case Policy::kWindow:
+    case Policy::kFocus:
       return true;
     case Policy::kStatic:
       return is_first_step;
@@ -67,12 +72,28 @@ size_t voting_rows(const LazyOptions& options) {
   return options.policy == Policy::kWindow ? std::max<size_t>(options.window_rows, 1) : 1;
 }
 
+std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {
+  if (is_control.empty()) return {};
+  const size_t last = is_control.size() - 1;
+  size_t end = last;  // of the words that may vote
+  const size_t tail = last + 1 - std::min(kTemplateTail, last + 1);
+  const auto first_control = std::find_if(is_control.begin() + static_cast<ptrdiff_t>(tail), is_control.end(),
+                                          [](uint8_t control) { return control != 0; });
+  if (first_control != is_control.end())
+    end = std::min(last, static_cast<size_t>(first_control - is_control.begin()));
+  std::vector<size_t> voters;
+  for (size_t i = end - std::min(options.window_rows, end); i < end; ++i) voters.push_back(i);
+  voters.push_back(last);
+  return voters;
+}
+
 std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates) {
   switch (options.policy) {
     case Policy::kLazy:
     case Policy::kStatic:
       return {candidates.attention.begin(), candidates.attention.end()};
     case Policy::kWindow:
+    case Policy::kFocus:
       return pooled(candidates.attention, options.pooling, options.pooling_width);
     case Policy::kRecent:
       return by_position(candidates.positions);

@@ -24,6 +24,11 @@ struct Candidates {
 bool needs_attention(const LazyOptions& options, bool is_first_step);
 size_t voting_rows(const LazyOptions& options);
 
+// kFocus: which of the new tokens vote, as ascending indices: the last one, whose output is wanted, and the
+// window_rows before it or before the words that the chat template added at the end. is_control: [n_new] 1
+// for control tokens of the vocabulary.
+std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control);
+
 // Scores, higher stays. [n]
 std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates);
 

@@ -114,6 +114,15 @@ std::vector<ChoiceCase> choices() {
        true,
        6,
        {2, 3, 5}},
+      {"FocusPoolsNeighbours",
+       with_policy(Policy::kFocus),
+       {0, 1.0, 4},
+       {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
+       {.0F, .0F, .0F, .9F, .0F, .0F, .0F, .0F, .0F, .0F, .0F, .0F},
+       {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+       true,
+       12,
+       {0, 1, 2, 11}},
       {"WindowPoolsMaximum",
        with_pooling(Pooling::kMax, 3),
        {0, 1.0, 4},
@@ -149,6 +158,24 @@ TEST(RandomPolicy, IsSeededAndTheSameInEveryStep) {
   EXPECT_EQ(choose(1, true), choose(1, false));
   EXPECT_NE(choose(1, true), choose(2, true));
   EXPECT_EQ(choose(1, true).size(), 50U);
+}
+
+TEST(ChooseVoters, LeavesOutTheWordsOfTheTemplate) {
+  LazyOptions options = with_policy(Policy::kFocus);
+  options.window_rows = 3;
+  const auto voters = [&](std::vector<uint8_t> is_control) { return choose_voters(options, is_control); };
+  EXPECT_THAT(voters({}), ElementsAre());
+  EXPECT_THAT(voters({0}), ElementsAre(0));
+  EXPECT_THAT(voters({1}), ElementsAre(0));
+  EXPECT_THAT(voters({0, 0}), ElementsAre(0, 1));
+  EXPECT_THAT(voters({0, 0, 0, 0, 0, 0}), ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(voters({0, 0, 0, 0, 0, 1}), ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(voters({0, 0, 0, 0, 1, 0, 1, 0}), ElementsAre(1, 2, 3, 7));
+  EXPECT_THAT(voters({1, 0, 1, 0}), ElementsAre(3));
+  // A control token far from the end is no template: here BOS, or the end of an earlier turn.
+  std::vector<uint8_t> long_prompt(20, 0);
+  long_prompt[3] = 1;
+  EXPECT_THAT(voters(long_prompt), ElementsAre(16, 17, 18, 19));
 }
 
 TEST(Pooled, ShrinksAtTheEndsAndNoneIsIdentity) {

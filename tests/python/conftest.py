@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ from reference.model import Model
 from reference.probe import Probe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # evals/
 
 
 def pytest_addoption(parser):

@@ -48,7 +48,7 @@ def check_sequence(probe, path, model, options, script, isa="reference", max_kl=
             continue
         engine = next(engine_steps)
         follower = Follower(engine)
-        truth = reference.step(step["tokens"], step.get("prompt_end"), choose=follower)
+        truth = reference.step(step["tokens"], step.get("prompt_end"), choose=follower, voters=step.get("voters"))
         assert [(s.layer, s.kept, s.revived) for s in truth.stages] == [
             (s["layer"], s["kept"], s["revived"]) for s in engine["stages"]]
         assert engine["n_revived"] == sum(len(s.revived) for s in truth.stages)
@@ -154,6 +154,25 @@ def test_tiny_gemma3_agrees(probe, tiny_models, options, weight_type):
         n_ties, n_revived = check_sequence(probe, path, model, options, conversation(seed, n_prompt, tiny.N_VOCAB))
         assert n_ties == 0
         assert (n_revived > 0) == can_revive(options)
+
+
+@pytest.mark.parametrize("architecture, options", [
+    ("llama", Options("1:0.5,3:0.5", policy="focus", score_layers=1)),
+    ("llama", Options("1:0.5,4:0.5", policy="focus", score_layers=3, pooling_width=3)),
+    ("llama", Options("2:0.6,4:0.3", policy="focus", score_layers=9, pooling="none", protect_first=2)),
+    ("gemma3", Options("5:0.5,11:0.5", policy="focus", score_layers=7, pooling_width=5)),
+], ids=lambda x: describe(x) if isinstance(x, Options) else x)
+def test_focus_agrees(probe, tiny_models, architecture, options):
+    """Voters that are not the newest, in steps of several tokens; in decode the new token votes alone."""
+    path, model = tiny_models(architecture, "F32")
+    n_now = 0
+    script = conversation(11, 60, tiny.N_VOCAB)
+    for step in script:
+        n_now = step.get("rewind", n_now + len(step.get("tokens", [])))
+        if len(step.get("tokens", [])) > 1:
+            step["voters"] = [n_now - 8, n_now - 7, n_now - 5, n_now - 1]
+    n_ties, n_revived = check_sequence(probe, path, model, options, script)
+    assert n_ties == 0 and n_revived > 0
 
 
 def test_random_choice_is_computed_right(probe, tiny_models):

@@ -29,11 +29,8 @@ namespace {
 
 using nlohmann::json;
 
-const json kPolicies = {{"lazy", Policy::kLazy},
-                        {"random", Policy::kRandom},
-                        {"recent", Policy::kRecent},
-                        {"static", Policy::kStatic},
-                        {"window", Policy::kWindow}};
+const json kPolicies = {{"lazy", Policy::kLazy},     {"random", Policy::kRandom}, {"recent", Policy::kRecent},
+                        {"static", Policy::kStatic}, {"window", Policy::kWindow}, {"focus", Policy::kFocus}};
 const json kPoolings = {{"none", Pooling::kNone}, {"average", Pooling::kAverage}, {"max", Pooling::kMax}};
 
 LazyOptions read_options(const json& request) {
@@ -43,6 +40,7 @@ LazyOptions read_options(const json& request) {
   options.window_rows = request.value("window_rows", options.window_rows);
   options.pooling = kPoolings.at(request.value("pooling", "average")).get<Pooling>();
   options.pooling_width = request.value("pooling_width", options.pooling_width);
+  options.score_layers = request.value("score_layers", options.score_layers);
   options.seed = request.value("seed", options.seed);
   options.protect_first = request.value("protect_first", options.protect_first);
   options.protect_last = request.value("protect_last", options.protect_last);
@@ -73,12 +71,14 @@ class Probe {
     const size_t n_now = cache_.n_tokens() + tokens.size();
     if (n_now > cache_.capacity_tokens())
       return fail(ErrorCode::kContextExceeded, "context_tokens is too small");
+    const auto voters = step.value("voters", std::vector<int32_t>{});
     StepInput input{tokens,
                     schedule_,
                     &options_,
                     step.value("prompt_end", n_now),
                     step.value("logit_rows", size_t{1}),
-                    keep_going_};
+                    keep_going_,
+                    voters};
     std::vector<float> logits(input.n_logit_rows * model_.config.n_vocab);
     StepTrace trace;
     auto done = runner_.run(input, cache_, logits, trace);

@@ -23,6 +23,8 @@ Scores of the policies, over the candidates that entered the layer
     lazy      the last row's attention probabilities, mean over the query heads
     window    mean of those over the last `window_rows` new rows that reached the layer, then the average or maximum
               over `pooling_width` neighbours in the list of candidates (fewer at its ends)
+    focus     the mean over the step's `voters` that reached the layer, summed over the pruning layer and the
+              `score_layers` - 1 before it that lie behind the last stage and have no sliding window; pooled as window
     recent    the position
     static    lazy in the first step; later steps keep what has been computed at the next layer and every new token,
               so nothing is revived
@@ -43,6 +45,7 @@ class Options:
     window_rows: int = 8
     pooling: str = "average"  # "none", "average", "max"
     pooling_width: int = 7
+    score_layers: int = 3
     protect_first: int = 0
     protect_last: int = 1
     prune_generated: bool = True
@@ -118,8 +121,10 @@ class LazyLLM:
         self.aux = [{} for _ in range(model.config.n_layers)]
         self.count = [{} for _ in range(model.config.n_layers)]  # position -> times computed at the layer
 
-    def step(self, tokens, prompt_end=None, all_logits=False, choose: Optional[Callable] = None):
-        """Positions from `prompt_end` on are generated tokens; by default there are none."""
+    def step(self, tokens, prompt_end=None, all_logits=False, choose: Optional[Callable] = None,
+             voters=None):
+        """Positions from `prompt_end` on are generated tokens; by default there are none. `voters`: positions, for focus;
+        by default the last."""
         model, n_layers = self.model, self.model.config.n_layers
         first_new, n_now = self.n_tokens, self.n_tokens + len(tokens)
         prompt_end = n_now if prompt_end is None else prompt_end
@@ -127,7 +132,8 @@ class LazyLLM:
         rows = list(range(first_new, n_now))
         candidates = list(range(n_now))
         hidden = model.embed(tokens)
-        stages, n_computed = [], []
+        stages, n_computed, votes = [], [], 0
+        voters = set(voters or [n_now - 1])
         for layer in range(n_layers):
             n_computed.append(len(rows))
             q, k, v = self._store(layer, hidden, rows, candidates)
@@ -135,8 +141,13 @@ class LazyLLM:
             if layer + 1 == n_layers:
                 break
             stage = None
+            if self._has_a_vote(layer, keep_of):
+                votes = votes + self._votes(layer, q, rows, k, candidates, voters)
             if layer in keep_of:
-                scores = self._scores(layer, q, rows, k, candidates, first_new)
+                if self.options.policy == "focus":
+                    scores, votes = pool(votes, self.options.pooling, self.options.pooling_width), 0
+                else:
+                    scores = self._scores(layer, q, rows, k, candidates, first_new)
                 kept = self._choose(keep_of[layer], layer, candidates, scores, prompt_end, first_new)
                 if choose is not None:
                     kept = sorted(choose(layer, candidates, scores, kept))
@@ -172,6 +183,15 @@ class LazyLLM:
             columns[position] = (k[row], v[row])
             count[position] = count.get(position, 0) + 1
         return q, np.stack([columns[p][0] for p in candidates]), np.stack([columns[p][1] for p in candidates])
+
+    def _has_a_vote(self, layer, keep_of):
+        to_come = [stage for stage in keep_of if stage >= layer]
+        return (self.options.policy == "focus" and to_come and min(to_come) - layer < self.options.score_layers
+                and self.model.config.is_global(layer))
+
+    def _votes(self, layer, q, rows, k, candidates, voters):
+        mine = [row for row, position in enumerate(rows) if position in voters]
+        return self.model.probabilities(layer, q[mine], [rows[row] for row in mine], k, candidates).mean(axis=(0, 1))
 
     def _scores(self, layer, q, rows, k, candidates, first_new):
         options = self.options

@@ -1,0 +1,90 @@
+#include "cli/fidelity.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lazyfill::cli {
+namespace {
+
+Result<Generation> generate(const Engine& engine, std::span<const int32_t> prompt, size_t n_tokens,
+                            const LazyOptions& lazy, std::vector<int32_t> forced,
+                            const Callbacks& callbacks) {
+  auto session = engine.start_session({.context_tokens = prompt.size() + n_tokens, .lazy = lazy});
+  if (!session) return tl::unexpected(session.error());
+  GenerateOptions options;
+  options.max_tokens = n_tokens;
+  options.sampling.temperature = 0;
+  options.stop_at_end_token = false;
+  options.forced_tokens = std::move(forced);
+  auto generation = session->generate(prompt, options, callbacks);
+  if (generation && generation->finish_reason == FinishReason::kCancelled)
+    return fail(ErrorCode::kCancelled, "stopped");
+  return generation;
+}
+
+size_t likeliest(std::span<const float> values) {
+  return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+}
+
+}  // namespace
+
+std::vector<float> log_softmax(std::span<const float> logits) {
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(static_cast<double>(logit - highest));
+  const auto offset = static_cast<float>(highest + std::log(sum));
+  std::vector<float> logprobs(logits.begin(), logits.end());
+  for (float& value : logprobs) value -= offset;
+  return logprobs;
+}
+
+double kl_divergence(std::span<const float> log_p, std::span<const float> log_q) {
+  double kl = 0;
+  for (size_t i = 0; i < log_p.size(); ++i) {
+    const auto p = static_cast<double>(log_p[i]);
+    kl += std::exp(p) * (p - static_cast<double>(log_q[i]));
+  }
+  return std::max(kl, 0.0);
+}
+
+Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t> prompt, size_t n_tokens,
+                                       const std::stop_token& stop) {
+  DenseReference reference;
+  Callbacks callbacks;
+  callbacks.stop = stop;
+  callbacks.on_logits = [&](std::span<const float> logits) {
+    reference.logprobs.push_back(log_softmax(logits));
+  };
+  LazyOptions off;
+  off.schedule = "off";
+  auto generation = generate(engine, prompt, n_tokens, off, {}, callbacks);
+  if (!generation) return tl::unexpected(generation.error());
+  reference.prompt = std::move(prompt);
+  reference.continuation = std::move(generation->token_ids);
+  reference.ttft_ms = generation->timings.ttft_ms;
+  return reference;
+}
+
+Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& dense, const LazyOptions& lazy,
+                                  const std::stop_token& stop) {
+  Fidelity fidelity;
+  const size_t n_tokens = dense.logprobs.size();
+  size_t token = 0;
+  Callbacks callbacks;
+  callbacks.stop = stop;
+  callbacks.on_logits = [&](std::span<const float> logits) {
+    const std::vector<float>& log_p = dense.logprobs[token];
+    const double kl = kl_divergence(log_p, log_softmax(logits));
+    if (token == 0) fidelity.first_kl = kl;
+    fidelity.mean_kl += kl / static_cast<double>(n_tokens);
+    if (likeliest(log_p) == likeliest(logits)) fidelity.agreement += 1.0 / static_cast<double>(n_tokens);
+    ++token;
+  };
+  auto generation = generate(engine, dense.prompt, n_tokens, lazy, dense.continuation, callbacks);
+  if (!generation) return tl::unexpected(generation.error());
+  fidelity.ttft_ms = generation->timings.ttft_ms;
+  fidelity.report = std::move(generation->lazy);
+  return fidelity;
+}
+
+}  // namespace lazyfill::cli
