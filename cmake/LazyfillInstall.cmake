@@ -13,7 +13,8 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/lazyfillConfig.cmake.in
                               "${PROJECT_BINARY_DIR}/lazyfillConfig.cmake" INSTALL_DESTINATION "${package_dir}")
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/lazyfillConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/lazyfillConfig.cmake" "${PROJECT_BINARY_DIR}/lazyfillConfigVersion.cmake"
-              "${CMAKE_CURRENT_LIST_DIR}/FindUtf8proc.cmake" DESTINATION "${package_dir}")
+              "${CMAKE_CURRENT_LIST_DIR}/FindUtf8proc.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindPcre2.cmake"
+        DESTINATION "${package_dir}")
 
 if(TARGET lazyfill_program)
   install(TARGETS lazyfill_program RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")

@@ -86,12 +86,10 @@ class WordMerger {
 class BpeTokenizer final : public VocabularyTokenizer {
  public:
   BpeTokenizer(Vocabulary vocabulary, const TokenizerData& data, PreTokenizer pre)
-      // LLaMA 3 files that do not say so want a BOS; other byte-level BPE models do not.
       : VocabularyTokenizer(std::move(vocabulary), {TokenType::kUserDefined},
-                            data.add_bos.value_or(pre == PreTokenizer::kLlama3),
-                            data.add_eos.value_or(false)),
-        pre_(pre),
-        kind_("bpe (" + data.pre + ")"),
+                            data.add_bos.value_or(pre.habits().adds_bos), data.add_eos.value_or(false)),
+        pre_(std::move(pre)),
+        kind_("bpe (" + (data.pre.empty() ? std::string("default") : data.pre) + ")"),
         tokens_(n_tokens()),
         merges_(data.merges.size()) {
     for (size_t i = 0; i < n_tokens(); ++i) {
@@ -136,18 +134,17 @@ class BpeTokenizer final : public VocabularyTokenizer {
  private:
   Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
     std::string composed;
-    if (pre_ == PreTokenizer::kQwen2) {  // its tokeniser normalises to form C
+    if (pre_.habits().composes) {
       auto normal = utf8::compose(text);
       if (!normal) return tl::unexpected(normal.error());
       composed = std::move(*normal);
       text = composed;
     }
     std::vector<std::string_view> words;
-    split_words(pre_, text, words);
+    if (auto split = pre_.split(text, words); !split) return split;
     WordMerger merger(merges_);
     for (const std::string_view word : words) {
-      // Llama 3's tokeniser takes a word that is a token as it is, whatever its merges would make of it.
-      const int32_t whole = pre_ == PreTokenizer::kLlama3 ? tokens_.find(word) : -1;
+      const int32_t whole = pre_.habits().takes_whole_words ? tokens_.find(word) : -1;
       if (whole >= 0) {
         ids.push_back(whole);
         continue;
@@ -171,15 +168,11 @@ class BpeTokenizer final : public VocabularyTokenizer {
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data) {
-  const auto pre = find_pretokenizer(data.pre);
-  if (!pre) {
-    return fail(ErrorCode::kUnsupported,
-                "the pre-tokeniser \"" + utf8::printable(data.pre) +
-                    "\" (tokenizer.ggml.pre) is not supported; supported: " + pretokenizer_names());
-  }
+  auto pre = PreTokenizer::make(data.pre.empty() ? "default" : data.pre);
+  if (!pre) return tl::unexpected(pre.error());
   auto vocabulary = Vocabulary::build(data, Vocabulary::Form::kByteLevel);
   if (!vocabulary) return tl::unexpected(vocabulary.error());
-  auto tokenizer = std::make_unique<BpeTokenizer>(std::move(*vocabulary), data, *pre);
+  auto tokenizer = std::make_unique<BpeTokenizer>(std::move(*vocabulary), data, std::move(*pre));
   if (auto read = tokenizer->read_merges(data.merges); !read) return tl::unexpected(read.error());
   return tokenizer;
 }

@@ -1,200 +1,167 @@
 #include "tokenizer/pretokenizer.h"
 
-#include <array>
-#include <utility>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 
+#include <algorithm>
+
+#include "tokenizer/pretokenizer_table.h"
 #include "tokenizer/utf8.h"
 
 namespace lazyfill {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, PreTokenizer>, 11> kNames{{
-    {"gpt-2", PreTokenizer::kGpt2},
-    {"mpt", PreTokenizer::kGpt2},
-    {"olmo", PreTokenizer::kGpt2},
-    {"phi-2", PreTokenizer::kGpt2},
-    {"smollm", PreTokenizer::kDigitsGpt2},
-    {"starcoder", PreTokenizer::kDigitsGpt2},
-    {"refact", PreTokenizer::kDigitsGpt2},
-    {"command-r", PreTokenizer::kDigitsGpt2},
-    {"codeshell", PreTokenizer::kDigitsGpt2},
-    {"llama-bpe", PreTokenizer::kLlama3},
-    {"qwen2", PreTokenizer::kQwen2},
-}};
+// What the Unicode standard calls white space, inside a class. PCRE2's own \s counts U+180E as well.
+constexpr std::string_view kSpaceSet =
+    R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
+constexpr uint32_t kMaxHeapKib = 64 * 1024;
 
-enum class Class { kEnd, kLetter, kNumber, kSpace, kOther };
-
-struct Char {
-  Class type = Class::kEnd;
-  char32_t code_point = 0;
-  size_t n_bytes = 0;
-
-  bool is_newline() const { return code_point == '\n' || code_point == '\r'; }
+struct FreeMatch {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
 };
 
-Class class_of(char32_t c) {
-  if (utf8::is_letter(c)) return Class::kLetter;
-  if (utf8::is_number(c)) return Class::kNumber;
-  return utf8::is_space(c) ? Class::kSpace : Class::kOther;
+// The expression with \s and \S spelled out.
+std::string with_spaces(std::string_view expression) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < expression.size(); ++i) {
+    const char c = expression[i];
+    if (c != '\\') {
+      in_class = c == '[' || (in_class && c != ']');
+      out += c;
+      continue;
+    }
+    const char next = expression[++i];
+    if (next == 's' && in_class) {
+      out += kSpaceSet;
+    } else if (next == 's' || next == 'S') {
+      out.append(next == 's' ? "[" : "[^").append(kSpaceSet).append("]");
+    } else {
+      out.append({c, next});
+    }
+  }
+  return out;
 }
 
-// Reads classes of characters at byte positions of one text.
-class Scanner {
- public:
-  explicit Scanner(std::string_view text) : text_(text) {}
+template <class Visit>
+void for_each_name(const PreTokenizerSpec& spec, Visit visit) {
+  for (std::string_view rest = spec.names; !rest.empty();) {
+    const size_t end = std::min(rest.find(' '), rest.size());
+    visit(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+}
 
-  Char at(size_t position) const {
-    if (position >= text_.size()) return {};
-    const utf8::Decoded decoded = utf8::decode(text_, position);
-    return {class_of(decoded.code_point), decoded.code_point, decoded.n_bytes};
+const PreTokenizerSpec* find_spec(std::string_view name) {
+  for (const PreTokenizerSpec& spec : kPreTokenizers) {
+    bool found = false;
+    for_each_name(spec, [&](std::string_view known) { found = found || known == name; });
+    if (found) return &spec;
   }
-  size_t end_of_run(size_t position, Class type) const {
-    for (Char c = at(position); c.type == type; c = at(position)) position += c.n_bytes;
-    return position;
+  return nullptr;
+}
+
+// Runs one expression over pieces; what makes a run costly is made once.
+class Matcher {
+ public:
+  Matcher() : data_(pcre2_match_data_create(1, nullptr)), context_(pcre2_match_context_create(nullptr)) {
+    if (context_) pcre2_set_heap_limit(context_.get(), kMaxHeapKib);
   }
-  // The end of a whitespace run at `position`, less its last character where another word follows and takes
-  // it.
-  size_t end_of_space(size_t position) const {
-    size_t last = position;
-    size_t end = position;
-    for (Char c = at(end); c.type == Class::kSpace; c = at(end)) {
-      last = end;
-      end += c.n_bytes;
+  bool ready() const { return data_ != nullptr && context_ != nullptr; }
+
+  // Cuts `piece` at every match: the matches and what lies between them become words. False: out of limits.
+  bool cut(const pcre2_code* code, std::string_view piece, std::vector<std::string_view>& words) const {
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(piece.data());
+    size_t begin = 0;  // of what is not yet a word
+    for (size_t from = 0; from < piece.size();) {
+      const int found = pcre2_match(code, subject, piece.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY,
+                                    data_.get(), context_.get());
+      if (found == PCRE2_ERROR_NOMATCH) break;
+      if (found < 0) return false;
+      const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data_.get());
+      if (bounds[0] > begin) words.push_back(piece.substr(begin, bounds[0] - begin));
+      words.push_back(piece.substr(bounds[0], bounds[1] - bounds[0]));
+      begin = from = bounds[1];
     }
-    return end == text_.size() || last == position ? end : last;
-  }
-  // The end of a contraction that begins with the apostrophe at `position`; `position` itself where there is
-  // none.
-  size_t end_of_contraction(size_t position, bool ignore_case) const {
-    const Char first = at(position + 1);
-    const char32_t a = folded(first, ignore_case);
-    if (a == 's' || a == 't' || a == 'm' || a == 'd') return position + 1 + first.n_bytes;
-    const Char second = at(position + 1 + first.n_bytes);
-    const char32_t b = folded(second, ignore_case);
-    const bool found = (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l');
-    return found ? position + 1 + first.n_bytes + second.n_bytes : position;
+    if (begin < piece.size()) words.push_back(piece.substr(begin));
+    return true;
   }
 
  private:
-  static char32_t folded(const Char& c, bool ignore_case) {
-    if (!ignore_case) return c.code_point;
-    if (c.code_point == 0x17F) return 's';  // the long s folds to s
-    return c.code_point >= 'A' && c.code_point <= 'Z' ? c.code_point + 0x20 : c.code_point;
-  }
-
-  std::string_view text_;
+  std::unique_ptr<pcre2_match_data, FreeMatch> data_;
+  std::unique_ptr<pcre2_match_context, FreeMatch> context_;
 };
-
-// The end of the word that starts at `position`, as the GPT-2 expression matches.
-size_t end_of_gpt2_word(const Scanner& scanner, size_t position) {
-  const Char c = scanner.at(position);
-  if (c.code_point == '\'') {
-    const size_t end = scanner.end_of_contraction(position, false);
-    if (end != position) return end;
-  }
-  if (c.code_point == ' ') {
-    const Char next = scanner.at(position + 1);
-    if (next.type != Class::kSpace && next.type != Class::kEnd)
-      return scanner.end_of_run(position + 1, next.type);
-  }
-  return c.type == Class::kSpace ? scanner.end_of_space(position) : scanner.end_of_run(position, c.type);
-}
-
-// \s*[\r\n]+|\s+(?!\S)|\s+
-size_t end_of_llama3_space(const Scanner& scanner, size_t position) {
-  size_t after_newline = position;
-  size_t end = position;
-  for (Char c = scanner.at(end); c.type == Class::kSpace; c = scanner.at(end)) {
-    end += c.n_bytes;
-    if (c.is_newline()) after_newline = end;
-  }
-  return after_newline != position ? after_newline : scanner.end_of_space(position);
-}
-
-size_t end_of_llama3_word(const Scanner& scanner, size_t position, size_t max_digits) {
-  const Char c = scanner.at(position);
-  if (c.code_point == '\'') {
-    const size_t end = scanner.end_of_contraction(position, true);
-    if (end != position) return end;
-  }
-  if (c.type == Class::kLetter) return scanner.end_of_run(position, Class::kLetter);
-  if (c.type == Class::kNumber) {
-    size_t end = position;
-    for (size_t n = 0; n < max_digits && scanner.at(end).type == Class::kNumber; ++n)
-      end += scanner.at(end).n_bytes;
-    return end;
-  }
-  const Char next = scanner.at(position + c.n_bytes);
-  if (!c.is_newline() && next.type == Class::kLetter) {
-    return scanner.end_of_run(position + c.n_bytes, Class::kLetter);
-  }
-  if (c.type == Class::kOther || (c.code_point == ' ' && next.type == Class::kOther)) {
-    size_t end = scanner.end_of_run(c.type == Class::kOther ? position : position + 1, Class::kOther);
-    while (scanner.at(end).is_newline()) ++end;
-    return end;
-  }
-  return end_of_llama3_space(scanner, position);
-}
-
-void split_gpt2(std::string_view text, std::vector<std::string_view>& words) {
-  const Scanner scanner(text);
-  for (size_t position = 0; position < text.size();) {
-    const size_t end = end_of_gpt2_word(scanner, position);
-    words.push_back(text.substr(position, end - position));
-    position = end;
-  }
-}
-
-void split_digits_gpt2(std::string_view text, std::vector<std::string_view>& words) {
-  const Scanner scanner(text);
-  size_t begin = 0;  // of what lies between two numbers
-  for (size_t position = 0; position < text.size();) {
-    const Char c = scanner.at(position);
-    if (c.type == Class::kNumber) {
-      split_gpt2(text.substr(begin, position - begin), words);
-      words.push_back(text.substr(position, c.n_bytes));
-      begin = position + c.n_bytes;
-    }
-    position += c.n_bytes;
-  }
-  split_gpt2(text.substr(begin), words);
-}
-
-void split_llama3(std::string_view text, size_t max_digits, std::vector<std::string_view>& words) {
-  const Scanner scanner(text);
-  for (size_t position = 0; position < text.size();) {
-    const size_t end = end_of_llama3_word(scanner, position, max_digits);
-    words.push_back(text.substr(position, end - position));
-    position = end;
-  }
-}
 
 }  // namespace
 
-std::optional<PreTokenizer> find_pretokenizer(std::string_view name) {
-  for (const auto& [known, kind] : kNames) {
-    if (known == name) return kind;
-  }
-  return std::nullopt;
+void PreTokenizer::FreeCode::operator()(pcre2_code* code) const {
+  pcre2_code_free(code);
 }
 
-std::string pretokenizer_names() {
-  std::string names;
-  for (const auto& entry : kNames) names.append(names.empty() ? "" : ", ").append(entry.first);
+Result<PreTokenizer::Code> PreTokenizer::compile(std::string_view expression) {
+  const std::string source = with_spaces(expression);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), PCRE2_UTF | PCRE2_UCP,
+                          &error, &offset, nullptr));
+  if (!code) {
+    return fail(ErrorCode::kUnsupported, "an expression of a pre-tokeniser does not compile at character " +
+                                             std::to_string(offset) + " (PCRE2 error " +
+                                             std::to_string(error) + "); please report it");
+  }
+  // Where the system forbids making machine code, the interpreter does the same more slowly.
+  (void)pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);
+  return code;
+}
+
+Result<PreTokenizer> PreTokenizer::make(std::string_view name) {
+  const PreTokenizerSpec* spec = find_spec(name);
+  if (spec == nullptr) {
+    std::string known;
+    for (const std::string_view other : pretokenizer_names())
+      known.append(known.empty() ? "" : ", ").append(other);
+    return fail(ErrorCode::kUnsupported, "the pre-tokeniser \"" + utf8::printable(name) +
+                                             "\" (tokenizer.ggml.pre) is not supported; supported: " + known);
+  }
+  PreTokenizer made;
+  made.habits_ = spec->habits;
+  for (const std::string_view step : spec->steps) {
+    if (step.empty()) break;
+    auto code = compile(step);
+    if (!code) return tl::unexpected(code.error());
+    made.steps_.push_back(std::move(*code));
+  }
+  return made;
+}
+
+Result<void> PreTokenizer::split(std::string_view text, std::vector<std::string_view>& words) const {
+  const Matcher matcher;
+  if (!matcher.ready())
+    return fail(ErrorCode::kOutOfMemory, "there is no memory to split the text into words");
+  std::vector<std::string_view> pieces{text};
+  std::vector<std::string_view> cut;
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    std::vector<std::string_view>& target = i + 1 == steps_.size() ? words : cut;
+    if (&target == &cut) cut.clear();
+    for (const std::string_view piece : pieces) {
+      if (!matcher.cut(steps_[i].get(), piece, target)) {
+        return fail(ErrorCode::kOutOfMemory,
+                    "the text could not be split into words within the limits of memory");
+      }
+    }
+    std::swap(pieces, cut);
+  }
+  return {};
+}
+
+std::vector<std::string_view> pretokenizer_names() {
+  std::vector<std::string_view> names;
+  for (const PreTokenizerSpec& spec : kPreTokenizers) {
+    for_each_name(spec, [&](std::string_view name) { names.push_back(name); });
+  }
+  std::sort(names.begin(), names.end());
   return names;
-}
-
-void split_words(PreTokenizer kind, std::string_view text, std::vector<std::string_view>& words) {
-  switch (kind) {
-    case PreTokenizer::kGpt2:
-      return split_gpt2(text, words);
-    case PreTokenizer::kDigitsGpt2:
-      return split_digits_gpt2(text, words);
-    case PreTokenizer::kLlama3:
-      return split_llama3(text, 3, words);
-    case PreTokenizer::kQwen2:
-      return split_llama3(text, 1, words);
-  }
 }
 
 }  // namespace lazyfill

@@ -7,15 +7,22 @@ namespace lazyfill {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-std::vector<std::string> split(PreTokenizer kind, std::string_view text) {
+std::vector<std::string> split(std::string_view name, std::string_view text) {
+  const auto splitter = PreTokenizer::make(name);
+  if (!splitter) {
+    ADD_FAILURE() << splitter.error().message;
+    return {};
+  }
   std::vector<std::string_view> words;
-  split_words(kind, text, words);
+  const auto done = splitter->split(text, words);
+  EXPECT_TRUE(done) << done.error().message;
   return {words.begin(), words.end()};
 }
 
 TEST(PreTokenizer, Gpt2) {
-  const auto gpt2 = [](std::string_view text) { return split(PreTokenizer::kGpt2, text); };
+  const auto gpt2 = [](std::string_view text) { return split("gpt-2", text); };
   EXPECT_THAT(gpt2("Hello world"), ElementsAre("Hello", " world"));
   EXPECT_THAT(gpt2("it's I'll 'S"), ElementsAre("it", "'s", " I", "'ll", " '", "S"));
   EXPECT_THAT(gpt2("a   b"), ElementsAre("a", "  ", " b")) << "the last space goes with the word";
@@ -27,7 +34,7 @@ TEST(PreTokenizer, Gpt2) {
 }
 
 TEST(PreTokenizer, SmolLmTakesDigitsOneByOne) {
-  const auto smollm = [](std::string_view text) { return split(PreTokenizer::kDigitsGpt2, text); };
+  const auto smollm = [](std::string_view text) { return split("smollm", text); };
   EXPECT_THAT(smollm("in 1984"), ElementsAre("in", " ", "1", "9", "8", "4"));
   EXPECT_THAT(smollm("a  5"), ElementsAre("a", "  ", "5")) << "a number ends the text before it";
   EXPECT_THAT(smollm("\u00BD\u0663x"), ElementsAre("\u00BD", "\u0663", "x"));
@@ -35,7 +42,7 @@ TEST(PreTokenizer, SmolLmTakesDigitsOneByOne) {
 }
 
 TEST(PreTokenizer, Llama3) {
-  const auto llama3 = [](std::string_view text) { return split(PreTokenizer::kLlama3, text); };
+  const auto llama3 = [](std::string_view text) { return split("llama-bpe", text); };
   EXPECT_THAT(llama3("12345"), ElementsAre("123", "45"));
   EXPECT_THAT(llama3("IT'S (ok)"), ElementsAre("IT", "'S", " (", "ok", ")"));
   EXPECT_THAT(llama3("(ok"), ElementsAre("(ok"));
@@ -44,28 +51,77 @@ TEST(PreTokenizer, Llama3) {
 }
 
 TEST(PreTokenizer, Qwen2TakesDigitsOneByOne) {
-  EXPECT_THAT(split(PreTokenizer::kQwen2, "v12 "), ElementsAre("v", "1", "2", " "));
+  EXPECT_THAT(split("qwen2", "v12 "), ElementsAre("v", "1", "2", " "));
+}
+
+TEST(PreTokenizer, CapitalsBeginWords) {
+  EXPECT_THAT(split("tekken", "HelloWORLDs don't 12"),
+              ElementsAre("Hello", "WORLDs", " don", "'t", " ", "1", "2"));
+  EXPECT_THAT(split("gpt-4o", "HelloWORLDs don't 1234"),
+              ElementsAre("Hello", "WORLDs", " don't", " ", "123", "4"));
+  EXPECT_THAT(split("gpt-4o", "a/b//\n"), ElementsAre("a", "/b", "//\n"));
+}
+
+TEST(PreTokenizer, Deepseek) {
+  EXPECT_THAT(split("deepseek-llm", "ab \u4E2D\u6587  12\n  "),
+              ElementsAre("ab", " ", "\u4E2D\u6587", "  ", "12", "\n", "  "));
+  EXPECT_THAT(split("deepseek-coder", "x = y(12)\n"), ElementsAre("x", " =", " y", "(", "1", "2", ")", "\n"));
+  EXPECT_THAT(split("deepseek-v3", "_ab 1234\u4E2D\u3042"),
+              ElementsAre("_ab", " ", "123", "4", "\u4E2D\u3042"));
+}
+
+TEST(PreTokenizer, PunctuationFirst) {
+  EXPECT_THAT(split("falcon", "a, b 12345"), ElementsAre("a", ",", " b", " ", "123", "45"));
+  EXPECT_THAT(split("default", "a, b 12345"), ElementsAre("a", ",", " b", " ", "123", "45"));
+  EXPECT_THAT(split("default", "x 12"), ElementsAre("x", " ", "12"));
 }
 
 TEST(PreTokenizer, TheWordsAreTheText) {
   const std::string text = "  Tab\t\u3000 \u6F22\u5B57\u300C1\u300D \U0001F600's'\u0301 ...\r\n\n \x7F 'LL";
-  for (const auto kind :
-       {PreTokenizer::kGpt2, PreTokenizer::kDigitsGpt2, PreTokenizer::kLlama3, PreTokenizer::kQwen2}) {
+  for (const std::string_view name : pretokenizer_names()) {
     std::string joined;
-    for (const std::string& word : split(kind, text)) {
+    for (const std::string& word : split(name, text)) {
       EXPECT_FALSE(word.empty());
       joined += word;
     }
-    EXPECT_EQ(joined, text);
+    EXPECT_EQ(joined, text) << name;
   }
 }
 
+// Expressions that go back over what they took cost the square of the length on texts like these: hours.
+TEST(PreTokenizer, AMegabyteOfOneClassIsLinear) {
+  constexpr size_t kBytes = 1 << 20;
+  std::string paragraphs;
+  std::string mixed_case;
+  while (paragraphs.size() < kBytes) paragraphs += " \n";
+  while (mixed_case.size() < kBytes) mixed_case += "aB\u05D0";
+  for (const std::string_view name : pretokenizer_names()) {
+    const auto splitter = PreTokenizer::make(name).value();
+    for (const std::string& text :
+         {std::string(kBytes, 'a'), std::string(kBytes, 'A'), std::string(kBytes, ' ') + "x",
+          std::string(kBytes, '\n') + "x", std::string(kBytes, '7'), std::string(kBytes, '.'),
+          std::string(kBytes, '\'') + "s", paragraphs + "x", mixed_case}) {
+      std::vector<std::string_view> words;
+      ASSERT_TRUE(splitter.split(text, words)) << name << " on a text that begins with " << text.substr(0, 8);
+      EXPECT_FALSE(words.empty());
+    }
+  }
+}
+
+TEST(PreTokenizer, WhiteSpaceIsWhatUnicodeSays) {
+  EXPECT_THAT(split("gpt-2", "a\u180Eb"), ElementsAre("a", "\u180E", "b")) << "no space since Unicode 6.3";
+  EXPECT_THAT(split("gpt-2", "a\u0085\u2028 b"), ElementsAre("a", "\u0085\u2028", " b"));
+  EXPECT_THAT(split("gpt-2", "!\u180E"), ElementsAre("!\u180E"));
+}
+
 TEST(PreTokenizer, NamesThatFilesUse) {
-  EXPECT_EQ(find_pretokenizer("smollm"), PreTokenizer::kDigitsGpt2);
-  EXPECT_EQ(find_pretokenizer("gpt-2"), PreTokenizer::kGpt2);
-  EXPECT_EQ(find_pretokenizer("SmolLM"), std::nullopt);
-  EXPECT_EQ(find_pretokenizer(""), std::nullopt);
-  EXPECT_NE(pretokenizer_names().find("smollm"), std::string::npos);
+  EXPECT_TRUE(PreTokenizer::make("llama-bpe")->habits().takes_whole_words);
+  EXPECT_TRUE(PreTokenizer::make("qwen2")->habits().composes);
+  for (const char* name : {"SmolLM", "", " ", "gpt-2 phi-2"}) {
+    const auto refused = PreTokenizer::make(name);
+    ASSERT_FALSE(refused) << name;
+    EXPECT_THAT(refused.error().message, HasSubstr("smollm, "));
+  }
 }
 
 }  // namespace

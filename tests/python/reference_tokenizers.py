@@ -56,6 +56,49 @@ class Metadata:
         return default if field is None else field.contents()
 
 
+CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+SPACES = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+CAPITALS, SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+CJK = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+BLOOM = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
+
+
+def llama3(digits):
+    return CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*" + SPACES
+
+
+def cased(suffix, digits):
+    lead = r"[^\r\n\p{L}\p{N}]?"
+    return (f"{lead}{CAPITALS}*{SMALL}+{suffix}|{lead}{CAPITALS}+{SMALL}*{suffix}|" + digits +
+            r"| ?[^\s\p{L}\p{N}]+[\r\n/]*" + SPACES)
+
+
+# The expressions of each family of pre-tokenisers, as the models' own tokenizer.json files have them.
+EXPRESSIONS = {
+    "gpt-2": [GPT2],
+    "smollm": [r"\p{N}", GPT2],
+    "llama-bpe": [llama3(r"\p{N}{1,3}")],
+    "qwen2": [llama3(r"\p{N}")],
+    "stablelm2": [llama3(r"\p{N}")],
+    "qwen35": [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*" + SPACES],
+    "seed-coder": [CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+" + SPACES],
+    "bailingmoe": [r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"],
+    "tekken": [cased("", r"\p{N}")],
+    "gpt-4o": [cased(CONTRACTION + "?", r"\p{N}{1,3}")],
+    "deepseek-coder": ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK, r"\p{N}"],
+    "deepseek-v3": [r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+                    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+                    r"| ?[\p{P}\p{S}]+[\r\n]*" + SPACES],
+    "falcon": [r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"],
+    "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
+    "bloom": [BLOOM],
+    "viking": [BLOOM, r"\p{N}"],
+}
+WHOLE_WORDS = ("llama-bpe", "tekken")
+COMPOSED = ("qwen2", "qwen35")
+
+
 def byte_level_bpe(metadata, pre=None):
     """text -> ids by the tokenizers package."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -63,18 +106,10 @@ def byte_level_bpe(metadata, pre=None):
     pre = pre or metadata.get("pre")
     vocabulary = {token: i for i, token in enumerate(metadata.get("tokens"))}
     merges = [tuple(merge.split(" ")) for merge in metadata.get("merges")]
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=pre == "llama-bpe"))
-    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    if pre == "gpt-2":
-        steps = [gpt2]
-    elif pre == "smollm":
-        steps = [pre_tokenizers.Digits(individual_digits=True), gpt2]
-    else:
-        digits = {"llama-bpe": r"\p{N}{1,3}", "qwen2": r"\p{N}"}[pre]
-        words = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits +
-                 r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
-        steps = [pre_tokenizers.Split(Regex(words), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    if pre == "qwen2":
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=pre in WHOLE_WORDS))
+    steps = [pre_tokenizers.Split(Regex(expression), "isolated") for expression in EXPRESSIONS[pre]]
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+    if pre in COMPOSED:
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     return lambda text: tokenizer.encode(text, add_special_tokens=False).ids

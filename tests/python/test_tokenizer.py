@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from reference_tokenizers import TEXTS, Metadata, byte_level_bpe, random_texts, sentencepiece_bpe
+from reference_tokenizers import EXPRESSIONS, TEXTS, Metadata, byte_level_bpe, random_texts, sentencepiece_bpe
 
-N_RANDOM = 4000
+N_RANDOM = 10000
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def assert_equal_ids(records, texts, reference):
         assert record["ids"] == reference(text), repr(text)[:300]
 
 
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "qwen2"])
+@pytest.mark.parametrize("pre", sorted(EXPRESSIONS))
 def test_byte_level_bpe(tool, smollm2, texts, pre):
     reference = byte_level_bpe(Metadata(smollm2), pre)
     assert_equal_ids(tokenize(tool, smollm2, texts, "--pre", pre), texts, reference)
