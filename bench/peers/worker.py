@@ -1,0 +1,32 @@
+"""The protocol between compare.py and an engine's process: JSON objects, a line each, on standard input and output.
+
+The first line holds the engine's options and is answered with {"ready": true} or {"error": SENTENCE}. Each further one,
+{"token_ids", "n_decode"}, is answered with {"ttft_ms", "decode_ms_per_token", "token_ids"}; with "top" in the request
+also with "top_logprobs", [[id, logprob], ...] of the first token.
+"""
+
+import json
+import os
+import sys
+
+
+def serve(engine_class):
+    # Whatever an engine's library prints must not land between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(message):
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    try:
+        engine = engine_class(json.loads(sys.stdin.readline()))
+    except Exception as error:  # any failure of a peer is a sentence in the table, not the end of the comparison
+        answer({"error": f"{type(error).__name__}: {error}"})
+        return
+    answer({"ready": True})
+    for line in sys.stdin:
+        try:
+            answer(engine.measure(**json.loads(line)))
+        except Exception as error:
+            answer({"error": f"{type(error).__name__}: {error}"})
