@@ -7,9 +7,11 @@ namespace {
 
 // Up to this many rows the columns are cut instead of the rows: there is no row tile to give each thread.
 constexpr size_t kFewRows = 16;
-// Columns of a part: long enough that merging costs nothing, short enough to keep every thread busy to the
-// end.
-constexpr size_t kPartColumns = 256;
+// Columns of a part: the longer, the better memory is read ahead; the shorter, the less the threads wait for
+// the last one. kParts over all heads leave even sixteen threads two parts each.
+constexpr size_t kMinPartColumns = 256;
+constexpr size_t kMaxPartColumns = 1024;
+constexpr size_t kParts = 32;
 constexpr size_t kTileRows = 64;
 
 AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end) {
@@ -53,16 +55,19 @@ void attend_by_rows(const Kernels& kernels, const AttentionTask& task, float* ou
 void attend_by_columns(const Kernels& kernels, const AttentionTask& task, ColumnRange seen, float* out,
                        Team team, AttentionScratch& scratch) {
   const AttentionShape& shape = task.shape;
-  const size_t n_parts = (seen.end - seen.begin + kPartColumns - 1) / kPartColumns;
+  const size_t n_columns = seen.end - seen.begin;
+  const size_t part_columns = std::clamp((n_columns * shape.n_kv_heads / kParts + 63) / 64 * 64,
+                                         kMinPartColumns, kMaxPartColumns);
+  const size_t n_parts = (n_columns + part_columns - 1) / part_columns;
   const size_t part_floats = task.n_rows * shape.n_heads * partial_stride(shape);
   Buffer<float>& partials =
       scratch.of(calling_thread(team)).shared;  // [n_parts, n_rows, n_heads, partial_stride]
   partials.ensure(n_parts * part_floats);
   team.for_each(n_parts * shape.n_kv_heads, [&](size_t i, size_t thread) {
-    const size_t part = i / shape.n_kv_heads;
-    const size_t kv_head = i % shape.n_kv_heads;
-    const size_t begin = seen.begin + part * kPartColumns;
-    const size_t end = std::min<size_t>(begin + kPartColumns, seen.end);
+    const size_t part = i % n_parts;
+    const size_t kv_head = i / n_parts;
+    const size_t begin = seen.begin + part * part_columns;
+    const size_t end = std::min<size_t>(begin + part_columns, seen.end);
     const ColumnRange columns{static_cast<uint32_t>(begin), static_cast<uint32_t>(end)};
     kernels.attend_partial(task, kv_head, kv_head + 1, columns, partials.data() + part * part_floats,
                            scratch.of(thread).kernel);
@@ -76,7 +81,7 @@ void attention(const Kernels& kernels, const AttentionTask& task, float* out, Te
                AttentionScratch& scratch) {
   if (task.n_rows == 0) return;
   const ColumnRange seen = union_of_ranges(task);
-  if (task.n_rows <= kFewRows && seen.end - seen.begin > kPartColumns) {
+  if (task.n_rows <= kFewRows && seen.end - seen.begin > kMinPartColumns) {
     attend_by_columns(kernels, task, seen, out, team, scratch);
   } else {
     attend_by_rows(kernels, task, out, team, scratch);

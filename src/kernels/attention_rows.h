@@ -27,7 +27,12 @@ class RowAttention {
  public:
   // Columns between two looks at the maximum; the scores of a chunk stay in L1.
   static constexpr size_t kChunk = 128;
-  static constexpr size_t kMaxHeads = 4;  // query heads that share one load of a column
+  // Columns whose values are read in one go: where a value does not fit the registers at once, its second
+  // part is read while it is still in L1, and memory sees one stream.
+  static constexpr size_t kStrip = 32;
+  static constexpr size_t kAhead = 64;  // columns between asking for a key and reading it
+  // Query heads that share one load of a column: as many as there are registers for.
+  static constexpr size_t kMaxHeads = Simd::kBlockRows >= 8 ? 4 : 3;
 
   // scratch must hold (head_dim * 2 + kChunk + 2) * group floats.
   RowAttention(const AttentionTask& task, size_t kv_head)
@@ -66,12 +71,16 @@ class RowAttention {
     for (size_t h = 0; h < group_; h += kMaxHeads) {
       const size_t heads = std::min(kMaxHeads, group_ - h);
       dispatch(heads, [&](auto count) {
-        size_t i = 0;
-        for (; i + 4 * kLanes <= d_; i += 4 * kLanes) {
-          add_block<count.value, 4>(weights + h * stride, stride, begin, n, i, sums + h * d_ + i);
-        }
-        for (; i < d_; i += kLanes) {
-          add_block<count.value, 1>(weights + h * stride, stride, begin, n, i, sums + h * d_ + i);
+        for (size_t c = 0; c < n; c += kStrip) {
+          const size_t m = std::min<size_t>(kStrip, n - c);
+          const float* w = weights + h * stride + c;
+          size_t i = 0;
+          for (; i + 4 * kLanes <= d_; i += 4 * kLanes) {
+            add_block<count.value, 4>(w, stride, begin + c, m, i, sums + h * d_ + i);
+          }
+          for (; i < d_; i += kLanes) {
+            add_block<count.value, 1>(w, stride, begin + c, m, i, sums + h * d_ + i);
+          }
         }
       });
     }
@@ -131,12 +140,17 @@ class RowAttention {
     }
   }
 
-  // Four columns at a time: their sums across lanes are taken together.
+  // Four columns at a time: their sums across lanes are taken together. One register of a key at a time: with
+  // three heads, AVX2's sixteen registers hold the sums, the queries and it.
   template <size_t kHeads, class T>
   void score_typed(const T* keys, const float* q, size_t begin, size_t n, float* out, size_t stride) const {
     for (size_t c = 0; c < n; c += 4) {
       const T* key[4];
       for (size_t j = 0; j < 4; ++j) key[j] = keys + offset_of(begin + std::min(c + j, n - 1));
+      if (task_.list.slots != nullptr) {
+        prefetch(task_.columns.keys, sizeof(T), begin + c + kAhead, begin + n);
+        prefetch(task_.columns.values, sizeof(T), begin + c, begin + n);
+      }
       Vec acc[kHeads][4];
 #pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
@@ -144,18 +158,30 @@ class RowAttention {
         for (size_t j = 0; j < 4; ++j) acc[h][j] = Simd::zero();
       }
       for (size_t i = 0; i < d_; i += kLanes) {
-        const Vec k[4] = {load(key[0] + i), load(key[1] + i), load(key[2] + i), load(key[3] + i)};
+        Vec x[kHeads];
 #pragma GCC unroll 4
-        for (size_t h = 0; h < kHeads; ++h) {
-          const Vec x = Simd::load(q + h * d_ + i);
+        for (size_t h = 0; h < kHeads; ++h) x[h] = Simd::load(q + h * d_ + i);
 #pragma GCC unroll 4
-          for (size_t j = 0; j < 4; ++j) acc[h][j] = Simd::fma(x, k[j], acc[h][j]);
+        for (size_t j = 0; j < 4; ++j) {
+          const Vec k = load(key[j] + i);
+#pragma GCC unroll 4
+          for (size_t h = 0; h < kHeads; ++h) acc[h][j] = Simd::fma(x[h], k, acc[h][j]);
         }
       }
 #pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) {
         Simd::store_sums4(out + h * stride + c, acc[h][0], acc[h][1], acc[h][2], acc[h][3]);
       }
+    }
+  }
+
+  // Asks for four columns of keys or values that will be read soon. The processor guesses neighbours by
+  // itself, but not the scattered columns that pruning leaves.
+  void prefetch(const std::byte* half, size_t element_bytes, size_t index, size_t end) const {
+    constexpr size_t kLine = 64;
+    for (size_t last = std::min(index + 4, end); index < last; ++index) {
+      const std::byte* column = half + offset_of(index) * element_bytes;
+      for (size_t byte = 0; byte < d_ * element_bytes; byte += kLine) __builtin_prefetch(column + byte);
     }
   }
 
@@ -181,14 +207,14 @@ class RowAttention {
     }
     for (size_t c = 0; c < n; ++c) {
       const T* value = values + offset_of(begin + c);
-      Vec v[kRegisters];
+      Vec weight[kHeads];
 #pragma GCC unroll 4
-      for (size_t r = 0; r < kRegisters; ++r) v[r] = load(value + r * kLanes);
+      for (size_t h = 0; h < kHeads; ++h) weight[h] = Simd::set1(weights[h * stride + c]);
 #pragma GCC unroll 4
-      for (size_t h = 0; h < kHeads; ++h) {
-        const Vec weight = Simd::set1(weights[h * stride + c]);
+      for (size_t r = 0; r < kRegisters; ++r) {
+        const Vec v = load(value + r * kLanes);
 #pragma GCC unroll 4
-        for (size_t r = 0; r < kRegisters; ++r) acc[h][r] = Simd::fma(weight, v[r], acc[h][r]);
+        for (size_t h = 0; h < kHeads; ++h) acc[h][r] = Simd::fma(weight[h], v, acc[h][r]);
       }
     }
 #pragma GCC unroll 4
