@@ -56,8 +56,8 @@ void attend_by_columns(const Kernels& kernels, const AttentionTask& task, Column
                        Team team, AttentionScratch& scratch) {
   const AttentionShape& shape = task.shape;
   const size_t n_columns = seen.end - seen.begin;
-  const size_t part_columns = std::clamp((n_columns * shape.n_kv_heads / kParts + 63) / 64 * 64,
-                                         kMinPartColumns, kMaxPartColumns);
+  const size_t part_columns =
+      std::clamp((n_columns * shape.n_kv_heads / kParts + 63) / 64 * 64, kMinPartColumns, kMaxPartColumns);
   const size_t n_parts = (n_columns + part_columns - 1) / part_columns;
   const size_t part_floats = task.n_rows * shape.n_heads * partial_stride(shape);
   Buffer<float>& partials =

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
@@ -17,15 +18,29 @@ Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, T
 void matmul(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, float* out, size_t ld_out,
             bool accumulate, Team team);
 
-// Rows with activations of 16 bits where the table would take 8: each row as its 8-bit value and, n_rows
-// further on, as the remainder that this leaves. `split` is scratch. For formats of more bits the rows are
-// packed as ever.
-void pack_rows_precise(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in, RowFormat format,
-                       Buffer<float>& split, PackedRows& rows);
+// Rows of which the first n_plain have the activations of the table's own format and the others 16 bits,
+// where that format has 8: as their 8-bit value and, behind all rows, the remainder that it leaves.
+struct MixedRows {
+  size_t n_rows = 0;
+  size_t n_plain = 0;
+  PackedRows packed;  // n_rows, then the remainders of the last n_rows - n_plain
+};
 
-// matmul() of rows from pack_rows_precise: both halves are multiplied side by side, so the weights are still
-// read once, and added up. `products` is scratch.
-void matmul_precise(const Kernels& kernels, const PackedMatrix& w, const PackedRows& x, float* out,
-                    size_t ld_out, bool accumulate, Buffer<float>& products, Team team);
+// `split` is scratch. For formats of more than 8 bits every row is packed as ever.
+void pack_rows_mixed(const Kernels& kernels, const float* x, size_t n_rows, size_t n_plain, size_t n_in,
+                     RowFormat format, Buffer<float>& split, MixedRows& rows);
+
+// out[r * ld_out + o] (+)= sum_i x[r, i] * w[o, i], as matmul() does.
+struct Product {
+  const PackedMatrix* w = nullptr;
+  const MixedRows* x = nullptr;
+  float* out = nullptr;
+  size_t ld_out = 0;
+  bool accumulate = false;
+};
+
+// Products that do not depend on each other, dealt out over the team together: one wait for all of them. The
+// weights are read once for rows of both kinds. `sums` is scratch. The result does not depend on the team.
+void multiply(const Kernels& kernels, std::span<const Product> products, Buffer<float>& sums, Team team);
 
 }  // namespace lazyfill

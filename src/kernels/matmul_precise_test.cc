@@ -55,17 +55,36 @@ TEST_P(Precise, IsFarCloserThanEightBits) {
 
   Buffer<float> split;
   Buffer<float> products;
-  PackedRows rows;
+  MixedRows rows;
   std::vector<float> precise(kRows * kOut, 0.0F);
-  pack_rows_precise(kernels, x.data(), kRows, kIn, packed->row_format, split, rows);
-  matmul_precise(kernels, *packed, rows, precise.data(), kOut, false, products, Team::alone());
+  pack_rows_mixed(kernels, x.data(), kRows, 0, kIn, packed->row_format, split, rows);
+  Product product{&*packed, &rows, precise.data(), kOut, false};
+  multiply(kernels, {&product, 1}, products, Team::alone());
   // 16 bits leave 2^-16 of a block's largest value a term; 8 bits leave 2^-8, which would be 30 times the
   // bound.
   EXPECT_LT(relative_error(precise, x, weights), 1e-4);
 
   std::vector<float> twice = precise;
-  matmul_precise(kernels, *packed, rows, twice.data(), kOut, true, products, Team::alone());
+  product.out = twice.data();
+  product.accumulate = true;
+  multiply(kernels, {&product, 1}, products, Team::alone());
   for (size_t i = 0; i < twice.size(); ++i) EXPECT_FLOAT_EQ(twice[i], 2 * precise[i]);
+
+  // Rows of both kinds side by side are the same bits as rows of one kind, by any team.
+  std::vector<float> plain(kRows * kOut);
+  pack_rows_mixed(kernels, x.data(), kRows, kRows, kIn, packed->row_format, split, rows);
+  product = {&*packed, &rows, plain.data(), kOut, false};
+  multiply(kernels, {&product, 1}, products, Team::alone());
+  constexpr size_t kPlain = 3;
+  std::vector<float> mixed[2] = {std::vector<float>(kRows * kOut), std::vector<float>(kRows * kOut)};
+  pack_rows_mixed(kernels, x.data(), kRows, kPlain, kIn, packed->row_format, split, rows);
+  const Product both[] = {{&*packed, &rows, mixed[0].data(), kOut, false},
+                          {&*packed, &rows, mixed[1].data(), kOut, false}};
+  ThreadPool pool(3);
+  multiply(kernels, both, products, Team::all(pool));
+  for (const std::vector<float>& got : mixed) {
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], i < kPlain * kOut ? plain[i] : precise[i]);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllIsas, Precise, testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512));

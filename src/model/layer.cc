@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 
 namespace lazyfill {
 namespace {
@@ -15,7 +16,7 @@ struct Block {
   const Segment* segment;
   size_t begin;  // rows of the step
   size_t end;
-  bool precise;  // activations of 16 bits
+  size_t n_plain;  // rows before the ones whose activations have 16 bits
   size_t n_rows() const { return end - begin; }
 };
 
@@ -25,17 +26,19 @@ size_t block_rows_for(size_t n_rows, size_t n_threads) {
   return std::clamp((share + 7) / 8 * 8, kMinBlockRows, kMaxBlockRows);
 }
 
-// The last row of a segment is a block of its own: its attention is the score of every other token and its
-// output the logits, so it is worth 16-bit activations in every layer.
+// The last row of a segment is worth 16-bit activations in every layer: its attention is the score of every
+// other token and its output the logits. Where the rows are many it is a block of its own; with few the
+// weights had better be read once for all.
 std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows,
                                    bool precise) {
   std::vector<Block> blocks;
   for (const Segment& segment : segments) {
     const size_t last = segment.row_end - 1;
     for (size_t begin = std::max(segment.row_begin, first_row); begin < last; begin += block_rows) {
-      blocks.push_back({&segment, begin, std::min(begin + block_rows, last), precise});
+      const size_t end = std::min(begin + block_rows, last);
+      blocks.push_back({&segment, begin, end, precise ? 0 : end - begin});
     }
-    if (last >= first_row) blocks.push_back({&segment, last, last + 1, true});
+    if (last >= first_row) blocks.push_back({&segment, last, last + 1, 0});
   }
   return blocks;
 }
@@ -58,6 +61,8 @@ class LayerPass {
   bool for_each_block(size_t first_row, double fraction_before, BlockFunction function) {
     const size_t n_threads = context_.pool.n_threads();
     const size_t n_rows = rows_.n_rows - std::min(first_row, rows_.n_rows);
+    if (n_rows < 2 * kMinBlockRows * n_threads && n_rows <= kMaxBlockRows)
+      return for_each_segment(first_row, fraction_before, function);
     const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
     const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads) : kMaxBlockRows;
     const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows, w_.precise);
@@ -80,6 +85,18 @@ class LayerPass {
     return !stopped;
   }
 
+  // A block for each segment, and all threads on it.
+  bool for_each_segment(size_t first_row, double fraction_before, BlockFunction function) {
+    for (const Segment& segment : rows_.segments) {
+      if (!context_.keep_going(0, fraction_before)) return false;
+      const size_t begin = std::max(segment.row_begin, first_row);
+      if (begin >= segment.row_end) continue;
+      const Block block{&segment, begin, segment.row_end, w_.precise ? 0 : segment.row_end - begin - 1};
+      (this->*function)(block, 0, Team::all(context_.pool));
+    }
+    return true;
+  }
+
   // norm -> q, k, v -> norms of the heads -> rotation -> columns
   void project(const Block& block, size_t thread, Team team) {
     LayerScratch::PerThread& scratch = context_.scratch.of(thread);
@@ -93,11 +110,12 @@ class LayerPass {
 
     k_.rms_norm(hidden(block), w_.attention_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    multiply(w_.q, block, scratch, q, false, team);
     // Keys decide which tokens stay: their rounding moves the border of the kept sets. With grouped heads
     // they and the values are a small part of the layer's work.
-    multiply_precise(w_.k, scratch, k, false, team);
-    multiply_precise(w_.v, scratch, v, false, team);
+    const Product products[] = {{&w_.q, &scratch.input.as(w_.q.row_format, block.n_plain), q, c_.q_dim()},
+                                {&w_.k, &scratch.input.as(w_.k.row_format, 0), k, c_.kv_dim()},
+                                {&w_.v, &scratch.input.as(w_.v.row_format, 0), v, c_.kv_dim()}};
+    multiply(k_, products, scratch.sums, team);
     if (c_.qk_norm) {
       k_.rms_norm(q, w_.q_norm.data(), c_.rms_eps, n * c_.n_heads, c_.head_dim, q);
       k_.rms_norm(k, w_.k_norm.data(), c_.rms_eps, n * c_.n_kv_heads, c_.head_dim, k);
@@ -133,7 +151,14 @@ class LayerPass {
     task.q = rows_.q + block.begin * c_.q_dim();
     task.ranges = s.ranges + (block.begin - s.row_begin);
     task.n_rows = block.n_rows();
+    // The last row keeps the arithmetic of a single row, which is more precise than that of a block.
+    const size_t n_first = block.end == s.row_end ? task.n_rows - 1 : task.n_rows;
+    task.n_rows = n_first;
     attention(k_, task, scratch.attended.data(), team, context_.scratch.attention);
+    task.n_rows = block.n_rows() - n_first;
+    task.q += n_first * c_.q_dim();
+    task.ranges += n_first;
+    attention(k_, task, scratch.attended.data() + n_first * c_.q_dim(), team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
     add_product(w_.o, scratch, w_.post_attention_norm, block, team);
   }
@@ -147,8 +172,10 @@ class LayerPass {
     scratch.up.ensure(n * c_.d_ff);
     k_.rms_norm(hidden(block), w_.ffn_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    multiply(w_.gate, block, scratch, scratch.gate.data(), false, team);
-    multiply(w_.up, block, scratch, scratch.up.data(), false, team);
+    const Product products[] = {
+        {&w_.gate, &scratch.input.as(w_.gate.row_format, block.n_plain), scratch.gate.data(), c_.d_ff},
+        {&w_.up, &scratch.input.as(w_.up.row_format, block.n_plain), scratch.up.data(), c_.d_ff}};
+    multiply(k_, products, scratch.sums, team);
     k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
     scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
     add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
@@ -158,31 +185,23 @@ class LayerPass {
   void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
     if (!c_.post_norms) {
-      multiply(weight, block, scratch, hidden(block), true, team);
+      multiply_one(weight, block, scratch, hidden(block), true, team);
       return;
     }
     const size_t n = block.n_rows();
-    scratch.normed.ensure(n * c_.d_model);  // this thread's blocks may all have been smaller so far
+    scratch.normed.ensure(n * c_.d_model);   // this thread's blocks may all have been smaller so far
     float* product = scratch.normed.data();  // free: its rows have been multiplied already
-    multiply(weight, block, scratch, product, false, team);
+    multiply_one(weight, block, scratch, product, false, team);
     k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
     k_.add(hidden(block), product, n * c_.d_model);
   }
 
   // out (+)= scratch.input * weight
-  void multiply(const PackedMatrix& weight, const Block& block, LayerScratch::PerThread& scratch, float* out,
-                bool accumulate, Team team) {
-    if (block.precise) {
-      multiply_precise(weight, scratch, out, accumulate, team);
-    } else {
-      matmul(k_, weight, scratch.input.as(weight.row_format), out, weight.n_out, accumulate, team);
-    }
-  }
-
-  void multiply_precise(const PackedMatrix& weight, LayerScratch::PerThread& scratch, float* out,
-                        bool accumulate, Team team) {
-    matmul_precise(k_, weight, scratch.input.as_precise(weight.row_format), out, weight.n_out, accumulate,
-                   scratch.products, team);
+  void multiply_one(const PackedMatrix& weight, const Block& block, LayerScratch::PerThread& scratch,
+                    float* out, bool accumulate, Team team) {
+    const MixedRows& input = scratch.input.as(weight.row_format, block.n_plain);
+    const Product product{&weight, &input, out, weight.n_out, accumulate};
+    multiply(k_, {&product, 1}, scratch.sums, team);
   }
 
   float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }
@@ -204,18 +223,15 @@ void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, siz
   for (auto& valid : valid_) std::fill(std::begin(valid), std::end(valid), false);
 }
 
-const PackedRows& SharedInput::as(RowFormat format) {
+const MixedRows& SharedInput::as(RowFormat format, size_t n_plain) {
+  const size_t kind = n_plain == 0 ? 1 : 0;
   const auto index = static_cast<size_t>(format);
-  if (!valid_[0][index]) kernels_->pack_rows(x_, n_rows_, n_in_, format, packed_[0][index]);
-  valid_[0][index] = true;
-  return packed_[0][index];
-}
-
-const PackedRows& SharedInput::as_precise(RowFormat format) {
-  const auto index = static_cast<size_t>(format);
-  if (!valid_[1][index]) pack_rows_precise(*kernels_, x_, n_rows_, n_in_, format, split_, packed_[1][index]);
-  valid_[1][index] = true;
-  return packed_[1][index];
+  MixedRows& packed = packed_[kind][index];
+  // Within one input the rows that are not all of 16 bits are always cut alike.
+  assert(!valid_[kind][index] || packed.n_plain == n_plain);
+  if (!valid_[kind][index]) pack_rows_mixed(*kernels_, x_, n_rows_, n_plain, n_in_, format, split_, packed);
+  valid_[kind][index] = true;
+  return packed;
 }
 
 bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {

@@ -43,9 +43,8 @@ struct Rows {
 class SharedInput {
  public:
   void set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in);
-  const PackedRows& as(RowFormat format);
-  // With activations of 16 bits, for matmul_precise.
-  const PackedRows& as_precise(RowFormat format);
+  // The first n_plain rows as the table has them, the others with activations of 16 bits.
+  const MixedRows& as(RowFormat format, size_t n_plain);
 
  private:
   const Kernels* kernels_ = nullptr;
@@ -53,7 +52,7 @@ class SharedInput {
   size_t n_rows_ = 0;
   size_t n_in_ = 0;
   Buffer<float> split_;
-  PackedRows packed_[2][3];  // plain, precise; by format
+  MixedRows packed_[2][3];  // all rows of 16 bits or not; by format
   bool valid_[2][3] = {};
 };
 
@@ -70,7 +69,7 @@ class LayerScratch {
     Buffer<float> gate;      // [block, d_ff]
     Buffer<float> up;        // [block, d_ff]
     SharedInput input;
-    Buffer<float> products;  // of matmul_precise
+    Buffer<float> sums;  // of multiply()
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 
