@@ -1,19 +1,18 @@
-"""llama.cpp, or its fork ik_llama.cpp, through a Python package: prefill and decode of given token ids.
+"""llama.cpp through its Python package: prefill and decode of given token ids.
 
 A process of its own that stays for the whole comparison and sleeps while the others are measured. See worker.py for
-what it reads and writes; its options are {"package", "model", "threads", "context_tokens", "flash_attention"}.
+what it reads and writes; its options are {"model", "threads", "context_tokens", "flash_attention"}.
 """
 
-import importlib
 import time
 
+import llama_cpp
 import worker
 
 
 class LlamaCpp:
     def __init__(self, options):
-        package = importlib.import_module(options["package"])
-        self.llama = package.Llama(
+        self.llama = llama_cpp.Llama(
             model_path=options["model"],
             n_ctx=options["context_tokens"],
             n_batch=2048,

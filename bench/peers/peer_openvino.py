@@ -28,7 +28,7 @@ class OpenVino:
             options["model"], "CPU", scheduler_config=scheduler, **properties
         )
 
-    def measure(self, token_ids, n_decode, top=0):
+    def measure(self, token_ids, n_decode):
         config = openvino_genai.GenerationConfig()
         config.max_new_tokens = n_decode + 1
         config.ignore_eos = True
@@ -37,26 +37,11 @@ class OpenVino:
         ids = openvino.Tensor(numpy.array([token_ids], dtype=numpy.int64))
         result = self.pipeline.generate(ids, config)
         metrics = result.perf_metrics
-        answer = {
+        return {
             "ttft_ms": metrics.get_ttft().mean,
             "decode_ms_per_token": metrics.get_tpot().mean,
             "token_ids": list(result.tokens[0]),
         }
-        if top > 0:
-            answer["top_logprobs"] = self.top_logprobs(ids, top)
-        return answer
-
-    def top_logprobs(self, ids, top):
-        # The pipeline tells only the chosen token's probability. The beams of a beam search that ends after one token
-        # are the likeliest tokens, and their scores the log-probabilities.
-        config = openvino_genai.GenerationConfig()
-        config.max_new_tokens = 1
-        config.ignore_eos = True
-        config.num_beams = top
-        config.num_return_sequences = top
-        config.apply_chat_template = False
-        result = self.pipeline.generate(ids, config)
-        return [[int(tokens[0]), float(score)] for tokens, score in zip(result.tokens, result.scores)]
 
 
 if __name__ == "__main__":

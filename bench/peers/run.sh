@@ -1,12 +1,33 @@
 #!/usr/bin/env bash
-# Compares lazyfill with llama.cpp on this machine. Installs llama.cpp's Python package into a virtual environment of
-# its own (it is compiled for this machine: about ten minutes the first time), then passes its arguments to compare.py.
+# Compares lazyfill with other engines on this machine: one command from nothing to a table, JSON and pictures.
+#
+#   bench/peers/run.sh -m MODEL.gguf --text LONG.txt [-m ANOTHER.gguf] [--lengths 512,1024] [--repeats 3] ...
+#
+# Builds lazyfill and its benchmarks, makes a virtual environment of its own (build/peers-venv), installs the engines
+# there (llama.cpp and ik_llama.cpp are compiled for this machine: ten to twenty minutes each, the first time), and
+# passes its arguments to compare.py. An engine that cannot be installed is left out with a sentence.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-venv="$here/../../build/peers-venv"
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import llama_cpp' 2>/dev/null; then
-  echo "Compiling llama.cpp's Python package for this machine (about ten minutes) ..." >&2
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet llama-cpp-python==0.3.36
-fi
+root="$here/../.."
+venv="$root/build/peers-venv"
+
+(cd "$root" && cmake --preset release -DLAZYFILL_BUILD_BENCHMARKS=ON && cmake --build --preset release \
+  --target lazyfill_program matmul_bench) >/dev/null
+
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+
+# install MODULE REQUIREMENT...
+install() {
+  local module="$1"
+  shift
+  "$venv/bin/python" -c "import $module" 2>/dev/null && return
+  echo "Installing $* ..." >&2
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" && return
+  echo "$* could not be installed (pip's message stands above); the comparison goes on without it" >&2
+}
+install matplotlib matplotlib numpy
+install openvino_genai openvino-genai==2026.4.1.0
+install llama_cpp llama-cpp-python==0.3.36
+install ik_llama_cpp ik-llama-cpp-python==0.1.5
+
 exec "$venv/bin/python" "$here/compare.py" "$@"

@@ -1,8 +1,7 @@
 """The protocol between compare.py and an engine's process: JSON objects, a line each, on standard input and output.
 
 The first line holds the engine's options and is answered with {"ready": true} or {"error": SENTENCE}. Each further one,
-{"token_ids", "n_decode"}, is answered with {"ttft_ms", "decode_ms_per_token", "token_ids"}; with "top" in the request
-also with "top_logprobs", [[id, logprob], ...] of the first token.
+{"token_ids", "n_decode"}, is answered with {"ttft_ms", "decode_ms_per_token", "token_ids"} or {"error": SENTENCE}.
 """
 
 import json
