@@ -113,9 +113,11 @@ AttentionShape shape_of(size_t n_heads, size_t n_kv_heads, size_t head_dim) {
 
 // How far an output may lie from the reference. A score's fp32 sum of head_dim products is off by at most
 // head_dim * 2^-24 of the sum of their sizes, and a weight by that much and its own rounding: 2^-9 and an
-// exponential to 1e-4 where weights are bf16 (avx512), some 2^-22 otherwise. The output is a mean of values
-// by such weights, in which an error of a weight counts at most twice: in the sum and in what the sum is
-// divided by.
+// exponential to 1e-4 where weights are bf16 (avx512), some 2^-22 in floats (capped scores). Integers (avx2)
+// are rounded to 2^-12 of the largest of their tile, up to 64 weights independently: four standard deviations
+// of the sum of 64 uniform errors, 4 * sqrt(64 / 12) * 2^-12, and 2^-12 for the queries, keys and values. The
+// output is a mean of values by such weights, in which an error of a weight counts at most twice: in the sum
+// and in what the sum is divided by.
 float tolerance(const Kernels& kernels, const Case& c) {
   const AttentionShape& shape = c.task.shape;
   float largest_score = 0;
@@ -126,7 +128,9 @@ float tolerance(const Kernels& kernels, const Case& c) {
     largest_score = std::max(largest_score, sum * shape.scale);
   }
   const float score_error = largest_score * static_cast<float>(shape.head_dim) * 0x1p-24F;
-  const float weight_error = kernels.isa == Isa::kAvx512 ? 0x1p-9F + 1e-4F : 0x1p-21F;
+  float weight_error = 0x1p-21F;
+  if (kernels.isa == Isa::kAvx512) weight_error = 0x1p-9F + 1e-4F;
+  if (kernels.isa == Isa::kAvx2 && shape.softcap == 0) weight_error = 9.3F * 0x1p-12F + 0x1p-12F;
   return 2 * c.largest_value * (score_error + weight_error);
 }
 
@@ -215,6 +219,27 @@ TEST_P(Attention, PeakyScores) {
   for (const size_t n_rows : {1, 40}) {
     for (const float q_size : {8.0F, 60.0F})
       expect_as_reference(Case(shape_of(9, 3, 64), n_rows, 400, ColumnType::kF16, q_size, 5));
+  }
+}
+
+// Integer kernels sum in 32 bits: here every input, weight and value is as large as its scale allows, or
+// zero.
+TEST_P(Attention, EqualInputsAndZeros) {
+  for (const size_t head_dim : {8, 64, 72, 256}) {
+    for (const float size : {0.0F, 1.0F, -4.0F}) {
+      SCOPED_TRACE(testing::Message() << "heads of " << head_dim << ", all " << size);
+      Case c(shape_of(3, 1, head_dim), 40, 200, ColumnType::kF16, 1, 11);
+      std::fill(c.q.begin(), c.q.end(), size);
+      auto* keys = reinterpret_cast<uint16_t*>(c.keys.data());
+      auto* values = reinterpret_cast<uint16_t*>(c.values.data());
+      std::fill_n(keys, c.keys.size() / 2, float_to_half(size));
+      std::fill_n(values, c.values.size() / 2, float_to_half(size));
+      std::vector<float> out(c.out_floats(), std::numeric_limits<float>::quiet_NaN());
+      kernels_->attend(c.task, 0, 1, out.data(), scratch_);
+      // Equal weights cancel, but for bf16 weights (avx512), which are rounded after they are summed.
+      const float weight_error = kernels_->isa == Isa::kAvx512 ? 0x1p-9F + 1e-4F : 1e-5F;
+      for (const float x : out) ASSERT_NEAR(x, size, 2 * weight_error * std::fabs(size));
+    }
   }
 }
 

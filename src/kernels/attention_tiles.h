@@ -1,70 +1,27 @@
 // Tiled attention, written once for every instruction set. A template over
 //   Simd      registers of floats (avx2/simd.h, avx512/simd.h)
-//   Products  how keys, queries, weights and values are multiplied: as floats, or as pairs of bf16
+//   Products  how keys, queries, weights and values are multiplied: as floats, as pairs of bf16, or as pairs
+//             of 16-bit integers with scales (kScaled)
 //
 // The lanes of a register are query vectors: the rows of a block times the query heads that share a kv head.
 // So a softmax needs no sum or maximum across lanes, keys and values are broadcast as they lie in memory, and
 // a tile of columns is converted once for all lanes. Scores live in units of log2: the exponential is a power
 // of two.
 //
-// Memory is counted in words of 32 bits: one float or two bf16 of neighbouring inputs.
+// Memory is counted in words of 32 bits: one float or two bf16 or integers of neighbouring inputs.
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 
 #include "base/buffer.h"
+#include "kernels/attention_block.h"
 #include "kernels/kernels.h"
 
 namespace lazyfill::tiles {
-
-inline constexpr float kLog2E = 1.44269504F;
-inline constexpr float kLn2 = 0.693147181F;
-// Stand-ins for minus infinity that keep differences finite: a score that is not seen lies below every
-// reference.
-inline constexpr float kUnseen = -2e30F;
-inline constexpr float kNothingYet = -1e30F;
-// The reference of a softmax need not be the maximum, only near it: it moves when scores exceed it by this
-// much (2^12 times a weight of one), so the sums are rescaled a few times a row and not in every tile.
-inline constexpr float kSlack = 12.0F;
-
-inline constexpr size_t kTileColumns = 64;
-// Lanes of a block: enough to amortise the conversion of a tile of columns, few enough to stay in L2.
-inline constexpr size_t kBlockLanes = 384;
-inline constexpr int kPanelRegisters = 3;
-
-// Neighbouring lanes that are multiplied together.
-struct Panel {
-  size_t first_lane = 0;
-  int n_registers = 0;
-  ColumnRange any;  // columns that some lane sees
-  ColumnRange all;  // columns that every lane sees (begin > end if none)
-};
-
-// What one block of lanes carries through the sweep over the columns; all in scratch memory. Within a panel
-// a "row of the panel" is n_registers * kLanes words.
-struct BlockMemory {
-  uint32_t* q;       // per panel: [head_dim / kPair] rows of the panel
-  float* o;          // per panel: [head_dim] rows: weighted values
-  float* reference;  // [n_lanes]
-  float* sum;        // [n_lanes]
-  int32_t* begin;    // [n_lanes]
-  int32_t* end;      // [n_lanes]
-  uint32_t* keys;    // [kTileColumns, head_dim / kPair]
-  uint32_t* values;  // [kTileColumns / kPair, head_dim]
-  float* scores;     // [kTileColumns] rows of a panel; weights take their place
-};
-
-// softcap * tanh(x) in units of log2; x was scaled by 1 / softcap. tanh(x) = 1 - 2 / (e^2x + 1).
-template <class Simd>
-typename Simd::Vec softcapped(typename Simd::Vec x, float softcap) {
-  const auto e = Simd::exp2(Simd::min(Simd::mul(x, Simd::set1(2 * kLog2E)), Simd::set1(60)));
-  const auto tanh = Simd::sub(Simd::set1(1), Simd::div(Simd::set1(2), Simd::add(e, Simd::set1(1))));
-  return Simd::mul(tanh, Simd::set1(softcap * kLog2E));
-}
 
 template <class Simd, class Products>
 class TiledAttention {
@@ -72,6 +29,7 @@ class TiledAttention {
   static constexpr size_t kLanes = Simd::kLanes;
   static constexpr int kRows = Simd::kBlockRows;
   static constexpr size_t kPair = Products::kPair;
+  static constexpr bool kScaled = Products::kScaled;
 
  public:
   TiledAttention(const AttentionTask& task, size_t kv_head, Buffer<std::byte>& scratch)
@@ -108,10 +66,14 @@ class TiledAttention {
                             lanes,
                             kTileColumns * k_words_,
                             kTileColumns / kPair * d_,
-                            kTileColumns * kPanelRegisters * kLanes};
+                            kTileColumns * kPanelRegisters * kLanes,
+                            kScaled ? lanes : 0,
+                            kScaled ? kTileColumns : 0,
+                            kScaled ? d_ : 0,
+                            kScaled ? kTileColumns * d_ : 0};
     size_t total = lanes;  // bounds the number of panels
-    size_t offsets[9];
-    for (size_t i = 0; i < 9; ++i) {
+    size_t offsets[std::size(sizes)];
+    for (size_t i = 0; i < std::size(sizes); ++i) {
       offsets[i] = total;
       total += (sizes[i] + 15) / 16 * 16;
     }
@@ -122,8 +84,8 @@ class TiledAttention {
     auto* words = reinterpret_cast<uint32_t*>(scratch.data()) + panel_words;
     const auto floats = [&](size_t i) { return reinterpret_cast<float*>(words + offsets[i]); };
     const auto ints = [&](size_t i) { return reinterpret_cast<int32_t*>(words + offsets[i]); };
-    m_ = {words + offsets[0], floats(1),          floats(2), floats(3), ints(4), ints(5),
-          words + offsets[6], words + offsets[7], floats(8)};
+    m_ = {words + offsets[0], floats(1), floats(2), floats(3),  ints(4),    ints(5),   words + offsets[6],
+          words + offsets[7], floats(8), floats(9), floats(10), floats(11), floats(12)};
   }
 
   // --- a block of rows ---
@@ -184,8 +146,13 @@ class TiledAttention {
         const size_t head = kv_head_ * group_ + lane % group_;
         const bool used = lane < n_used_lanes_;
         const float* q = task_.q + (row * shape_.n_heads + head) * d_;
+        float factor = scale;
+        if constexpr (kScaled) {
+          factor = used ? Products::query_factor(q, d_) : 0.0F;
+          m_.q_scale[lane] = factor > 0 ? scale / factor : 0.0F;
+        }
         for (size_t k = 0; k < k_words_; ++k) {
-          packed[k * width + i] = used ? Products::pack_query(q + k * kPair, scale) : 0;
+          packed[k * width + i] = used ? Products::pack_query(q + k * kPair, factor) : 0;
         }
       }
     }
@@ -235,6 +202,14 @@ class TiledAttention {
 
   // Keys and values of n columns from `begin` on; zeros up to a whole number of register blocks.
   void load_tile(size_t begin, size_t n) {
+    if constexpr (kScaled) {
+      load_scaled_tile(begin, n);
+    } else {
+      load_plain_tile(begin, n);
+    }
+  }
+
+  void load_plain_tile(size_t begin, size_t n) {
     const size_t padded = (n + kRows - 1) / kRows * kRows;
     const ColumnsView& columns = task_.columns;
     const bool halves = columns.type == ColumnType::kF16;
@@ -263,6 +238,32 @@ class TiledAttention {
     std::fill(m_.values + pairs * d_, m_.values + padded / kPair * d_, 0U);
   }
 
+  // A scale for each key, and for each element of the values over the whole tile.
+  void load_scaled_tile(size_t begin, size_t n) {
+    const size_t padded = (n + kRows - 1) / kRows * kRows;
+    for (size_t c = 0; c < n; ++c) {
+      m_.key_scale[c] =
+          Products::pack_key(column(task_.columns.keys, begin + c, m_.floats), d_, m_.keys + c * k_words_);
+    }
+    std::fill(m_.key_scale + n, m_.key_scale + padded, 0.0F);
+    std::fill(m_.keys + n * k_words_, m_.keys + padded * k_words_, 0U);
+    for (size_t c = 0; c < n; ++c) {
+      float* to = m_.floats + c * d_;
+      const float* from = column(task_.columns.values, begin + c, to);
+      if (from != to) std::copy_n(from, d_, to);
+    }
+    std::fill(m_.floats + n * d_, m_.floats + padded * d_, 0.0F);
+    Products::pack_values(m_.floats, padded, d_, m_.values, m_.value_scale);
+  }
+
+  // A column as floats: where it lies, or converted to `room`.
+  const float* column(const std::byte* half, size_t index, float* room) const {
+    if (task_.columns.type != ColumnType::kF16) return float_column(half, index);
+    const uint16_t* halves = half_column(half, index);
+    for (size_t i = 0; i < d_; i += 8) Simd::convert_8_halves(halves + i, room + i);
+    return room;
+  }
+
   template <int M>
   void step(const Panel& panel, size_t begin, size_t end) {
     constexpr size_t kWidth = M * kLanes;
@@ -272,21 +273,30 @@ class TiledAttention {
     for (int m = 0; m < M; ++m) maximum[m] = Simd::set1(kUnseen);
     const uint32_t* q = m_.q + panel.first_lane * k_words_;
     for (size_t c = 0; c < n; c += kRows) {
-      score_block<M>(m_.keys + c * k_words_, q, m_.scores + c * kWidth, maximum);
+      score_block<M>(m_.keys + c * k_words_, q, m_.scores + c * kWidth, maximum, m_.key_scale + c,
+                     m_.q_scale + panel.first_lane);
     }
     const bool masked = panel.all.begin > begin || panel.all.end < begin + n;
     if (shape_.softcap > 0) cap<M>(n, maximum);
     if (masked) mask<M>(panel.first_lane, begin, n, maximum);
     move_reference<M>(panel, maximum);
-    exponentiate<M>(panel.first_lane, n);
+    Vec factor[M];  // of the tile's sums, where products are scaled
+    if constexpr (kScaled) {
+      exponentiate_scaled<M>(panel.first_lane, n, maximum, factor);
+    } else {
+      exponentiate<M>(panel.first_lane, n);
+    }
     const auto* weights = reinterpret_cast<const uint32_t*>(m_.scores);
     float* o = m_.o + panel.first_lane * d_;
-    for (size_t i = 0; i < d_; i += kRows) add_values<M>(weights, m_.values + i, n / kPair, o + i * kWidth);
+    for (size_t i = 0; i < d_; i += kRows) {
+      add_values<M>(weights, m_.values + i, n / kPair, o + i * kWidth, m_.value_scale + i, factor);
+    }
   }
 
   // scores [kRows] rows of the panel = keys [kRows, k_words] . q
   template <int M>
-  void score_block(const uint32_t* keys, const uint32_t* q, float* scores, Vec (&maximum)[M]) {
+  void score_block(const uint32_t* keys, const uint32_t* q, float* scores, Vec (&maximum)[M],
+                   const float* key_scale, const float* q_scale) {
     constexpr size_t kWidth = M * kLanes;
     const size_t n_words = k_words_;
     Vec acc[kRows][M];
@@ -311,6 +321,10 @@ class TiledAttention {
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
       for (int m = 0; m < M; ++m) {
+        if constexpr (kScaled) {
+          const Vec scale = Simd::mul(Simd::load(q_scale + m * kLanes), Simd::set1(key_scale[r]));
+          acc[r][m] = Simd::mul(Products::to_float(acc[r][m]), scale);
+        }
         maximum[m] = Simd::max(maximum[m], acc[r][m]);
         Simd::store(scores + r * kWidth + m * kLanes, acc[r][m]);
       }
@@ -319,14 +333,16 @@ class TiledAttention {
 
   // o [kRows] rows of the panel += values [n_words, kRows of d] . weights [n_words] rows
   template <int M>
-  void add_values(const uint32_t* weights, const uint32_t* values, size_t n_words, float* o) {
+  void add_values(const uint32_t* weights, const uint32_t* values, size_t n_words, float* o,
+                  const float* value_scale, const Vec (&factor)[M]) {
     constexpr size_t kWidth = M * kLanes;
     const size_t stride = d_;
     Vec acc[kRows][M];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
-      for (int m = 0; m < M; ++m) acc[r][m] = Simd::load(o + r * kWidth + m * kLanes);
+      for (int m = 0; m < M; ++m)
+        acc[r][m] = kScaled ? Simd::zero() : Simd::load(o + r * kWidth + m * kLanes);
     }
     for (size_t k = 0; k < n_words; ++k) {
       Vec b[M];
@@ -343,7 +359,14 @@ class TiledAttention {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
-      for (int m = 0; m < M; ++m) Simd::store(o + r * kWidth + m * kLanes, acc[r][m]);
+      for (int m = 0; m < M; ++m) {
+        float* at = o + r * kWidth + m * kLanes;
+        if constexpr (kScaled) {
+          const Vec scale = Simd::mul(factor[m], Simd::set1(value_scale[r]));
+          acc[r][m] = Simd::fma(Products::to_float(acc[r][m]), scale, Simd::load(at));
+        }
+        Simd::store(at, acc[r][m]);
+      }
     }
   }
 
@@ -415,6 +438,30 @@ class TiledAttention {
     }
   }
 
+  // The same with integer weights, the largest of a lane in this tile being Products::kLargestWeight: a lane
+  // whose great weights lie in other tiles keeps all its bits. `factor` brings the tile's sums back to the
+  // reference; it is 0 where a lane sees nothing of the tile.
+  template <int M>
+  void exponentiate_scaled(size_t first_lane, size_t n, const Vec (&maximum)[M], Vec (&factor)[M]) {
+    for (int m = 0; m < M; ++m) {
+      const Vec reference = Simd::load(m_.reference + first_lane + m * kLanes);
+      factor[m] = Simd::mul(Simd::exp2(Simd::sub(maximum[m], reference)),
+                            Simd::set1(1.0F / (1 << Products::kWeightBits)));
+      const Vec top = Simd::sub(maximum[m], Simd::set1(Products::kWeightBits));
+      Vec integer_sum = Simd::zero();
+      float* scores = m_.scores + m * kLanes;
+      for (size_t c = 0; c < n; c += 2) {
+        float* at = scores + c * M * kLanes;
+        const Vec first = Products::weight(Simd::sub(Simd::load(at), top));
+        const Vec second = Products::weight(Simd::sub(Simd::load(at + M * kLanes), top));
+        integer_sum = Products::add(integer_sum, Products::add(first, second));
+        Simd::store(scores + c / 2 * M * kLanes, Products::pair(first, second));
+      }
+      float* sum = m_.sum + first_lane + m * kLanes;
+      Simd::store(sum, Simd::fma(Products::to_float(integer_sum), factor[m], Simd::load(sum)));
+    }
+  }
+
   const AttentionTask& task_;
   const AttentionShape& shape_;
   size_t d_;
@@ -430,34 +477,6 @@ class TiledAttention {
   size_t n_lanes_ = 0;
   size_t n_used_lanes_ = 0;
   ColumnRange seen_;  // columns that some lane of the block sees
-};
-
-// Products of floats.
-template <class Simd>
-struct FloatProducts {
-  using Vec = typename Simd::Vec;
-  static constexpr size_t kPair = 1;
-
-  static Vec dot(Vec a, Vec b, Vec c) { return Simd::fma(a, b, c); }
-  static Vec exp2(Vec x) { return Simd::exp2(x); }
-  static uint32_t pack_query(const float* q, float scale) { return std::bit_cast<uint32_t>(*q * scale); }
-
-  static void load_key(const uint16_t* halves, size_t d, uint32_t* words) {
-    auto* out = reinterpret_cast<float*>(words);
-    for (size_t i = 0; i < d; i += 8) Simd::convert_8_halves(halves + i, out + i);
-  }
-  static void load_key(const float* floats, size_t d, uint32_t* words) {
-    std::copy_n(floats, d, reinterpret_cast<float*>(words));
-  }
-  template <class T>
-  static void load_values(const T* value, const T* /*next*/, bool /*second*/, size_t d, uint32_t* words) {
-    load_key(value, d, words);
-  }
-  template <size_t kWidth>
-  static void store_weights(float* weights, size_t column, Vec first, Vec second) {
-    Simd::store(weights + column * kWidth, first);
-    Simd::store(weights + (column + 1) * kWidth, second);
-  }
 };
 
 }  // namespace lazyfill::tiles

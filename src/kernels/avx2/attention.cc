@@ -1,6 +1,8 @@
 #include "kernels/avx2/attention.h"
 
+#include "kernels/attention_floats.h"
 #include "kernels/attention_simd.h"
+#include "kernels/avx2/attention_integers.h"
 #include "kernels/avx2/simd.h"
 #include "kernels/elementwise_simd.h"
 #include "kernels/reference/attention.h"
@@ -8,7 +10,12 @@
 namespace lazyfill::avx2 {
 namespace {
 
-using Products = tiles::FloatProducts<Simd>;
+using FloatProducts = tiles::FloatProducts<Simd>;
+
+// Capped scores are a function of themselves before the softmax: they stay floats, as do heads of odd sizes.
+bool in_integers(const AttentionTask& task) {
+  return task.shape.softcap <= 0 && task.shape.head_dim % 8 == 0;
+}
 
 }  // namespace
 
@@ -19,12 +26,16 @@ void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_h
 
 void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
             Buffer<std::byte>& scratch) {
-  tiles::attend<Simd, Products>(task, kv_begin, kv_end, out, scratch);
+  if (in_integers(task)) return tiles::attend<Simd, IntegerProducts>(task, kv_begin, kv_end, out, scratch);
+  tiles::attend<Simd, FloatProducts>(task, kv_begin, kv_end, out, scratch);
 }
 
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
                     float* partial, Buffer<std::byte>& scratch) {
-  tiles::attend_partial<Simd, Products>(task, kv_begin, kv_end, part, partial, scratch);
+  if (in_integers(task)) {
+    return tiles::attend_partial<Simd, IntegerProducts>(task, kv_begin, kv_end, part, partial, scratch);
+  }
+  tiles::attend_partial<Simd, FloatProducts>(task, kv_begin, kv_end, part, partial, scratch);
 }
 
 void merge_partials(const AttentionShape& shape, const float* partials, size_t n_parts, size_t n_rows,

@@ -13,6 +13,7 @@ namespace {
 struct Bf16Products {
   using Vec = Simd::Vec;
   static constexpr size_t kPair = 2;
+  static constexpr bool kScaled = false;
 
   static Vec dot(Vec a, Vec b, Vec c) { return _mm512_dpbf16_ps(c, words(a), words(b)); }
   static Vec exp2(Vec x) { return Simd::exp2_rough(x); }
