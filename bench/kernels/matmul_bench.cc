@@ -83,7 +83,7 @@ void run_prefill(benchmark::State& state, const Kernels& kernels, const Peaks& p
   const auto packed = pack_matrix(kernels, weights.raw(), Team::alone());
   const std::vector<float> x = random_rows(n_rows * shape.n_in);
   PackedRows rows;
-  kernels.pack_rows(x.data(), n_rows, shape.n_in, packed->row_format, rows);
+  kernels.pack_rows(x.data(), n_rows, shape.n_in, packed->row_format, {}, rows);
   std::vector<float> out(n_rows * shape.n_out);
   double best_s = 1e9;
   for (auto _ : state) {
@@ -110,7 +110,7 @@ void run_decode(benchmark::State& state, const Kernels& kernels, double peak_gby
   }
   const std::vector<float> x = random_rows(shape.n_in);
   PackedRows rows;
-  kernels.pack_rows(x.data(), 1, shape.n_in, matrices[0].row_format, rows);
+  kernels.pack_rows(x.data(), 1, shape.n_in, matrices[0].row_format, {}, rows);
   std::vector<float> out(shape.n_out);
   double best_s = 1e9;
   for (auto _ : state) {
@@ -138,7 +138,7 @@ void run_pack(benchmark::State& state, const Kernels& kernels, TensorType type, 
 void run_pack_rows(benchmark::State& state, const Kernels& kernels, size_t n_rows, size_t n_in) {
   const std::vector<float> x = random_rows(n_rows * n_in);
   PackedRows rows;
-  for (auto _ : state) kernels.pack_rows(x.data(), n_rows, n_in, RowFormat::kQ8, rows);
+  for (auto _ : state) kernels.pack_rows(x.data(), n_rows, n_in, RowFormat::kQ8, {}, rows);
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * n_rows * n_in));
 }
 

@@ -12,7 +12,9 @@ class ByteTokenizer : public Tokenizer {
     return std::vector<int32_t>(text.begin(), text.end());
   }
   std::string piece(int32_t id, bool) const override { return std::string(1, static_cast<char>(id)); }
-  std::string decode(const std::vector<int32_t>& ids, bool) const override { return {ids.begin(), ids.end()}; }
+  std::string decode(const std::vector<int32_t>& ids, bool) const override {
+    return {ids.begin(), ids.end()};
+  }
   size_t n_tokens() const override { return 256; }
   int32_t bos_id() const override { return -1; }
   int32_t eos_id() const override { return -1; }
@@ -21,7 +23,7 @@ class ByteTokenizer : public Tokenizer {
 };
 
 struct Shown {
-  std::string text;               // all together
+  std::string text;                // all together
   std::vector<std::string> steps;  // what each token made visible
   bool stopped;
 };
@@ -58,13 +60,21 @@ TEST(TextStream, HoldsBackWhatMayBecomeAStopText) {
   EXPECT_EQ(shown.text, "aENxb");
 }
 
-TEST(TextStream, ShowsWhatWasHeldWhenItEnds) { EXPECT_EQ(stream("aEN", {"END"}).text, "aEN"); }
+TEST(TextStream, ShowsWhatWasHeldWhenItEnds) {
+  EXPECT_EQ(stream("aEN", {"END"}).text, "aEN");
+}
 
-TEST(TextStream, TheEarliestOfSeveralWins) { EXPECT_EQ(stream("one two three", {"three", "two"}).text, "one "); }
+TEST(TextStream, TheEarliestOfSeveralWins) {
+  EXPECT_EQ(stream("one two three", {"three", "two"}).text, "one ");
+}
 
-TEST(TextStream, RepeatedBeginningsAreNotMissed) { EXPECT_EQ(stream("xaaab", {"aab"}).text, "xa"); }
+TEST(TextStream, RepeatedBeginningsAreNotMissed) {
+  EXPECT_EQ(stream("xaaab", {"aab"}).text, "xa");
+}
 
-TEST(TextStream, EmptyStopTextsAreIgnored) { EXPECT_EQ(stream("abc", {""}).text, "abc"); }
+TEST(TextStream, EmptyStopTextsAreIgnored) {
+  EXPECT_EQ(stream("abc", {""}).text, "abc");
+}
 
 TEST(TextStream, CharactersStayWhole) {
   const Shown shown = stream("\xC3\xA9", {});  // é in two bytes

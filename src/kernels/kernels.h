@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -29,7 +30,7 @@ struct RawMatrix {
 // How a packed weight wants the rows it is multiplied with.
 enum class RowFormat {
   kF32,   // as they are
-  kQ8,    // signed bytes with one scale (and whatever sums the table needs) per 32 inputs
+  kQ8,    // signed bytes, or pairs of them, with one scale (and whatever sums the table needs) per 32 inputs
   kBf16,  // pairs for the bf16 dot product
 };
 
@@ -42,12 +43,25 @@ struct PackedMatrix {
   Buffer<std::byte> bytes;
 };
 
+// Which blocks of rows in RowFormat::kQ8 keep 16 bits an input instead of 8. The rounding error of a block
+// grows with its largest input, so a few wide blocks take most of a row's error away.
+struct Precision {
+  // Of a row before `n_plain`: the blocks whose largest magnitude, squared, is more than this many times the
+  // mean of that over the row's blocks.
+  float wide_above = std::numeric_limits<float>::infinity();
+  // The rows from this one on are wide throughout.
+  size_t n_plain = std::numeric_limits<size_t>::max();
+};
+
 // Rows converted once and then multiplied with several matrices (q, k and v; gate and up).
 struct PackedRows {
   RowFormat format = RowFormat::kF32;
   size_t n_rows = 0;
   size_t n_in = 0;
   Buffer<std::byte> bytes;
+  Buffer<uint32_t> block_at;  // kQ8: where each block of a tile begins; see quantized_rows.h
+  Buffer<float> largest;      // kQ8, work of pack_rows: [n_blocks] of a row
+  Buffer<uint8_t> wide;       // kQ8, work of pack_rows: [n_blocks] bit r: wide in row r of a tile
 };
 
 // Columns of one layer of one sequence: keys and values in the order of computing.
@@ -119,8 +133,10 @@ struct Kernels {
   void (*pack_outputs)(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end);
   size_t pack_granularity;  // also the granularity of matmul's column ranges
 
-  // x [n_rows, n_in] -> rows in `format`. Reuses the buffer of `rows`.
-  void (*pack_rows)(const float* x, size_t n_rows, size_t n_in, RowFormat format, PackedRows& rows);
+  // x [n_rows, n_in] -> rows in `format`. Reuses the buffers of `rows`. What a row becomes does not depend on
+  // the rows beside it, only on its precision.
+  void (*pack_rows)(const float* x, size_t n_rows, size_t n_in, RowFormat format, const Precision& precision,
+                    PackedRows& rows);
 
   // out[r * ld_out + o] (+)= sum_i x[r, i] * W[o, i] for all rows and o in [out_begin, out_end).
   // out_begin is a multiple of pack_granularity; out_end too or n_out. `accumulate` adds to what is there.

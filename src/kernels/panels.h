@@ -2,9 +2,9 @@
 // of sixteen outputs. AVX2 and AVX-512 read the same bytes.
 //
 // A panel is 16 outputs; it lies block by block, a block being 32 inputs. A block of quantised codes holds
-//   codes    512 codes in the order [8 input groups][16 outputs][4 inputs], 4, 5, 6 or 8 bits each (see
-//   below) scales   fp16 [32 / group][16]: one for every `group` inputs of an output offsets  bf16 [16], only
-//   where the type has minima
+//   codes    512 codes in the order [8 input groups][16 outputs][4 inputs], of 4, 5, 6 or 8 bits (below)
+//   scales   fp16 [32 / group][16]: one for every `group` inputs of an output
+//   offsets  bf16 [16], only where the type has minima
 // and a weight is scale * (code - zero_point) + offset with zero_point = 2^(bits - 1). Taking the middle of
 // the codes out of the minimum leaves an offset of the size of a few scales, for which bf16 is precise
 // enough.

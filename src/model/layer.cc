@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cassert>
 
 namespace lazyfill {
 namespace {
@@ -11,6 +10,13 @@ namespace {
 // unpacking a weight, fewer leave both cores something to do after pruning.
 constexpr size_t kMaxBlockRows = 96;
 constexpr size_t kMinBlockRows = 16;
+
+// Precision::wide_above of the inputs of each product. Rounding moves the border of the kept sets and makes
+// most of the distance to fp32; what each of these gains and costs: docs/performance.md, precision.
+constexpr float kProjectWideAbove = 0.5F;      // q, k and v
+constexpr float kAttendedWideAbove = 0.0F;     // o: the smallest product, so all of it
+constexpr float kFeedForwardWideAbove = 1.0F;  // gate and up
+constexpr float kGatedWideAbove = 2.0F;        // down
 
 struct Block {
   const Segment* segment;
@@ -110,12 +116,11 @@ class LayerPass {
 
     k_.rms_norm(hidden(block), w_.attention_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
-    // Keys decide which tokens stay: their rounding moves the border of the kept sets. With grouped heads
-    // they and the values are a small part of the layer's work.
-    const Product products[] = {{&w_.q, &scratch.input.as(w_.q.row_format, block.n_plain), q, c_.q_dim()},
-                                {&w_.k, &scratch.input.as(w_.k.row_format, 0), k, c_.kv_dim()},
-                                {&w_.v, &scratch.input.as(w_.v.row_format, 0), v, c_.kv_dim()}};
-    multiply(k_, products, scratch.sums, team);
+    const Precision precision{kProjectWideAbove, block.n_plain};
+    const Product products[] = {{&w_.q, &scratch.input.as(w_.q.row_format, precision), q, c_.q_dim()},
+                                {&w_.k, &scratch.input.as(w_.k.row_format, precision), k, c_.kv_dim()},
+                                {&w_.v, &scratch.input.as(w_.v.row_format, precision), v, c_.kv_dim()}};
+    multiply(k_, products, team);
     if (c_.qk_norm) {
       k_.rms_norm(q, w_.q_norm.data(), c_.rms_eps, n * c_.n_heads, c_.head_dim, q);
       k_.rms_norm(k, w_.k_norm.data(), c_.rms_eps, n * c_.n_kv_heads, c_.head_dim, k);
@@ -160,7 +165,7 @@ class LayerPass {
     task.ranges += n_first;
     attention(k_, task, scratch.attended.data() + n_first * c_.q_dim(), team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
-    add_product(w_.o, scratch, w_.post_attention_norm, block, team);
+    add_product(w_.o, kAttendedWideAbove, scratch, w_.post_attention_norm, block, team);
   }
 
   // hidden += down(activation(gate) * up)
@@ -172,36 +177,30 @@ class LayerPass {
     scratch.up.ensure(n * c_.d_ff);
     k_.rms_norm(hidden(block), w_.ffn_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
     scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
+    const Precision precision{kFeedForwardWideAbove, block.n_plain};
     const Product products[] = {
-        {&w_.gate, &scratch.input.as(w_.gate.row_format, block.n_plain), scratch.gate.data(), c_.d_ff},
-        {&w_.up, &scratch.input.as(w_.up.row_format, block.n_plain), scratch.up.data(), c_.d_ff}};
-    multiply(k_, products, scratch.sums, team);
+        {&w_.gate, &scratch.input.as(w_.gate.row_format, precision), scratch.gate.data(), c_.d_ff},
+        {&w_.up, &scratch.input.as(w_.up.row_format, precision), scratch.up.data(), c_.d_ff}};
+    multiply(k_, products, team);
     k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
     scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
-    add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
+    add_product(w_.down, kGatedWideAbove, scratch, w_.post_ffn_norm, block, team);
   }
 
   // hidden += product, or += norm(product) where the architecture has post-norms.
-  void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
+  void add_product(const PackedMatrix& weight, float wide_above, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
+    const PackedRows& input = scratch.input.as(weight.row_format, {wide_above, block.n_plain});
     if (!c_.post_norms) {
-      multiply_one(weight, block, scratch, hidden(block), true, team);
+      matmul(k_, weight, input, hidden(block), weight.n_out, true, team);
       return;
     }
     const size_t n = block.n_rows();
     scratch.normed.ensure(n * c_.d_model);   // this thread's blocks may all have been smaller so far
     float* product = scratch.normed.data();  // free: its rows have been multiplied already
-    multiply_one(weight, block, scratch, product, false, team);
+    matmul(k_, weight, input, product, weight.n_out, false, team);
     k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
     k_.add(hidden(block), product, n * c_.d_model);
-  }
-
-  // out (+)= scratch.input * weight
-  void multiply_one(const PackedMatrix& weight, const Block& block, LayerScratch::PerThread& scratch,
-                    float* out, bool accumulate, Team team) {
-    const MixedRows& input = scratch.input.as(weight.row_format, block.n_plain);
-    const Product product{&weight, &input, out, weight.n_out, accumulate};
-    multiply(k_, {&product, 1}, scratch.sums, team);
   }
 
   float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }
@@ -220,18 +219,17 @@ void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, siz
   x_ = x;
   n_rows_ = n_rows;
   n_in_ = n_in;
-  for (auto& valid : valid_) std::fill(std::begin(valid), std::end(valid), false);
+  std::fill(std::begin(valid_), std::end(valid_), false);
 }
 
-const MixedRows& SharedInput::as(RowFormat format, size_t n_plain) {
-  const size_t kind = n_plain == 0 ? 1 : 0;
+const PackedRows& SharedInput::as(RowFormat format, const Precision& precision) {
   const auto index = static_cast<size_t>(format);
-  MixedRows& packed = packed_[kind][index];
-  // Within one input the rows that are not all of 16 bits are always cut alike.
-  assert(!valid_[kind][index] || packed.n_plain == n_plain);
-  if (!valid_[kind][index]) pack_rows_mixed(*kernels_, x_, n_rows_, n_plain, n_in_, format, split_, packed);
-  valid_[kind][index] = true;
-  return packed;
+  const Precision& last = precision_[index];
+  const bool is_same = last.wide_above == precision.wide_above && last.n_plain == precision.n_plain;
+  if (!valid_[index] || !is_same) kernels_->pack_rows(x_, n_rows_, n_in_, format, precision, packed_[index]);
+  valid_[index] = true;
+  precision_[index] = precision;
+  return packed_[index];
 }
 
 bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {

@@ -39,21 +39,20 @@ struct Rows {
   size_t first_output_row = 0;
 };
 
-// Rows that are multiplied with several matrices: converted at most once a format.
+// Rows that are multiplied with several matrices: converted at most once for a format and a precision.
 class SharedInput {
  public:
   void set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in);
-  // The first n_plain rows as the table has them, the others with activations of 16 bits.
-  const MixedRows& as(RowFormat format, size_t n_plain);
+  const PackedRows& as(RowFormat format, const Precision& precision);
 
  private:
   const Kernels* kernels_ = nullptr;
   const float* x_ = nullptr;
   size_t n_rows_ = 0;
   size_t n_in_ = 0;
-  Buffer<float> split_;
-  MixedRows packed_[2][3];  // all rows of 16 bits or not; by format
-  bool valid_[2][3] = {};
+  PackedRows packed_[3];  // by format
+  bool valid_[3] = {};
+  Precision precision_[3];
 };
 
 // Working memory for layers, grown on first use and kept: the token loop allocates nothing.
@@ -69,7 +68,6 @@ class LayerScratch {
     Buffer<float> gate;      // [block, d_ff]
     Buffer<float> up;        // [block, d_ff]
     SharedInput input;
-    Buffer<float> sums;  // of multiply()
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 

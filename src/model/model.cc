@@ -39,9 +39,8 @@ void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch&
     kernels->rms_norm(hidden + begin * config.d_model, weights.output_norm.data(), config.rms_eps, n,
                       config.d_model, mine.normed.data());
     mine.input.set(*kernels, mine.normed.data(), n, config.d_model);
-    const Product product{&weights.output, &mine.input.as(weights.output.row_format, 0),
-                          out + begin * config.n_vocab, config.n_vocab, false};
-    multiply(*kernels, {&product, 1}, mine.sums, team);
+    const PackedRows& input = mine.input.as(weights.output.row_format, {.n_plain = 0});
+    matmul(*kernels, weights.output, input, out + begin * config.n_vocab, config.n_vocab, false, team);
   }
 }
 

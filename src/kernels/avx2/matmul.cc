@@ -20,14 +20,14 @@ using panels::kInputGroups;
 using panels::kOutputs;
 
 // Bytes are multiplied in planes, whose results are added with a weight of 16^plane: codes of 8 bits as two
-// planes of nibbles. `kDepth` input groups of a plane are summed in 16 bits: codes of b bits times inputs up
-// to 127, two a lane and group, give at most (2^b - 1) * 127 * 2 * kDepth < 2^15.
+// planes of nibbles. `kDepth` input groups of a plane are summed in 16 bits: codes of b bits times inputs
+// down to -128, two a lane and group, give at most (2^b - 1) * 128 * 2 * kDepth < 2^15.
 template <class L>
 struct Planes {
   static constexpr int kPlaneBits = L::kBits == 8 ? 4 : L::kBits;
   static constexpr size_t kPlanes = L::kBits == 8 ? 2 : 1;
   static constexpr size_t kDepth = size_t{8} >> (kPlaneBits - 4);
-  static_assert(((1 << kPlaneBits) - 1) * 127 * 2 * static_cast<int>(kDepth) < (1 << 15));
+  static_assert(((1 << kPlaneBits) - 1) * 128 * 2 * static_cast<int>(kDepth) < (1 << 15));
 };
 
 __m256i load(const std::byte* from) {
@@ -127,10 +127,17 @@ __m256i broadcast(const std::byte* from) {
   return _mm256_set1_epi32(value);
 }
 
-// Integer sums of scale group s: codes times inputs.
-template <class L, int R, class Source>
-inline __attribute__((always_inline)) void sum_group(const Source& w, const std::byte* x, size_t s,
-                                                     __m256i (&sums)[R][2]) {
+// Where a block of R rows has the bytes of its row v; from v = R on, those are the second ones of a wide
+// block.
+template <int R>
+const std::byte* bytes_of(const std::byte* x, int v) {
+  return v < R ? x + v * qr::kBlock : x + qr::low_at(R) + (v - R) * qr::kBlock;
+}
+
+// Adds the integer products of scale group s, codes times the bytes [First, First + N) of a block of R rows.
+template <class L, int R, int First, int N, class Source>
+inline __attribute__((always_inline)) void add_group(const Source& w, const std::byte* x, size_t s,
+                                                     __m256i (&sums)[N][2]) {
   constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
   constexpr size_t kDepth = std::min(Planes<L>::kDepth, kGroups);
 #pragma GCC unroll 2
@@ -141,57 +148,85 @@ inline __attribute__((always_inline)) void sum_group(const Source& w, const std:
     const __m256i weight = _mm256_set1_epi16(plane == 0 ? 1 : 16);
 #pragma GCC unroll 2
     for (size_t begin = s * kGroups; begin < (s + 1) * kGroups; begin += kDepth) {
-      __m256i narrow[R][2];
+      __m256i narrow[N][2];
 #pragma GCC unroll 8
       for (size_t g = begin; g < begin + kDepth; ++g) {
         const __m256i lo = w.codes(plane, static_cast<int>(g), 0);
         const __m256i hi = w.codes(plane, static_cast<int>(g), 1);
 #pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) {
-          const __m256i inputs = broadcast(x + r * qr::kBlock + g * 4);
+        for (int v = 0; v < N; ++v) {
+          const __m256i inputs = broadcast(bytes_of<R>(x, First + v) + g * 4);
           const __m256i products_lo = _mm256_maddubs_epi16(lo, inputs);
           const __m256i products_hi = _mm256_maddubs_epi16(hi, inputs);
-          narrow[r][0] = g == begin ? products_lo : _mm256_add_epi16(narrow[r][0], products_lo);
-          narrow[r][1] = g == begin ? products_hi : _mm256_add_epi16(narrow[r][1], products_hi);
+          narrow[v][0] = g == begin ? products_lo : _mm256_add_epi16(narrow[v][0], products_lo);
+          narrow[v][1] = g == begin ? products_hi : _mm256_add_epi16(narrow[v][1], products_hi);
         }
       }
-      const bool is_first = plane == 0 && begin == s * kGroups;
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
+      for (int v = 0; v < N; ++v) {
 #pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
-          const __m256i wide = _mm256_madd_epi16(narrow[r][half], weight);
-          sums[r][half] = is_first ? wide : _mm256_add_epi32(sums[r][half], wide);
+          sums[v][half] = _mm256_add_epi32(sums[v][half], _mm256_madd_epi16(narrow[v][half], weight));
         }
       }
     }
   }
 }
 
-// Minus the zero point times the sum of the inputs of scale group s of row r.
+// Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
 template <class L, int R>
-__m256i zero_point_term(const std::byte* x, size_t s, int r) {
-  __m256i minus = broadcast(x + (L::kScaleGroups == 1 ? qr::minus_at(R) : qr::minus_lo_at(R)) + 4 * r);
-  if (s == 1) minus = _mm256_sub_epi32(broadcast(x + qr::minus_at(R) + 4 * r), minus);
+__m256i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+  const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
+  const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
+  if (L::kHasOffset) return _mm256_setzero_si256();
+  __m256i minus = broadcast(L::kScaleGroups == 1 ? whole : first_half);
+  if (s == 1) minus = _mm256_sub_epi32(broadcast(whole), minus);
   return _mm256_slli_epi32(minus, L::kZeroPointShift);
 }
 
+// The integer sums of scale group s over a block of R rows, of both bytes where the block is wide.
+template <class L, int R, bool Wide, class Source>
+inline __attribute__((always_inline)) void sum_group(const Source& w, const std::byte* x, size_t s,
+                                                     __m256i (&sums)[R][2]) {
+  const auto start = [&](int r, bool low) { return zero_point_term<L, R>(x, s, r, low); };
+  const auto shift = [](__m256i sum) { return _mm256_slli_epi32(sum, qr::kLowBits); };
+  if constexpr (Wide && R <= 2) {  // both at once, for the codes are unpacked on the way
+    __m256i both[2 * R][2];
+    for (int v = 0; v < 2 * R; ++v) both[v][0] = both[v][1] = start(v % R, v >= R);
+    add_group<L, R, 0, 2 * R>(w, x, s, both);
+    for (int r = 0; r < R; ++r) {
+      for (int half = 0; half < 2; ++half) {
+        sums[r][half] = _mm256_add_epi32(shift(both[r][half]), both[R + r][half]);
+      }
+    }
+    return;
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = start(r, false);
+  add_group<L, R, 0, R>(w, x, s, sums);
+  if constexpr (Wide) {
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const __m256i low = start(r, true);
+      for (int half = 0; half < 2; ++half) sums[r][half] = _mm256_add_epi32(shift(sums[r][half]), low);
+    }
+    add_group<L, R, R, R>(w, x, s, sums);
+  }
+}
+
 // acc += one block of R rows by one panel.
-template <class L, int R, class Source>
+template <class L, int R, bool Wide, class Source>
 inline __attribute__((always_inline)) void add_block(const Source& w, const std::byte* x,
                                                      __m256 (&acc)[R][2]) {
 #pragma GCC unroll 2
   for (size_t s = 0; s < L::kScaleGroups; ++s) {
     __m256i sums[R][2];
-    sum_group<L, R>(w, x, s, sums);
+    sum_group<L, R, Wide>(w, x, s, sums);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       const __m256 scale = _mm256_castsi256_ps(broadcast(x + qr::scale_at(R) + 4 * r));
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
-        if constexpr (!L::kHasOffset) {
-          sums[r][half] = _mm256_add_epi32(sums[r][half], zero_point_term<L, R>(x, s, r));
-        }
         const __m256 scales = _mm256_mul_ps(scale, w.scales(s, half));
         acc[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][half]), scales, acc[r][half]);
         if constexpr (L::kHasOffset) {
@@ -205,7 +240,7 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
 
 // R rows by one panel over n blocks; the first n_out outputs of the panel are there.
 template <class L, int R, class Source>
-void tile(Source w, size_t n, const std::byte* x, float* out, size_t ld_out, size_t n_out, bool accumulate) {
+void tile(Source w, size_t n, qr::TileView x, float* out, size_t ld_out, size_t n_out, bool accumulate) {
   alignas(32) float values[R][kOutputs] = {};
   for (int r = 0; r < R && accumulate; ++r) std::copy_n(out + r * ld_out, n_out, values[r]);
   __m256 acc[R][2];
@@ -214,7 +249,13 @@ void tile(Source w, size_t n, const std::byte* x, float* out, size_t ld_out, siz
     acc[r][0] = _mm256_load_ps(values[r]);
     acc[r][1] = _mm256_load_ps(values[r] + 8);
   }
-  for (size_t b = 0; b < n; ++b, w.next(), x += R * qr::kRowBytes) add_block<L, R>(w, x, acc);
+  for (size_t b = 0; b < n; ++b, w.next()) {
+    if (x.is_wide(b, R)) {
+      add_block<L, R, true>(w, x.block(b), acc);
+    } else {
+      add_block<L, R, false>(w, x.block(b), acc);
+    }
+  }
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
     _mm256_store_ps(values[r], acc[r][0]);
@@ -224,7 +265,7 @@ void tile(Source w, size_t n, const std::byte* x, float* out, size_t ld_out, siz
 }
 
 template <class L, class Source>
-using Tile = void (*)(Source, size_t, const std::byte*, float*, size_t, size_t, bool);
+using Tile = void (*)(Source, size_t, qr::TileView, float*, size_t, size_t, bool);
 template <class L, class Source>
 constexpr Tile<L, Source> kTiles[] = {tile<L, 1, Source>, tile<L, 2, Source>, tile<L, 3, Source>,
                                       tile<L, 4, Source>};
@@ -244,7 +285,7 @@ void blocked(const std::byte* panel, const PackedRows& x, float* out, size_t ld_
     unpack<L>(panel + first * L::kBlockBytes, n, chunk);
     for (size_t r = 0; r < x.n_rows; r += kTileRows) {
       const size_t n_here = std::min(kTileRows, x.n_rows - r);
-      const std::byte* rows = x.bytes.data() + (r * n_blocks + first * n_here) * qr::kRowBytes;
+      const qr::TileView rows = qr::tile_view(x, kTileRows, r, first);
       kTiles<L, Unpacked<L>>[n_here - 1]({chunk}, n, rows, out + r * ld_out, ld_out, n_out,
                                          accumulate || c > 0);
     }
@@ -264,8 +305,8 @@ void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t ou
     const std::byte* panel = w.bytes.data() + o / kOutputs * n_blocks * L::kBlockBytes;
     const size_t n_out = std::min(kOutputs, out_end - o);
     if (x.n_rows <= kStreamedRows) {
-      kTiles<L, Packed<L>>[x.n_rows - 1]({panel}, n_blocks, x.bytes.data(), out + o, ld_out, n_out,
-                                         accumulate);
+      const qr::TileView rows = qr::tile_view(x, kTileRows, 0, 0);
+      kTiles<L, Packed<L>>[x.n_rows - 1]({panel}, n_blocks, rows, out + o, ld_out, n_out, accumulate);
     } else {
       blocked<L>(panel, x, out + o, ld_out, n_out, accumulate);
     }

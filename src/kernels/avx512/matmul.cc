@@ -105,10 +105,74 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
   }
 }
 
+// Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
+template <class L, int R>
+__m512i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+  const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
+  const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
+  int32_t minus = load_int(L::kScaleGroups == 1 ? whole : first_half);
+  if (s == 1) minus = load_int(whole) - minus;
+  return _mm512_set1_epi32(minus * (1 << L::kZeroPointShift));
+}
+
+// Adds the integer products of scale group s, codes times one byte of each of R rows.
+template <class L, int R, int P>
+inline __attribute__((always_inline)) void add_group(const Block<L, P>* w, const std::byte* bytes, size_t s,
+                                                     __m512i (&sums)[R][P]) {
+  constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
+#pragma GCC unroll 8
+  for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
+    __m512i weights[P];
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) weights[p] = _mm512_load_si512(w->codes[g][p]);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m512i inputs = _mm512_set1_epi32(load_int(bytes + r * qr::kBlock + g * 4));
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], weights[p], inputs);
+    }
+  }
+}
+
+// acc += one block of R rows by P panels, but for the offsets.
+template <class L, int R, int P, bool Wide>
+inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const std::byte* x,
+                                                     __m512 (&acc)[R][P]) {
+#pragma GCC unroll 2
+  for (size_t s = 0; s < L::kScaleGroups; ++s) {
+    __m512i sums[R][P];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) sums[r][p] = zero_point_term<L, R>(x, s, r, false);
+    }
+    add_group<L, R, P>(w, x, s, sums);
+    if constexpr (Wide) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const __m512i low = zero_point_term<L, R>(x, s, r, true);
+#pragma GCC unroll 2
+        for (int p = 0; p < P; ++p)
+          sums[r][p] = _mm512_add_epi32(_mm512_slli_epi32(sums[r][p], qr::kLowBits), low);
+      }
+      add_group<L, R, P>(w, x + qr::low_at(R), s, sums);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m512 scale = _mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r));
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) {
+        const __m512 scales = _mm512_mul_ps(scale, _mm512_load_ps(w->scales[s][p]));
+        acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][p]), scales, acc[r][p]);
+      }
+    }
+  }
+}
+
 // R rows by P panels over n blocks.
 template <class L, int R, int P>
-void tile(const Block<L, P>* w, size_t n, const std::byte* x, float* out, size_t ld_out,
-          const __mmask16* masks, bool accumulate) {
+void tile(const Block<L, P>* w, size_t n, qr::TileView x, float* out, size_t ld_out, const __mmask16* masks,
+          bool accumulate) {
   __m512 acc[R][P];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -118,50 +182,21 @@ void tile(const Block<L, P>* w, size_t n, const std::byte* x, float* out, size_t
           accumulate ? _mm512_maskz_loadu_ps(masks[p], out + r * ld_out + p * kOutputs) : _mm512_setzero_ps();
     }
   }
-  for (size_t b = 0; b < n; ++b, ++w, x += R * qr::kRowBytes) {
-    constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
-#pragma GCC unroll 2
-    for (size_t s = 0; s < L::kScaleGroups; ++s) {
-      __m512i sums[R][P];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const std::byte* minus = x + (L::kScaleGroups == 1 ? qr::minus_at(R) : qr::minus_lo_at(R)) + 4 * r;
-        __m512i start = _mm512_set1_epi32(load_int(minus));
-        if (s == 1) start = _mm512_sub_epi32(_mm512_set1_epi32(load_int(x + qr::minus_at(R) + 4 * r)), start);
-        start = _mm512_slli_epi32(start, L::kZeroPointShift);
-#pragma GCC unroll 2
-        for (int p = 0; p < P; ++p) sums[r][p] = start;
-      }
-#pragma GCC unroll 8
-      for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
-        __m512i weights[P];
-#pragma GCC unroll 2
-        for (int p = 0; p < P; ++p) weights[p] = _mm512_load_si512(w->codes[g][p]);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const __m512i inputs = _mm512_set1_epi32(load_int(x + r * qr::kBlock + g * 4));
-#pragma GCC unroll 2
-          for (int p = 0; p < P; ++p) sums[r][p] = _mm512_dpbusd_epi32(sums[r][p], weights[p], inputs);
-        }
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const __m512 scale = _mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r));
-#pragma GCC unroll 2
-        for (int p = 0; p < P; ++p) {
-          const __m512 scales = _mm512_mul_ps(scale, _mm512_load_ps(w->scales[s][p]));
-          acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][p]), scales, acc[r][p]);
-        }
-      }
+  for (size_t b = 0; b < n; ++b, ++w) {
+    const std::byte* block = x.block(b);
+    if (x.is_wide(b, R)) {
+      add_block<L, R, P, true>(w, block, acc);
+    } else {
+      add_block<L, R, P, false>(w, block, acc);
     }
     if constexpr (L::kHasOffset) {
       if (b % 2 == 0) {
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
+          const int32_t pair = load_int(block + qr::sum_at(R) + 4 * r);
 #pragma GCC unroll 2
           for (int p = 0; p < P; ++p) {
-            acc[r][p] =
-                add_offsets(acc[r][p], _mm512_load_si512(w->offsets[p]), load_int(x + qr::sum_at(R) + 4 * r));
+            acc[r][p] = add_offsets(acc[r][p], _mm512_load_si512(w->offsets[p]), pair);
           }
         }
       }
@@ -186,7 +221,7 @@ size_t chunk_blocks(size_t n_blocks) {
 template <class L, int P>
 void blocked(const std::byte* panel, size_t panel_bytes, const PackedRows& x, float* out, size_t ld_out,
              const __mmask16* masks, bool accumulate) {
-  using Tile = void (*)(const Block<L, P>*, size_t, const std::byte*, float*, size_t, const __mmask16*, bool);
+  using Tile = void (*)(const Block<L, P>*, size_t, qr::TileView, float*, size_t, const __mmask16*, bool);
   static constexpr Tile kTiles[] = {tile<L, 1, P>, tile<L, 2, P>, tile<L, 3, P>,
                                     tile<L, 4, P>, tile<L, 5, P>, tile<L, 6, P>};
   static_assert(std::size(kTiles) == kTileRows);
@@ -198,45 +233,64 @@ void blocked(const std::byte* panel, size_t panel_bytes, const PackedRows& x, fl
     unpack<L, P>(panel, panel_bytes, first, n, n_blocks, chunk);
     for (size_t r = 0; r < x.n_rows; r += kTileRows) {
       const size_t n_here = std::min(kTileRows, x.n_rows - r);
-      const std::byte* rows = x.bytes.data() + (r * n_blocks + first * n_here) * qr::kRowBytes;
+      const qr::TileView rows = qr::tile_view(x, kTileRows, r, first);
       kTiles[n_here - 1](chunk, n, rows, out + r * ld_out, ld_out, masks, accumulate || first > 0);
     }
+  }
+}
+
+// The integer sums of scale group s over a block of R rows by one packed block, of both bytes where it is
+// wide: at once, for the codes are unpacked on the way.
+template <class L, int R, bool Wide>
+inline __attribute__((always_inline)) void sum_packed(const std::byte* block, const std::byte* x, size_t s,
+                                                      __m512i (&sums)[R]) {
+  constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
+  __m512i low[R];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    sums[r] = zero_point_term<L, R>(x, s, r, false);
+    if constexpr (Wide) low[r] = zero_point_term<L, R>(x, s, r, true);
+  }
+#pragma GCC unroll 8
+  for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
+    const __m512i weights = group_codes<L::kBits>(block, static_cast<int>(g));
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const std::byte* inputs = x + r * qr::kBlock + g * 4;
+      sums[r] = _mm512_dpbusd_epi32(sums[r], weights, _mm512_set1_epi32(load_int(inputs)));
+      if constexpr (Wide) {
+        low[r] = _mm512_dpbusd_epi32(low[r], weights, _mm512_set1_epi32(load_int(inputs + qr::low_at(R))));
+      }
+    }
+  }
+  if constexpr (Wide) {
+    for (int r = 0; r < R; ++r) sums[r] = _mm512_add_epi32(_mm512_slli_epi32(sums[r], qr::kLowBits), low[r]);
   }
 }
 
 // R rows (all there are) by one panel, straight from the packed bytes: for the few rows of a decode step,
 // whose time is that of reading the weights.
 template <class L, int R>
-void streamed(const std::byte* block, const std::byte* x, size_t n_blocks, float* out, size_t ld_out,
+void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* out, size_t ld_out,
               __mmask16 mask, bool accumulate) {
   __m512 acc[R];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
     acc[r] = accumulate ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
   }
-  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes, x += R * qr::kRowBytes) {
-    constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
+  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes) {
+    const std::byte* rows = x.block(b);
 #pragma GCC unroll 2
     for (size_t s = 0; s < L::kScaleGroups; ++s) {
       __m512i sums[R];
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        int32_t start = load_int(x + (L::kScaleGroups == 1 ? qr::minus_at(R) : qr::minus_lo_at(R)) + 4 * r);
-        if (s == 1) start = load_int(x + qr::minus_at(R) + 4 * r) - start;
-        sums[r] = _mm512_set1_epi32(start * (1 << L::kZeroPointShift));
-      }
-#pragma GCC unroll 8
-      for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
-        const __m512i weights = group_codes<L::kBits>(block, static_cast<int>(g));
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) {
-          const __m512i inputs = _mm512_set1_epi32(load_int(x + r * qr::kBlock + g * 4));
-          sums[r] = _mm512_dpbusd_epi32(sums[r], weights, inputs);
-        }
+      if (x.is_wide(b, R)) {
+        sum_packed<L, R, true>(block, rows, s, sums);
+      } else {
+        sum_packed<L, R, false>(block, rows, s, sums);
       }
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        const __m512 scale = _mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r));
+        const __m512 scale = _mm512_set1_ps(load_float(rows + qr::scale_at(R) + 4 * r));
         const __m512 scales = _mm512_mul_ps(scale, group_scales<L>(block, s));
         acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scales, acc[r]);
       }
@@ -246,7 +300,7 @@ void streamed(const std::byte* block, const std::byte* x, size_t n_blocks, float
         const __m512i offsets = offset_pairs<L>(block, b + 1 < n_blocks);
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
-          acc[r] = add_offsets(acc[r], offsets, load_int(x + qr::sum_at(R) + 4 * r));
+          acc[r] = add_offsets(acc[r], offsets, load_int(rows + qr::sum_at(R) + 4 * r));
       }
     }
   }
@@ -264,15 +318,16 @@ __mmask16 mask_of(size_t n) {
 template <class L>
 void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
          size_t ld_out, bool accumulate) {
-  using Streamed = void (*)(const std::byte*, const std::byte*, size_t, float*, size_t, __mmask16, bool);
+  using Streamed = void (*)(const std::byte*, qr::TileView, size_t, float*, size_t, __mmask16, bool);
   static constexpr Streamed kStreamed[] = {streamed<L, 1>, streamed<L, 2>, streamed<L, 3>};
   static_assert(std::size(kStreamed) == kStreamedRows);
   const size_t n_blocks = w.n_in / qr::kBlock;
   const size_t panel_bytes = n_blocks * L::kBlockBytes;
   const std::byte* panels = w.bytes.data();
   if (x.n_rows <= kStreamedRows) {
+    const qr::TileView rows = qr::tile_view(x, kTileRows, 0, 0);
     for (size_t o = out_begin; o < out_end; o += kOutputs) {
-      kStreamed[x.n_rows - 1](panels + o / kOutputs * panel_bytes, x.bytes.data(), n_blocks, out + o, ld_out,
+      kStreamed[x.n_rows - 1](panels + o / kOutputs * panel_bytes, rows, n_blocks, out + o, ld_out,
                               mask_of(out_end - o), accumulate);
     }
     return;

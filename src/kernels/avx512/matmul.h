@@ -10,7 +10,8 @@ namespace lazyfill::avx512 {
 // Rows that a register tile multiplies at once.
 inline constexpr size_t kTileRows = 6;
 
-void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat format, PackedRows& rows);
+void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat format, const Precision& precision,
+               PackedRows& rows);
 void matmul(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
             size_t ld_out, bool accumulate);
 

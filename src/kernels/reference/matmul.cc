@@ -49,7 +49,8 @@ void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, 
               (out_end - out_begin) * row_bytes);
 }
 
-void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat /*format*/, PackedRows& rows) {
+void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat /*format*/,
+               const Precision& /*precision*/, PackedRows& rows) {
   rows.format = RowFormat::kF32;
   rows.n_rows = n_rows;
   rows.n_in = n_in;

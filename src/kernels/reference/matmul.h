@@ -15,7 +15,8 @@ Result<PackedMatrix> begin_pack(const RawMatrix& raw);
 void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end);
 
 // A copy: every format but kF32 belongs to another table.
-void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat format, PackedRows& rows);
+void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat format, const Precision& precision,
+               PackedRows& rows);
 
 // Sums in the order of the inputs, one fp32 accumulator an output.
 void matmul(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
