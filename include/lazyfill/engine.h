@@ -24,6 +24,8 @@ namespace lazyfill {
 
 struct EngineOptions {
   size_t n_threads = 0;  // 0: one a core
+  // Where the user's presets are (FINGERPRINT.json); empty: only those beside the model and the shipped ones.
+  std::string preset_folder;
 };
 
 struct SessionOptions {
@@ -72,6 +74,10 @@ class Engine {
   // Checks a schedule against this model; the error lists the layers that can prune.
   Result<std::vector<ScheduleStage>> resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const;
 
+  // [n] natural logarithms of the probability that the dense model gives each token after those before it; 0
+  // for the first. What perplexity and self-information are made of. Errors as those of Session::generate.
+  Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens,
+                                            const std::stop_token& stop) const;
   Result<Session> start_session(const SessionOptions& options) const;
 
  private:

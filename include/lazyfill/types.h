@@ -29,18 +29,26 @@ struct ModelInfo {
   size_t context_length = 0;
   std::vector<size_t> prunable_layers;  // global layers but the last: after these, tokens may be dropped
   std::string tokenizer;
-  std::string isa;  // instruction set of the kernels in use
+  std::string isa;                    // instruction set of the kernels in use
+  std::string fingerprint;            // of the weights; presets are kept under it
+  std::vector<size_t> layer_windows;  // [n_layers] sliding window of each layer, 0: it sees all
   bool has_chat_template = false;
 };
 
 // Which tokens a step keeps; see docs/lazy.md. Scores and rules: arXiv 2407.14057 for kLazy.
 enum class Policy {
+  kAuto,    // the preset's with the schedule "auto", else kLazy
   kLazy,    // attention of the last row, mean over the query heads; chosen anew in every step
   kRandom,  // a seeded random choice
   kRecent,  // the newest tokens
   kStatic,  // kLazy's choice at prefill, kept for good: nothing is revived
   kWindow,  // attention of the last `window_rows` rows, pooled over neighbours
   kFocus,   // kWindow over several layers, and the chat template's own words do not vote
+  // Rivals to compare with; none of them brings a dropped token back.
+  kFastKv,     // kWindow's choice at prefill, kept for good
+  kSnapKv,     // dense prefill; then each layer from the stage's on keeps the columns with the highest window
+               // scores
+  kGemFilter,  // the last row's pooled attention chooses; the model starts again with those tokens alone
 };
 enum class Pooling { kNone, kAverage, kMax };
 
@@ -48,7 +56,7 @@ struct LazyOptions {
   // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a
   // fraction of the tokens that entered the layer, or "@512" tokens.
   std::string schedule = "auto";
-  Policy policy = Policy::kLazy;
+  Policy policy = Policy::kAuto;
   size_t window_rows = 8;               // kWindow, kFocus
   Pooling pooling = Pooling::kAverage;  // kWindow, kFocus
   size_t pooling_width = 7;             // kWindow, kFocus; odd
@@ -65,8 +73,17 @@ struct ScheduleStage {
   size_t keep_tokens = 0;  // > 0: a number of tokens instead
 };
 
+// What a call was told to do, after "auto" was looked up.
+struct LazyChoice {
+  std::string source;  // "given", "default", "preset (beside the model)", "preset (user)", "preset (shipped)"
+  std::string policy;  // as --policy calls it
+  size_t min_tokens = 0;      // with "auto": shorter prompts are prefilled dense
+  bool short_prompt = false;  // and this one was
+};
+
 // What the prefill of one call did.
 struct LazyReport {
+  LazyChoice choice;
   std::vector<ScheduleStage> schedule;
   std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
   std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there

@@ -1,5 +1,6 @@
 #include "cache/layer_columns.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
@@ -45,10 +46,21 @@ void LayerColumns::drop_newest(size_t n_columns) {
 }
 
 void LayerColumns::truncate(int32_t end_position) {
+  keep_where([end_position](int32_t position) { return position < end_position; });
+}
+
+void LayerColumns::keep_only(std::span<const int32_t> positions) {
+  keep_where([positions](int32_t position) {
+    return std::binary_search(positions.begin(), positions.end(), position);
+  });
+}
+
+template <class Stays>
+void LayerColumns::keep_where(Stays stays) {
   size_t n_kept = 0;
   for (size_t slot = 0; slot < position_of_.size(); ++slot) {
     const int32_t position = position_of_[slot];
-    if (position >= end_position) {
+    if (!stays(position)) {
       slot_of_[static_cast<size_t>(position)] = -1;
       continue;
     }

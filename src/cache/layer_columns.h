@@ -30,6 +30,8 @@ class LayerColumns {
 
   // Forgets the columns in slots from n_columns on: undoes the latest appends.
   void drop_newest(size_t n_columns);
+  // Forgets every column but those at these positions (ascending, all present), which move together.
+  void keep_only(std::span<const int32_t> positions);
   // Forgets every column at or behind a position, wherever it lies.
   void truncate(int32_t end_position);
 
@@ -40,6 +42,8 @@ class LayerColumns {
   size_t bytes_per_column() const { return 2 * n_kv_heads_ * head_bytes_; }
 
  private:
+  template <class Stays>
+  void keep_where(Stays stays);
   void move_column(size_t from, size_t to);
 
   ColumnType type_;

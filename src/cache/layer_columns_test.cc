@@ -96,5 +96,17 @@ TEST(LayerColumns, TruncateMovesRevivedColumnsTogether) {
   EXPECT_FALSE(columns.has(7));
 }
 
+TEST(LayerColumns, KeepOnlyMovesTheRestTogether) {
+  LayerColumns columns = make_columns();
+  const int32_t order[] = {0, 2, 6, 1, 7, 3};
+  columns.append(order);
+  for (int32_t position : order) write(columns, position);
+  const int32_t kept[] = {1, 2, 7};
+  columns.keep_only(kept);
+  EXPECT_EQ(columns.n_columns(), 3U);
+  for (int32_t position : kept) expect_written(columns, position);
+  for (int32_t position : {0, 3, 6}) EXPECT_FALSE(columns.has(position));
+}
+
 }  // namespace
 }  // namespace lazyfill

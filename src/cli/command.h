@@ -10,6 +10,7 @@ int run_command(const std::vector<std::string>& args);
 int chat_command(const std::vector<std::string>& args);
 int bench_command(const std::vector<std::string>& args);
 int explain_command(const std::vector<std::string>& args);
+int calibrate_command(const std::vector<std::string>& args);
 int tokenize_command(const std::vector<std::string>& args);
 int inspect_command(const std::vector<std::string>& args);
 

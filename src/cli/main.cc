@@ -24,6 +24,7 @@ constexpr std::array kCommands = {
     Command{"chat", "a conversation, about a document if you like", chat_command},
     Command{"bench", "time to first token and speeds over prompt lengths and schedules", bench_command},
     Command{"explain", "which prompt tokens each pruning layer kept, as text and as a page", explain_command},
+    Command{"calibrate", "find the schedule that is fastest at a given loss", calibrate_command},
     Command{"tokenize", "token ids and pieces of a text", tokenize_command},
     Command{"inspect", "what is in a GGUF file", inspect_command},
 };

@@ -16,7 +16,7 @@
 namespace lazyfill::cli {
 namespace {
 
-constexpr char kDefaultModel[] = "/lazyfill/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr char kDefaultModel[] = "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr size_t kMostTokens = size_t{1} << 24;  // far above any context; keeps sums of token counts small
 
 std::string environment(const char* name) {
@@ -24,9 +24,13 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-std::string default_model_path() {
+std::string cache_folder() {
   const std::string cache = environment("XDG_CACHE_HOME");
-  return (cache.empty() ? environment("HOME") + "/.cache" : cache) + kDefaultModel;
+  return (cache.empty() ? environment("HOME") + "/.cache" : cache) + "/lazyfill";
+}
+
+std::string default_model_path() {
+  return cache_folder() + kDefaultModel;
 }
 
 Result<std::string> read_stream(std::FILE* stream, const std::string& what) {
@@ -61,11 +65,12 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
         "fraction KEEP of the tokens, or @512 tokens; default auto");
   }
   flags.add_choice(
-      "--policy", policy_, {"lazy", "random", "recent", "static", "window", "focus"},
-      "Which tokens are kept: by the last row's attention, chosen anew each step (lazy) or once (static); "
+      "--policy", policy_,
+      {"auto", "lazy", "random", "recent", "static", "window", "focus", "fastkv", "snapkv", "gemfilter"},
+      "Which tokens are kept: as the preset says or else lazy (auto); by the last row's attention, chosen "
+      "anew each step (lazy) or once (static); "
       "by chance; the newest; by the last rows' pooled attention (window), or over several layers and "
-      "without "
-      "the template's words (focus)");
+      "without the template's words (focus); fastkv, snapkv and gemfilter are rivals, see docs/lazy.md");
   flags.add_count("--window-rows", options.window_rows, 1, 4096,
                   "Rows that vote with --policy window and focus; default 8");
   flags.add_choice("--pool", pooling_, {"none", "avg", "max"},
@@ -83,8 +88,9 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
 }
 
 LazyOptions LazyFlags::resolve() const {
-  constexpr Policy kPolicies[] = {Policy::kLazy,   Policy::kRandom, Policy::kRecent,
-                                  Policy::kStatic, Policy::kWindow, Policy::kFocus};
+  constexpr Policy kPolicies[] = {Policy::kAuto,   Policy::kLazy,     Policy::kRandom, Policy::kRecent,
+                                  Policy::kStatic, Policy::kWindow,   Policy::kFocus,  Policy::kFastKv,
+                                  Policy::kSnapKv, Policy::kGemFilter};
   constexpr Pooling kPoolings[] = {Pooling::kNone, Pooling::kAverage, Pooling::kMax};
   LazyOptions resolved = options;
   resolved.policy = kPolicies[policy_];
@@ -116,6 +122,10 @@ void PromptFlags::add_to(Flags& flags) {
   flags.add_text("-p,--prompt", prompt, "TEXT", "The prompt");
   flags.add_text("-f,--file", file, "FILE",
                  "The prompt is this file, - for standard input; with -p the text follows it");
+}
+
+std::string user_preset_folder() {
+  return cache_folder() + "/presets";
 }
 
 Result<std::string> resolve_model_path(const std::string& given) {
@@ -183,7 +193,7 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
   auto path = resolve_model_path(flags.path);
   if (!path) return tl::unexpected(path.error());
   const auto start = std::chrono::steady_clock::now();
-  auto engine = Engine::load(*path, {.n_threads = flags.n_threads});
+  auto engine = Engine::load(*path, {.n_threads = flags.n_threads, .preset_folder = user_preset_folder()});
   if (!engine) return tl::unexpected(engine.error());
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -43,6 +43,9 @@ struct PromptFlags {
   void add_to(Flags& flags);
 };
 
+// Where `calibrate` keeps presets.
+std::string user_preset_folder();
+
 // The model file: as given, else the default model in the user's cache; an error says how to get one.
 Result<std::string> resolve_model_path(const std::string& given);
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cli/flags.h"
+#include "cli/summary.h"
 #include "cli/text.h"
 
 namespace lazyfill::cli {
@@ -38,6 +39,18 @@ Json top_logprobs_json(const Generation& generation) {
     lists.push_back(std::move(list));
   }
   return lists;
+}
+
+// What was chosen, also where that was dense and there is no part "lazy".
+Json choice_json(const LazyReport& lazy) {
+  Json choice = {{"source", lazy.choice.source},
+                 {"schedule", schedule_text(lazy.schedule)},
+                 {"policy", lazy.choice.policy}};
+  if (lazy.choice.min_tokens > 0) {
+    choice["min_tokens"] = lazy.choice.min_tokens;
+    choice["short_prompt"] = lazy.choice.short_prompt;
+  }
+  return choice;
 }
 
 Json timings_json(const Generation& generation, double load_ms) {
@@ -94,6 +107,7 @@ Json make_record(const Generation& generation, double load_ms) {
           {"top_logprobs", top_logprobs_json(generation)},
           {"timings", timings_json(generation, load_ms)},
           {"lazy", lazy_json(generation)},
+          {"lazy_choice", choice_json(generation.lazy)},
           {"memory",
            {{"peak_rss_bytes", peak_rss_bytes()},
             {"weights_bytes", generation.memory.weights_bytes},

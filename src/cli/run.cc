@@ -1,5 +1,6 @@
 // lazyfill run: one prompt or many, generates.
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "pruning/compression.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -28,6 +30,7 @@ constexpr char kExamples[] =
     "  cat long.txt | lazyfill run --lazy off\n"
     "  lazyfill run --jsonl prompts.jsonl --json answers.jsonl     # one object with \"prompt\" a line\n";
 constexpr size_t kTopLogprobs = 20;
+const std::vector<std::string> kCompressors = {"information", "random"};
 
 struct RunFlags {
   ModelFlags model;
@@ -35,10 +38,20 @@ struct RunFlags {
   LazyFlags lazy;
   GenerateFlags generate;
   size_t n_fidelity = 0;
+  float compress = 1;
+  size_t compress_by = 0;
+  bool perplexity = false;
   bool chat = false;
   std::string system;
   std::string jsonl;
   std::string json;
+};
+
+// A prompt after --compress.
+struct Prompt {
+  std::vector<int32_t> tokens;
+  std::vector<uint32_t> kept;  // positions in the prompt as given; empty: not compressed
+  double compress_ms = 0;
 };
 
 // Everything that stays the same from prompt to prompt.
@@ -55,9 +68,13 @@ class Runner {
   const Engine& engine() const { return loaded_.engine; }
 
   // The answer goes to standard output as it comes, where `stream` is set.
-  Result<Generation> answer(const std::string& prompt, bool stream) const {
-    auto tokens = tokenize(prompt);
-    if (!tokens) return tl::unexpected(tokens.error());
+  Result<Generation> answer(const std::string& text, bool stream) {
+    auto given = tokenize(text);
+    if (!given) return tl::unexpected(given.error());
+    auto prompt = compressed(std::move(*given));
+    if (!prompt) return tl::unexpected(prompt.error());
+    prompt_ = std::move(*prompt);
+    const std::vector<int32_t>* tokens = &prompt_.tokens;
     if (auto fits = check_prompt_fits(tokens->size(), context_tokens_, engine().info()); !fits) {
       return tl::unexpected(fits.error());
     }
@@ -69,12 +86,24 @@ class Runner {
     auto generation = session->generate(*tokens, options, callbacks(bar, stream));
     bar.clear();
     if (stream && generation) std::printf("\n");
+    if (generation) generation->timings.ttft_ms += prompt_.compress_ms;
+    if (generation) generation->timings.total_ms += prompt_.compress_ms;
     return generation;
   }
 
   Result<std::string> record_line(const Generation& generation, const nlohmann::ordered_json& id) const {
     nlohmann::ordered_json record = make_record(generation, loaded_.load_ms);
     if (!id.is_null()) record["id"] = id;
+    if (!prompt_.kept.empty()) {
+      record["compression"] = {{"by", kCompressors[flags_.compress_by]},
+                               {"kept", prompt_.kept},
+                               {"compress_ms", prompt_.compress_ms}};
+    }
+    if (flags_.perplexity) {
+      auto logprobs = engine().token_logprobs(generation.prompt_token_ids, interrupt_.token());
+      if (!logprobs) return tl::unexpected(logprobs.error());
+      record["prompt_logprobs"] = *logprobs;
+    }
     if (flags_.n_fidelity > 0) {
       auto dense =
           dense_reference(engine(), generation.prompt_token_ids, flags_.n_fidelity, interrupt_.token());
@@ -97,6 +126,24 @@ class Runner {
     return tokenize_conversation(engine(), messages);
   }
 
+  Result<Prompt> compressed(std::vector<int32_t> tokens) const {
+    if (flags_.compress >= 1) return Prompt{std::move(tokens)};
+    const auto start = std::chrono::steady_clock::now();
+    Prompt prompt;
+    const auto keep = static_cast<double>(flags_.compress);
+    if (flags_.compress_by == 0) {
+      auto logprobs = engine().token_logprobs(tokens, interrupt_.token());
+      if (!logprobs) return tl::unexpected(logprobs.error());
+      prompt.kept = choose_informative(*logprobs, keep);
+    } else {
+      prompt.kept = choose_at_random(tokens.size(), keep, flags_.lazy.options.seed);
+    }
+    for (uint32_t index : prompt.kept) prompt.tokens.push_back(tokens[index]);
+    const auto passed = std::chrono::steady_clock::now() - start;
+    prompt.compress_ms = std::chrono::duration<double, std::milli>(passed).count();
+    return prompt;
+  }
+
   Callbacks callbacks(ProgressBar& bar, bool stream) const {
     Callbacks callbacks;
     callbacks.on_progress = [&bar](const Progress& progress) { bar.update(progress); };
@@ -113,6 +160,7 @@ class Runner {
   }
 
   const RunFlags& flags_;
+  Prompt prompt_;  // of the latest answer
   LoadedEngine loaded_;
   size_t context_tokens_;
   const Interrupt& interrupt_;
@@ -124,7 +172,7 @@ Error stopped(size_t n_tokens) {
   return {ErrorCode::kCancelled, "stopped after " + grouped(n_tokens) + " tokens"};
 }
 
-int run_one(const Runner& runner, const std::string& prompt, bool stream, std::optional<OutputFile>& output) {
+int run_one(Runner& runner, const std::string& prompt, bool stream, std::optional<OutputFile>& output) {
   auto generation = runner.answer(prompt, stream);
   if (!generation) {
     if (generation.error().code == ErrorCode::kCancelled) return report_failure(kCommand, stopped(0));
@@ -161,7 +209,7 @@ Result<PromptLine> parse_line(const std::string& line) {
   return parsed;
 }
 
-int run_many(const Runner& runner, const std::string& path, std::istream& input, OutputFile& output) {
+int run_many(Runner& runner, const std::string& path, std::istream& input, OutputFile& output) {
   size_t number = 0;
   const auto fail_line = [&](const Error& error) {
     return report_failure(kCommand, {error.code, "line " + std::to_string(number) + " of " + quote(path) +
@@ -190,6 +238,10 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (!flags.jsonl.empty() && (!flags.prompt.prompt.empty() || !flags.prompt.file.empty())) {
     return wrong_usage(kCommand, "--jsonl takes the prompts from its file: leave -p and -f out");
   }
+  if (flags.perplexity && flags.json.empty() && flags.jsonl.empty())
+    return wrong_usage(kCommand, "--prompt-logprobs goes into the record: give --json FILE too");
+  if (flags.n_fidelity > 0 && flags.compress < 1)
+    return wrong_usage(kCommand, "--fidelity compares runs on the same prompt: leave --compress out");
   if (flags.n_fidelity > 0 && flags.json.empty() && flags.jsonl.empty())
     return wrong_usage(kCommand, "--fidelity goes into the record: give --json FILE too");
   if (!flags.system.empty() && !flags.chat) return wrong_usage(kCommand, "--system needs --chat");
@@ -224,7 +276,7 @@ int run(const RunFlags& flags) {
   auto stages = loaded->engine.resolve_schedule(flags.lazy.resolve(), *context);
   if (!stages) return report_schedule_error(kCommand, stages.error());
 
-  const Runner runner(flags, std::move(*loaded), *context, interrupt);
+  Runner runner(flags, std::move(*loaded), *context, interrupt);
   runner.terminal().note(model_summary(runner.engine().info()));
   if (!many)
     return run_one(runner, prompt, flags.json != "-", output);  // a record on standard output stands alone
@@ -243,6 +295,11 @@ int run_command(const std::vector<std::string>& args) {
   flags.add_text("--jsonl", values.jsonl, "FILE",
                  "Many prompts: one JSON object with \"prompt\" a line; - for standard input");
   values.lazy.add_to(flags);
+  flags.add_real("--compress", values.compress, 0.01F, 1,
+                 "Keep this share of the prompt's tokens before the model sees it; default 1: all");
+  flags.add_choice("--compress-by", values.compress_by, kCompressors,
+                   "Which: those that the model itself finds most surprising (information), or a choice by "
+                   "chance (random, with --policy-seed); default information");
   values.generate.add_to(flags, 128);
   flags.add_text("--json", values.json, "FILE",
                  "Write a JSON record of every prompt, a line each; - for standard output in place of the "
@@ -251,6 +308,9 @@ int run_command(const std::vector<std::string>& args) {
       "--fidelity", values.n_fidelity, 0, 4096,
       "Also compare with the dense model over N tokens (KL, agreement), in the record; default 0: "
       "no comparison");
+  flags.add_switch(
+      "--prompt-logprobs", values.perplexity,
+      "Also write the logarithm of each prompt token's probability, for perplexity, in the record");
   if (auto exit_code = flags.parse(args)) return *exit_code;
   if (auto exit_code = check_flags(values)) return *exit_code;
   return guarded(kCommand, [&] { return run(values); });

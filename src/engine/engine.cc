@@ -4,16 +4,10 @@
 #include <numeric>
 
 #include "engine/engine_impl.h"
-#include "pruning/schedule.h"
+#include "gguf/fingerprint.h"
 
 namespace lazyfill {
 namespace {
-
-// Below this a prompt is prefilled in about a second on two cores, and short prompts lose most from pruning.
-constexpr size_t kAutoMinTokens = 1024;
-// Half of the tokens after half of the depth, half of those after three quarters: with no preset for the
-// model only what is safe everywhere.
-constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
 
 uint64_t count_parameters(const gguf::File& file) {
   return std::accumulate(
@@ -41,31 +35,7 @@ Result<void> load_chat_template(const gguf::File& file, std::optional<ChatTempla
   return {};
 }
 
-Result<void> check_lazy_options(const LazyOptions& lazy) {
-  if (lazy.window_rows == 0 || lazy.window_rows > 4096) {
-    return fail(ErrorCode::kInvalidArgument, "the window must be from 1 to 4096 rows");
-  }
-  if (lazy.pooling_width % 2 == 0 || lazy.pooling_width > 4095) {
-    return fail(ErrorCode::kInvalidArgument, "the pooling width must be odd and at most 4095");
-  }
-  if (lazy.score_layers == 0 || lazy.score_layers > 4096) {
-    return fail(ErrorCode::kInvalidArgument, "the scores must come from 1 to 4096 layers");
-  }
-  return {};
-}
-
 }  // namespace
-
-Result<std::vector<ScheduleStage>> resolve_lazy(const ModelConfig& config, const LazyOptions& lazy,
-                                                size_t n_tokens) {
-  if (auto checked = check_lazy_options(lazy); !checked) return tl::unexpected(checked.error());
-  const std::vector<size_t> prunable = config.prunable_layers();
-  if (lazy.schedule == "auto") {
-    const bool dense = n_tokens < kAutoMinTokens || prunable.size() < 2;
-    return parse_schedule(dense ? "off" : kAutoSchedule, config.n_layers, prunable);
-  }
-  return parse_schedule(lazy.schedule, config.n_layers, prunable);
-}
 
 Result<Engine> Engine::load(const std::string& path, const EngineOptions& options) {
   auto kernels = best_kernels();
@@ -90,6 +60,12 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     if (!chat) return tl::unexpected(chat.error());
     impl->runner = std::make_unique<StepRunner>(impl->model, impl->pool);
     impl->info = describe(*impl);
+    auto preset = find_preset(impl->info.fingerprint, path, options.preset_folder);
+    if (preset) {
+      impl->preset = std::move(*preset);
+    } else {
+      impl->preset_error = preset.error();
+    }
     impl->file.release_pages();
     return Engine(std::move(impl));
   } catch (const std::bad_alloc&) {
@@ -118,11 +94,18 @@ ModelInfo describe(const Engine::Impl& engine) {
   info.prunable_layers = config.prunable_layers();
   info.tokenizer = engine.tokenizer->kind();
   info.isa = engine.model.kernels->name;
+  info.fingerprint = gguf::fingerprint(engine.file);
+  for (const LayerConfig& layer : config.layers) info.layer_windows.push_back(layer.window);
   info.has_chat_template = engine.chat_template.has_value();
   return info;
 }
 
 }  // namespace
+
+Result<ResolvedLazy> Engine::Impl::resolve(const LazyOptions& lazy, size_t n_tokens) const {
+  if (lazy.schedule == "auto" && preset_error) return tl::unexpected(*preset_error);
+  return resolve_lazy(model.config, preset ? &*preset : nullptr, lazy, n_tokens);
+}
 
 Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::Engine(Engine&&) noexcept = default;
@@ -160,7 +143,9 @@ Result<std::string> Engine::apply_chat_template(const std::vector<ChatMessage>& 
 
 Result<std::vector<ScheduleStage>> Engine::resolve_schedule(const LazyOptions& lazy,
                                                             size_t n_prompt_tokens) const {
-  return resolve_lazy(impl_->model.config, lazy, n_prompt_tokens);
+  return impl_->resolve(lazy, n_prompt_tokens).map([](ResolvedLazy resolved) {
+    return std::move(resolved.stages);
+  });
 }
 
 Result<Session> Engine::start_session(const SessionOptions& options) const {
@@ -171,7 +156,7 @@ Result<Session> Engine::start_session(const SessionOptions& options) const {
                                                  " tokens is more than this model's " +
                                                  std::to_string(config.context_length));
   }
-  if (auto stages = resolve_lazy(config, options.lazy, context_tokens); !stages) {
+  if (auto stages = impl_->resolve(options.lazy, context_tokens); !stages) {
     return tl::unexpected(stages.error());
   }
   try {

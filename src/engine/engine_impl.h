@@ -9,6 +9,7 @@
 
 #include "base/thread_pool.h"
 #include "cache/sequence_cache.h"
+#include "engine/presets.h"
 #include "engine/step.h"
 #include "gguf/file.h"
 #include "lazyfill/engine.h"
@@ -29,6 +30,10 @@ struct Engine::Impl {
   std::string chat_template_error;  // why there is none
   std::unique_ptr<StepRunner> runner;
   ModelInfo info;
+  std::optional<FoundPreset> preset;
+  std::optional<Error> preset_error;  // a preset file that cannot be used: only "auto" minds
+
+  Result<ResolvedLazy> resolve(const LazyOptions& lazy, size_t n_tokens) const;
 };
 
 struct Session::Impl {
@@ -38,9 +43,5 @@ struct Session::Impl {
   std::vector<int32_t>
       tokens;  // [cache.n_tokens() or more] given and generated; the last may not be computed yet
 };
-
-// The stages that a session would use for a step that brings it to n_tokens tokens.
-Result<std::vector<ScheduleStage>> resolve_lazy(const ModelConfig& config, const LazyOptions& lazy,
-                                                size_t n_tokens);
 
 }  // namespace lazyfill

@@ -43,11 +43,16 @@ class Run {
  private:
   Result<void> prefill() {
     result_.prompt_token_ids = s_.tokens;
-    auto schedule = resolve_lazy(engine_.model.config, s_.lazy, s_.tokens.size());
-    if (!schedule) return tl::unexpected(schedule.error());
-    schedule_ = std::move(*schedule);
+    auto resolved = engine_.resolve(s_.lazy, s_.tokens.size());
+    if (!resolved) return tl::unexpected(resolved.error());
+    schedule_ = std::move(resolved->stages);
+    lazy_ = std::move(resolved->lazy);
+    result_.lazy.choice = std::move(resolved->choice);
     StepTrace trace;
-    auto done = step(trace);
+    const bool is_first = s_.cache.n_tokens() == 0;
+    n_cached_prompt_ = s_.tokens.size();
+    auto done = lazy_.policy == Policy::kGemFilter && !schedule_.empty() ? filtered_step(is_first, trace)
+                                                                         : step(trace, is_first);
     if (!done) return done;
     result_.timings.prefill_ms = ms_since(start_);
     result_.lazy_used = !schedule_.empty();
@@ -67,7 +72,7 @@ class Run {
       if (!take(token) || n + 1 == options_.max_tokens) return {};
       if (s_.tokens.size() > s_.cache.capacity_tokens()) return {};
       StepTrace trace;
-      if (auto done = step(trace); !done) {
+      if (auto done = step(trace, false); !done) {
         if (done.error().code != ErrorCode::kCancelled) return done;
         result_.finish_reason = FinishReason::kCancelled;
         return {};
@@ -76,12 +81,44 @@ class Run {
     return {};
   }
 
+  // kGemFilter: a first pass up to the stage's layer chooses tokens; the session forgets the others, and the
+  // model starts again with those alone. Later turns are plain additions.
+  Result<void> filtered_step(bool is_first, StepTrace& trace) {
+    if (!is_first) return plain_step(trace);
+    StepInput input{s_.tokens, std::span(schedule_).first(1), &lazy_, s_.tokens.size(), 1, keep_going_};
+    input.only_choose = true;
+    if (auto done = engine_.runner->run(input, s_.cache, logits_, trace); !done) return done;
+    const std::vector<StageTrace> chosen = std::move(trace.stages);
+    std::vector<int32_t> tokens;
+    for (int32_t position : chosen.front().kept) tokens.push_back(s_.tokens[static_cast<size_t>(position)]);
+    s_.tokens = std::move(tokens);
+    n_cached_prompt_ = s_.tokens.size();
+    auto done = plain_step(trace);
+    trace.stages = chosen;
+    return done;
+  }
+
+  Result<void> plain_step(StepTrace& trace) {
+    const StepInput input{std::span<const int32_t>(s_.tokens).subspan(s_.cache.n_tokens()),
+                          {},
+                          &lazy_,
+                          s_.tokens.size(),
+                          1,
+                          keep_going_};
+    return engine_.runner->run(input, s_.cache, logits_, trace);
+  }
+
   // All tokens that are not in the cache yet.
-  Result<void> step(StepTrace& trace) {
+  Result<void> step(StepTrace& trace, bool is_first) {
+    if (lazy_.policy == Policy::kGemFilter) return plain_step(trace);
     const std::span<const int32_t> new_tokens =
         std::span<const int32_t>(s_.tokens).subspan(s_.cache.n_tokens());
     const std::vector<int32_t> voters = voters_among(new_tokens);
-    StepInput input{new_tokens, schedule_, &s_.lazy, result_.prompt_token_ids.size(), 1, keep_going_, voters};
+    StepInput input{new_tokens, schedule_, &lazy_, result_.prompt_token_ids.size(), 1, keep_going_, voters};
+    if (lazy_.policy == Policy::kSnapKv) {
+      input.schedule = {};
+      input.eviction = is_first && !schedule_.empty() ? &schedule_.front() : nullptr;
+    }
     auto done = engine_.runner->run(input, s_.cache, logits_, trace);
     result_.lazy.revived_rows += trace.n_revived;
     return done;
@@ -89,12 +126,12 @@ class Run {
 
   // Positions of the new tokens that vote. A control token has no text.
   std::vector<int32_t> voters_among(std::span<const int32_t> new_tokens) const {
-    if (s_.lazy.policy != Policy::kFocus || schedule_.empty()) return {};
+    if (lazy_.policy != Policy::kFocus || schedule_.empty()) return {};
     std::vector<uint8_t> is_control(new_tokens.size());
     for (size_t i = 0; i < new_tokens.size(); ++i)
       is_control[i] = engine_.tokenizer->piece(new_tokens[i], false).empty() ? 1 : 0;
     std::vector<int32_t> voters;
-    for (size_t i : choose_voters(s_.lazy, is_control))
+    for (size_t i : choose_voters(lazy_, is_control))
       voters.push_back(static_cast<int32_t>(s_.cache.n_tokens() + i));
     return voters;
   }
@@ -141,13 +178,19 @@ class Run {
     std::vector<double> fractions;
     const size_t n_prompt = result_.prompt_token_ids.size();
     for (size_t layer = 0; layer < engine_.model.config.n_layers; ++layer) {
-      size_t n_computed = 0;
-      for (size_t position = 0; position < n_prompt; ++position) {
+      size_t n_computed = was_whole(layer) ? n_prompt : 0;
+      for (size_t position = 0; n_computed < n_prompt && position < n_cached_prompt_; ++position) {
         n_computed += s_.cache.columns(layer).has(static_cast<int32_t>(position)) ? 1 : 0;
       }
       fractions.push_back(static_cast<double>(n_computed) / static_cast<double>(n_prompt));
     }
     return fractions;
+  }
+
+  // Rivals compute tokens at this layer and forget them: what is in the cache says too little.
+  bool was_whole(size_t layer) const {
+    return lazy_.policy == Policy::kSnapKv ||
+           (lazy_.policy == Policy::kGemFilter && !schedule_.empty() && layer <= schedule_.front().layer);
   }
 
   bool report(const Progress& progress) {
@@ -168,6 +211,8 @@ class Run {
   std::mt19937_64 random_;
   std::vector<float> logits_;  // [n_vocab] of the last row
   std::vector<ScheduleStage> schedule_;
+  LazyOptions lazy_;            // with the policy that is used
+  size_t n_cached_prompt_ = 0;  // prompt tokens that the session holds: all but kGemFilter's dropped ones
   KeepGoing keep_going_{this};
   Clock::time_point start_ = Clock::now();
   Generation result_;
@@ -231,7 +276,7 @@ Result<void> Session::rewind(size_t n_tokens) {
 }
 
 Result<void> Session::set_lazy(const LazyOptions& lazy) {
-  auto stages = resolve_lazy(impl_->engine->model.config, lazy, impl_->cache.capacity_tokens());
+  auto stages = impl_->engine->resolve(lazy, impl_->cache.capacity_tokens());
   if (!stages) return tl::unexpected(stages.error());
   impl_->lazy = lazy;
   return {};

@@ -33,6 +33,7 @@ class StepRunner::Pass {
       if (stage < input_.schedule.size()) collect_votes(layer, input_.schedule[stage].layer);
       if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer)
         prune(input_.schedule[stage++]);
+      if (input_.only_choose && stage > 0) break;
       revive(layer);
     }
     return true;
@@ -56,6 +57,37 @@ class StepRunner::Pass {
 
   bool carry_up(size_t layer) {
     LayerColumns& columns = cache_.columns(layer);
+    const std::vector<int32_t> all = without_evicted(columns);
+    const bool done = carry_up(layer, columns);
+    if (done && input_.eviction != nullptr) evict(layer, columns);
+    if (!all.empty()) candidates_ = all;
+    return done;
+  }
+
+  // kSnapKv keeps other columns in every layer: the candidates of this layer are those that it still has, and
+  // the new rows. Returns the candidates as they were, to be put back; empty when they did not change.
+  std::vector<int32_t> without_evicted(const LayerColumns& columns) {
+    if (input_.lazy == nullptr || input_.lazy->policy != Policy::kSnapKv || is_first_step_) return {};
+    std::vector<int32_t> all = candidates_;
+    std::erase_if(candidates_,
+                  [&](int32_t position) { return position < first_new_ && !columns.has(position); });
+    return all;
+  }
+
+  void evict(size_t layer, LayerColumns& columns) {
+    if (layer < input_.eviction->layer || config_.layers[layer].window > 0) return;
+    const LazyOptions& lazy = *input_.lazy;
+    const std::vector<float> attention = mean_attention(layer, newest_rows(voting_rows(lazy)));
+    const std::vector<uint8_t> computed(candidates_.size(), 1);
+    std::vector<int32_t> kept;
+    for (uint32_t index :
+         choose_kept(lazy, *input_.eviction, {candidates_, attention, computed, true}, input_.prompt_end)) {
+      kept.push_back(candidates_[index]);
+    }
+    columns.keep_only(kept);
+  }
+
+  bool carry_up(size_t layer, LayerColumns& columns) {
     Segment segment;
     segment.row_end = rows_.size();
     segment.column_type = columns.type();
@@ -309,6 +341,10 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
     if (!pass.run()) {
       cache.rollback_step();
       return fail(ErrorCode::kCancelled, "stopped before the first token");
+    }
+    if (input.only_choose) {
+      cache.rollback_step();
+      return {};
     }
     model_.logits(pass.top_rows(input.n_logit_rows), input.n_logit_rows, logits.data(), scratch_,
                   Team::all(pool_));

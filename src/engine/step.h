@@ -28,6 +28,12 @@ struct StepInput {
   // kFocus: positions of the new tokens whose attention counts, ascending, the last token among them. Empty:
   // the last token alone.
   std::span<const int32_t> voters = {};
+  // kSnapKv, first step: after this step's dense pass, each global layer from the stage's on keeps only the
+  // columns that the stage chooses. Null: none leaves.
+  const ScheduleStage* eviction = nullptr;
+  // kGemFilter: end after the first stage of the schedule, which then tells in the trace what it kept. No
+  // logits, and the cache stays as it was.
+  bool only_choose = false;
 };
 
 // What happened at one stage of the schedule.

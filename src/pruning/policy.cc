@@ -53,13 +53,22 @@ std::vector<uint32_t> keep_computed(std::span<const uint8_t> computed) {
 
 }  // namespace
 
+bool chooses_once(Policy policy) {
+  return policy == Policy::kStatic || policy == Policy::kFastKv || policy == Policy::kSnapKv ||
+         policy == Policy::kGemFilter;
+}
+
 bool needs_attention(const LazyOptions& options, bool is_first_step) {
   switch (options.policy) {
+    case Policy::kAuto:
     case Policy::kLazy:
     case Policy::kWindow:
     case Policy::kFocus:
       return true;
     case Policy::kStatic:
+    case Policy::kFastKv:
+    case Policy::kSnapKv:
+    case Policy::kGemFilter:
       return is_first_step;
     case Policy::kRandom:
     case Policy::kRecent:
@@ -69,7 +78,14 @@ bool needs_attention(const LazyOptions& options, bool is_first_step) {
 }
 
 size_t voting_rows(const LazyOptions& options) {
-  return options.policy == Policy::kWindow ? std::max<size_t>(options.window_rows, 1) : 1;
+  switch (options.policy) {
+    case Policy::kWindow:
+    case Policy::kFastKv:
+    case Policy::kSnapKv:
+      return std::max<size_t>(options.window_rows, 1);
+    default:
+      return 1;
+  }
 }
 
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {
@@ -89,11 +105,15 @@ std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const ui
 
 std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates) {
   switch (options.policy) {
+    case Policy::kAuto:
     case Policy::kLazy:
     case Policy::kStatic:
       return {candidates.attention.begin(), candidates.attention.end()};
     case Policy::kWindow:
     case Policy::kFocus:
+    case Policy::kFastKv:
+    case Policy::kSnapKv:
+    case Policy::kGemFilter:
       return pooled(candidates.attention, options.pooling, options.pooling_width);
     case Policy::kRecent:
       return by_position(candidates.positions);
@@ -138,7 +158,7 @@ std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t
 
 std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage,
                                   const Candidates& candidates, size_t prompt_end) {
-  if (options.policy == Policy::kStatic && !candidates.is_first_step)
+  if (chooses_once(options.policy) && !candidates.is_first_step)
     return keep_computed(candidates.computed_next);
   size_t n_generated = 0;
   if (!options.prune_generated) {

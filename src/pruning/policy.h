@@ -20,6 +20,9 @@ struct Candidates {
   bool is_first_step = true;
 };
 
+// Whether the choice of the first step holds for good.
+bool chooses_once(Policy policy);
+
 // Whether attention has to be computed for this policy, and over how many rows.
 bool needs_attention(const LazyOptions& options, bool is_first_step);
 size_t voting_rows(const LazyOptions& options);

@@ -1,0 +1,108 @@
+#include "engine/presets.h"
+
+#include <fstream>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+namespace {
+
+// Without a preset. Below this a prompt is prefilled in about a second on two cores, and short prompts lose
+// most from pruning.
+constexpr size_t kAutoMinTokens = 1024;
+// Half of the tokens after half of the depth, half of those after three quarters: with no preset for the
+// model only what is safe everywhere.
+constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
+
+// Empty when there is no such file.
+Result<std::optional<Preset>> read_preset(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  std::ostringstream text;
+  text << file.rdbuf();
+  return preset_from_json(text.str(), path).map([](Preset preset) {
+    return std::optional(std::move(preset));
+  });
+}
+
+Result<void> check_lazy_options(const LazyOptions& lazy) {
+  if (lazy.window_rows == 0 || lazy.window_rows > 4096) {
+    return fail(ErrorCode::kInvalidArgument, "the window must be from 1 to 4096 rows");
+  }
+  if (lazy.pooling_width % 2 == 0 || lazy.pooling_width > 4095) {
+    return fail(ErrorCode::kInvalidArgument, "the pooling width must be odd and at most 4095");
+  }
+  if (lazy.score_layers == 0 || lazy.score_layers > 4096) {
+    return fail(ErrorCode::kInvalidArgument, "the scores must come from 1 to 4096 layers");
+  }
+  return {};
+}
+
+// "auto" as a schedule of the model; options of the preset's policy go into `lazy` unless the caller named
+// one.
+std::string automatic(const ModelConfig& config, const FoundPreset* found, size_t n_tokens, LazyOptions& lazy,
+                      LazyChoice& choice) {
+  if (found == nullptr) {
+    choice.source = "default";
+    choice.min_tokens = kAutoMinTokens;
+    if (config.prunable_layers().size() >= 2 && n_tokens >= kAutoMinTokens) return std::string(kAutoSchedule);
+    choice.short_prompt = n_tokens < kAutoMinTokens;
+    return "off";
+  }
+  const Preset& preset = found->preset;
+  choice.source = "preset (" + found->place + ")";
+  choice.min_tokens = preset.min_tokens;
+  choice.short_prompt = n_tokens < preset.min_tokens;
+  if (lazy.policy == Policy::kAuto) {
+    lazy.policy = preset.lazy.policy;
+    lazy.window_rows = preset.lazy.window_rows;
+    lazy.pooling = preset.lazy.pooling;
+    lazy.pooling_width = preset.lazy.pooling_width;
+    lazy.score_layers = preset.lazy.score_layers;
+  }
+  return choice.short_prompt ? "off" : preset.lazy.schedule;
+}
+
+}  // namespace
+
+Result<std::optional<FoundPreset>> find_preset(const std::string& fingerprint, const std::string& model_path,
+                                               const std::string& user_folder) {
+  struct Place {
+    std::string path;
+    const char* name;
+  };
+  std::vector<Place> places = {{model_path + ".preset.json", "beside the model"}};
+  if (!user_folder.empty()) places.push_back({user_folder + "/" + fingerprint + ".json", "user"});
+  for (const Place& place : places) {
+    auto preset = read_preset(place.path);
+    if (!preset) return tl::unexpected(preset.error());
+    if (preset->has_value() && (*preset)->fingerprint == fingerprint)
+      return FoundPreset{std::move(**preset), place.name};
+  }
+  for (std::string_view json : shipped_presets()) {
+    auto preset = preset_from_json(json, "shipped with lazyfill");
+    if (preset && preset->fingerprint == fingerprint) return FoundPreset{std::move(*preset), "shipped"};
+  }
+  return std::nullopt;
+}
+
+Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* preset,
+                                  const LazyOptions& lazy, size_t n_tokens) {
+  if (auto checked = check_lazy_options(lazy); !checked) return tl::unexpected(checked.error());
+  ResolvedLazy resolved;
+  resolved.lazy = lazy;
+  resolved.choice.source = "given";
+  std::string schedule = lazy.schedule;
+  if (schedule == "auto") schedule = automatic(config, preset, n_tokens, resolved.lazy, resolved.choice);
+  if (resolved.lazy.policy == Policy::kAuto) resolved.lazy.policy = Policy::kLazy;
+  auto stages = parse_schedule(schedule, config.n_layers, config.prunable_layers());
+  if (!stages) return tl::unexpected(stages.error());
+  resolved.stages = std::move(*stages);
+  resolved.choice.policy = policy_name(resolved.lazy.policy);
+  return resolved;
+}
+
+}  // namespace lazyfill

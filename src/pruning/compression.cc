@@ -1,0 +1,30 @@
+#include "pruning/compression.h"
+
+#include <limits>
+#include <numeric>
+
+#include "pruning/policy.h"
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+
+std::vector<uint32_t> choose_informative(std::span<const float> logprobs, double keep) {
+  std::vector<float> surprise;
+  for (float logprob : logprobs) surprise.push_back(-logprob);
+  if (!surprise.empty()) surprise.front() = std::numeric_limits<float>::infinity();
+  std::vector<uint8_t> forced(surprise.size(), 0);
+  if (!forced.empty()) forced.back() = 1;
+  return keep_highest(surprise, forced, kept_count({0, keep, 0}, surprise.size()));
+}
+
+std::vector<uint32_t> choose_at_random(size_t n, double keep, uint64_t seed) {
+  std::vector<int32_t> positions(n);
+  std::iota(positions.begin(), positions.end(), 0);
+  const std::vector<uint8_t> computed(n, 1);
+  LazyOptions options;
+  options.policy = Policy::kRandom;
+  options.seed = seed;
+  return choose_kept(options, {0, keep, 0}, {positions, {}, computed, true}, n);
+}
+
+}  // namespace lazyfill

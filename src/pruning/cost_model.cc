@@ -1,0 +1,114 @@
+#include "pruning/cost_model.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+namespace {
+
+constexpr size_t kParts = 3;
+using Parts = std::array<double, kParts>;
+
+// Columns that n rows in a row see together when each sees itself and those before it, at most `window`.
+double seen_columns(double n, size_t window) {
+  const auto w = static_cast<double>(window);
+  if (window == 0 || n <= w) return n * (n + 1) / 2;
+  return w * (w + 1) / 2 + (n - w) * w;
+}
+
+Parts parts_of(const TimedPrefill& prefill) {
+  return {1, prefill.work.row_layers, prefill.work.row_columns};
+}
+
+// Solves the normal equations for the parts in `subset` (a bit a part) by elimination; the others are zero.
+std::optional<Parts> solve(const std::array<Parts, kParts>& matrix, const Parts& right, unsigned subset) {
+  std::array<Parts, kParts> a = matrix;
+  Parts b = right;
+  for (size_t i = 0; i < kParts; ++i) {
+    if ((subset >> i & 1U) != 0) continue;
+    for (size_t j = 0; j < kParts; ++j) a[i][j] = a[j][i] = 0;
+    a[i][i] = 1;
+    b[i] = 0;
+  }
+  for (size_t i = 0; i < kParts; ++i) {
+    size_t pivot = i;
+    for (size_t row = i + 1; row < kParts; ++row) {
+      if (std::abs(a[row][i]) > std::abs(a[pivot][i])) pivot = row;
+    }
+    if (std::abs(a[pivot][i]) < 1e-12) return std::nullopt;
+    std::swap(a[i], a[pivot]);
+    std::swap(b[i], b[pivot]);
+    for (size_t row = 0; row < kParts; ++row) {
+      if (row == i) continue;
+      const double factor = a[row][i] / a[i][i];
+      for (size_t j = i; j < kParts; ++j) a[row][j] -= factor * a[i][j];
+      b[row] -= factor * b[i];
+    }
+  }
+  Parts x;
+  for (size_t i = 0; i < kParts; ++i) x[i] = b[i] / a[i][i];
+  return x;
+}
+
+}  // namespace
+
+PrefillWork prefill_work(size_t n_tokens, std::span<const ScheduleStage> schedule,
+                         std::span<const size_t> layer_windows) {
+  PrefillWork work;
+  size_t n_rows = n_tokens;
+  for (size_t layer = 0; layer + 1 < layer_windows.size(); ++layer) {
+    work.row_layers += static_cast<double>(n_rows);
+    work.row_columns += seen_columns(static_cast<double>(n_rows), layer_windows[layer]);
+    for (const ScheduleStage& stage : schedule) {
+      if (stage.layer == layer) n_rows = kept_count(stage, n_rows);
+    }
+  }
+  return work;
+}
+
+Result<CostModel> fit_cost_model(std::span<const TimedPrefill> prefills) {
+  if (prefills.size() < kParts)
+    return fail(ErrorCode::kInvalidArgument, "the cost of a prefill takes three measurements at least");
+  // Scaled so that each part is about 1 where it is largest: the equations stay well conditioned.
+  Parts scale = {1, 0, 0};
+  for (const TimedPrefill& prefill : prefills) {
+    if (!(prefill.ms > 0)) return fail(ErrorCode::kInvalidArgument, "a measured prefill took no time");
+    const Parts parts = parts_of(prefill);
+    for (size_t i = 0; i < kParts; ++i) scale[i] = std::max(scale[i], parts[i]);
+  }
+  std::array<Parts, kParts> matrix{};
+  Parts right{};
+  for (const TimedPrefill& prefill : prefills) {
+    Parts row = parts_of(prefill);
+    for (size_t i = 0; i < kParts; ++i) row[i] = scale[i] > 0 ? row[i] / scale[i] / prefill.ms : 0;
+    for (size_t i = 0; i < kParts; ++i) {
+      for (size_t j = 0; j < kParts; ++j) matrix[i][j] += row[i] * row[j];
+      right[i] += row[i];
+    }
+  }
+  // With three parts the best solution without a negative part is found by trying every subset of them.
+  std::optional<CostModel> best;
+  double least_error = 0;
+  for (unsigned subset = 1; subset < 1U << kParts; ++subset) {
+    auto parts = solve(matrix, right, subset);
+    if (!parts || std::any_of(parts->begin(), parts->end(), [](double part) { return part < 0; })) continue;
+    for (size_t i = 0; i < kParts; ++i) (*parts)[i] /= scale[i] > 0 ? scale[i] : 1;
+    const CostModel model{(*parts)[0], (*parts)[1], (*parts)[2]};
+    double error = 0;
+    for (const TimedPrefill& prefill : prefills)
+      error += std::pow(model.predict_ms(prefill.work) / prefill.ms - 1, 2);
+    if (!best || error < least_error) {
+      best = model;
+      least_error = error;
+    }
+  }
+  if (!best) return fail(ErrorCode::kInvalidArgument, "the measured prefills are all of no work");
+  return *best;
+}
+
+}  // namespace lazyfill

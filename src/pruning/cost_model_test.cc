@@ -1,0 +1,56 @@
+#include "pruning/cost_model.h"
+
+#include <gtest/gtest.h>
+
+namespace lazyfill {
+namespace {
+
+TEST(PrefillWork, CountsRowsAndWhatTheySee) {
+  const std::vector<size_t> windows = {0, 2, 0, 0};  // the last layer counts for nothing
+  const PrefillWork dense = prefill_work(4, {}, windows);
+  EXPECT_EQ(dense.row_layers, 12);
+  EXPECT_EQ(dense.row_columns, 10 + (1 + 2 + 2 + 2) + 10);
+  const std::vector<ScheduleStage> half = {{0, 0.5, 0}};
+  const PrefillWork lazy = prefill_work(4, half, windows);
+  EXPECT_EQ(lazy.row_layers, 4 + 2 + 2);
+  EXPECT_EQ(lazy.row_columns, 10 + 3 + 3);
+  const std::vector<ScheduleStage> one = {{1, 1, 1}};
+  EXPECT_EQ(prefill_work(4, one, windows).row_layers, 4 + 4 + 1);
+}
+
+TEST(CostModel, FindsTheNumbersThatMadeTheTimes) {
+  const CostModel truth{3, 0.02, 1e-6};
+  std::vector<TimedPrefill> prefills;
+  const std::vector<size_t> windows(30, 0);
+  for (size_t n : {256, 1024, 2048, 4096}) {
+    const PrefillWork work = prefill_work(n, {}, windows);
+    prefills.push_back({work, truth.predict_ms(work)});
+  }
+  const auto fitted = fit_cost_model(prefills);
+  ASSERT_TRUE(fitted) << fitted.error().message;
+  EXPECT_NEAR(fitted->fixed_ms, truth.fixed_ms, 1e-4);
+  EXPECT_NEAR(fitted->row_layer_ms, truth.row_layer_ms, 1e-8);
+  EXPECT_NEAR(fitted->row_column_ms, truth.row_column_ms, 1e-11);
+}
+
+TEST(CostModel, NoPartIsNegative) {
+  // Twice the rows in less than twice the time: attention would come out below zero.
+  const std::vector<TimedPrefill> prefills = {{{100, 100}, 100}, {{200, 400}, 190}, {{400, 1600}, 360}};
+  const auto fitted = fit_cost_model(prefills);
+  ASSERT_TRUE(fitted);
+  EXPECT_GE(fitted->fixed_ms, 0);
+  EXPECT_GT(fitted->row_layer_ms, 0);
+  EXPECT_EQ(fitted->row_column_ms, 0);
+  for (const TimedPrefill& prefill : prefills)
+    EXPECT_NEAR(fitted->predict_ms(prefill.work) / prefill.ms, 1, 0.05);
+}
+
+TEST(CostModel, TooFewOrTimelessMeasurementsAreRefused) {
+  const std::vector<TimedPrefill> two = {{{1, 1}, 1}, {{2, 4}, 2}};
+  EXPECT_FALSE(fit_cost_model(two));
+  const std::vector<TimedPrefill> timeless = {{{1, 1}, 1}, {{2, 4}, 2}, {{3, 9}, 0}};
+  EXPECT_FALSE(fit_cost_model(timeless));
+}
+
+}  // namespace
+}  // namespace lazyfill

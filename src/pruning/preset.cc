@@ -1,0 +1,151 @@
+#include "pruning/preset.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/quoted.h"
+
+namespace lazyfill {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct NamedPolicy {
+  Policy policy;
+  std::string_view name;
+};
+constexpr std::array kPolicies = {
+    NamedPolicy{Policy::kAuto, "auto"},     NamedPolicy{Policy::kLazy, "lazy"},
+    NamedPolicy{Policy::kRandom, "random"}, NamedPolicy{Policy::kRecent, "recent"},
+    NamedPolicy{Policy::kStatic, "static"}, NamedPolicy{Policy::kWindow, "window"},
+    NamedPolicy{Policy::kFocus, "focus"},   NamedPolicy{Policy::kFastKv, "fastkv"},
+    NamedPolicy{Policy::kSnapKv, "snapkv"}, NamedPolicy{Policy::kGemFilter, "gemfilter"},
+};
+constexpr std::array<std::string_view, 3> kPoolings = {"none", "avg", "max"};
+constexpr double kMostTokens = 1 << 24;
+constexpr size_t kMostPathBytes = 4096;
+
+// Reads fields of one object; remembers the first that is wrong.
+class Fields {
+ public:
+  explicit Fields(const Json& object) : object_(object) {}
+
+  std::string text(const char* key) {
+    const auto found = object_.find(key);
+    if (found == object_.end() || !found->is_string()) return refuse(key), "";
+    return found->get<std::string>();
+  }
+  double real(const char* key, double least, double most) {
+    const auto found = object_.find(key);
+    if (found == object_.end() || !found->is_number()) return refuse(key), least;
+    const auto value = found->get<double>();
+    if (!(value >= least && value <= most)) refuse(key);
+    return value;
+  }
+  size_t count(const char* key, double least, double most) {
+    const double value = real(key, least, most);
+    if (value != std::floor(value)) refuse(key);
+    return wrong_.empty() ? static_cast<size_t>(value) : 0;
+  }
+  void refuse(const char* key) {
+    if (wrong_.empty()) wrong_ = key;
+  }
+  const std::string& wrong() const { return wrong_; }
+
+ private:
+  const Json& object_;
+  std::string wrong_;
+};
+
+LazyOptions read_lazy(Fields& fields) {
+  LazyOptions lazy;
+  lazy.schedule = fields.text("schedule");
+  if (lazy.schedule == "auto") fields.refuse("schedule");
+  if (const auto policy = policy_from_name(fields.text("policy")); policy && *policy != Policy::kAuto) {
+    lazy.policy = *policy;
+  } else {
+    fields.refuse("policy");
+  }
+  const std::string pooling = fields.text("pooling");
+  const auto* const known = std::find(kPoolings.begin(), kPoolings.end(), pooling);
+  if (known == kPoolings.end()) {
+    fields.refuse("pooling");
+  } else {
+    lazy.pooling = static_cast<Pooling>(known - kPoolings.begin());
+  }
+  lazy.window_rows = fields.count("window_rows", 1, 4096);
+  lazy.pooling_width = fields.count("pooling_width", 1, 4095);
+  lazy.score_layers = fields.count("score_layers", 1, 4096);
+  return lazy;
+}
+
+}  // namespace
+
+std::string_view policy_name(Policy policy) {
+  for (const NamedPolicy& known : kPolicies) {
+    if (known.policy == policy) return known.name;
+  }
+  return "lazy";
+}
+
+Result<Policy> policy_from_name(std::string_view name) {
+  for (const NamedPolicy& known : kPolicies) {
+    if (known.name == name) return known.policy;
+  }
+  return fail(ErrorCode::kInvalidArgument, quoted(name) + " is no policy");
+}
+
+std::string preset_to_json(const Preset& preset) {
+  const LazyOptions& lazy = preset.lazy;
+  const Json json = {
+      {"version", 1},
+      {"fingerprint", preset.fingerprint},
+      {"model", preset.model},
+      {"schedule", lazy.schedule},
+      {"policy", policy_name(lazy.policy)},
+      {"window_rows", lazy.window_rows},
+      {"pooling", kPoolings[static_cast<size_t>(lazy.pooling)]},
+      {"pooling_width", lazy.pooling_width},
+      {"score_layers", lazy.score_layers},
+      {"min_tokens", preset.min_tokens},
+      {"target", {{"max_kl", preset.max_kl}, {"min_agreement", preset.min_agreement}}},
+      {"measured", {{"kl", preset.kl}, {"agreement", preset.agreement}, {"speed_up", preset.speed_up}}}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<Preset> preset_from_json(std::string_view json, std::string_view name) {
+  const auto refuse = [&](const std::string& why) {
+    return fail(ErrorCode::kInvalidFile, "the preset " + quoted(name, kMostPathBytes) + " " + why +
+                                             "; remove it or calibrate again (lazyfill calibrate)");
+  };
+  const Json object = Json::parse(json, nullptr, false);
+  if (object.is_discarded() || !object.is_object()) return refuse("is no JSON object");
+  Fields fields(object);
+  if (fields.count("version", 1, 1e9) != 1) return refuse("is of a version that this program does not know");
+  Preset preset;
+  preset.fingerprint = fields.text("fingerprint");
+  preset.model = fields.text("model");
+  preset.lazy = read_lazy(fields);
+  preset.min_tokens = fields.count("min_tokens", 0, kMostTokens);
+  const Json empty = Json::object();
+  const auto part = [&](const char* key) -> const Json& {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_object() ? *found : empty;
+  };
+  Fields target(part("target"));
+  preset.max_kl = target.real("max_kl", 0, 1e6);
+  preset.min_agreement = target.real("min_agreement", 0, 1);
+  Fields measured(part("measured"));
+  preset.kl = measured.real("kl", 0, 1e6);
+  preset.agreement = measured.real("agreement", 0, 1);
+  preset.speed_up = measured.real("speed_up", 0, 1e6);
+  for (const Fields* read : {&fields, &target, &measured}) {
+    if (!read->wrong().empty()) return refuse("has no usable field \"" + read->wrong() + "\"");
+  }
+  return preset;
+}
+
+}  // namespace lazyfill

@@ -1,0 +1,105 @@
+#include "pruning/preset.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "pruning/schedule.h"
+
+namespace lazyfill {
+namespace {
+
+using testing::HasSubstr;
+
+Preset example() {
+  Preset preset;
+  preset.fingerprint = "0123456789abcdef";
+  preset.model = "A \"model\"";
+  preset.lazy.schedule = "9:0.31,15:0.5";
+  preset.lazy.policy = Policy::kFocus;
+  preset.lazy.pooling = Pooling::kMax;
+  preset.lazy.score_layers = 2;
+  preset.min_tokens = 300;
+  preset.max_kl = 0.05;
+  preset.min_agreement = 0.9;
+  preset.kl = 0.041;
+  preset.agreement = 0.93;
+  preset.speed_up = 2.1;
+  return preset;
+}
+
+TEST(Preset, SurvivesTheFile) {
+  const Preset before = example();
+  const auto after = preset_from_json(preset_to_json(before), "p.json");
+  ASSERT_TRUE(after) << after.error().message;
+  EXPECT_EQ(after->fingerprint, before.fingerprint);
+  EXPECT_EQ(after->model, before.model);
+  EXPECT_EQ(after->lazy.schedule, before.lazy.schedule);
+  EXPECT_EQ(after->lazy.policy, before.lazy.policy);
+  EXPECT_EQ(after->lazy.pooling, before.lazy.pooling);
+  EXPECT_EQ(after->lazy.score_layers, before.lazy.score_layers);
+  EXPECT_EQ(after->min_tokens, before.min_tokens);
+  EXPECT_EQ(after->kl, before.kl);
+  EXPECT_EQ(preset_to_json(*after), preset_to_json(before));
+}
+
+TEST(Preset, DamagedFilesAreRefusedByTheirField) {
+  const std::string good = preset_to_json(example());
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string bad = good;
+    bad.replace(bad.find(from), from.size(), to);
+    return bad;
+  };
+  struct Case {
+    std::string json;
+    std::string named;
+  };
+  const Case cases[] = {
+      {"", "no JSON"},
+      {"[1]", "no JSON"},
+      {good.substr(0, good.size() / 2), "no JSON"},
+      {with("\"version\": 1", "\"version\": 2"), "version"},
+      {with("9:0.31,15:0.5", "auto"), "schedule"},
+      {with("\"focus\"", "\"fokus\""), "policy"},
+      {with("\"focus\"", "\"auto\""), "policy"},
+      {with("\"max\"", "\"mean\""), "pooling"},
+      {with("\"min_tokens\": 300", "\"min_tokens\": -1"), "min_tokens"},
+      {with("\"min_tokens\": 300", "\"min_tokens\": 1.5"), "min_tokens"},
+      {with("\"min_tokens\": 300", "\"min_tokens\": 1e300"), "min_tokens"},
+      {with("\"window_rows\": 8", "\"window_rows\": 0"), "window_rows"},
+      {with("\"max_kl\"", "\"max\""), "max_kl"},
+  };
+  for (const Case& c : cases) {
+    const auto preset = preset_from_json(c.json, "p.json");
+    ASSERT_FALSE(preset) << c.named;
+    EXPECT_EQ(preset.error().code, ErrorCode::kInvalidFile);
+    EXPECT_THAT(preset.error().message, HasSubstr(c.named));
+  }
+}
+
+TEST(Preset, TheShippedOnesAreSound) {
+  std::set<std::string> fingerprints;
+  for (std::string_view json : shipped_presets()) {
+    const auto preset = preset_from_json(json, "shipped");
+    ASSERT_TRUE(preset) << preset.error().message;
+    EXPECT_TRUE(fingerprints.insert(preset->fingerprint).second) << preset->model;
+    EXPECT_LE(preset->kl, preset->max_kl) << preset->model;
+    EXPECT_GE(preset->agreement, preset->min_agreement) << preset->model;
+    EXPECT_NE(preset->lazy.schedule, "off") << preset->model;
+  }
+}
+
+TEST(PolicyNames, GoBothWays) {
+  for (Policy policy :
+       {Policy::kAuto, Policy::kLazy, Policy::kRandom, Policy::kRecent, Policy::kStatic, Policy::kWindow,
+        Policy::kFocus, Policy::kFastKv, Policy::kSnapKv, Policy::kGemFilter}) {
+    const auto back = policy_from_name(policy_name(policy));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(*back, policy);
+  }
+  EXPECT_FALSE(policy_from_name("best"));
+}
+
+}  // namespace
+}  // namespace lazyfill
