@@ -1,4 +1,5 @@
-// Reads a document, generates after it once densely and once lazily, and says how much sooner the first token came.
+// Reads a document, generates after it once densely and once lazily, and says how much sooner the first token
+// came.
 //   ./two_prefills MODEL.gguf DOCUMENT.txt
 #include <cstdio>
 #include <fstream>
