@@ -129,7 +129,7 @@ void run_pack(benchmark::State& state, const Kernels& kernels, TensorType type, 
   std::mt19937 random(1);
   const TestWeights weights(type, shape.n_out, shape.n_in, random);
   auto packed = kernels.begin_pack(weights.raw());
-  for (auto _ : state) kernels.pack_outputs(weights.raw(), *packed, 0, shape.n_out);
+  for (auto _ : state) kernels.pack_outputs(weights.raw(), *packed, 0);
   const auto traits = *gguf::traits_of(type);
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * shape.n_out *
                                                (shape.n_in / traits.block_elements) * traits.block_bytes));

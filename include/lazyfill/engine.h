@@ -49,7 +49,8 @@ class Session;
 
 class Engine {
  public:
-  // Maps the file, checks it, repacks the weights for this machine. Errors: no such file, not a GGUF, an
+  // Checks the file and repacks the weights for this machine; rows of the embedding are read from it
+  // later, so it stays open. Errors: no such file, not a GGUF, an
   // architecture, tokeniser or tensor type that is not supported (the sentence lists those that are).
   static Result<Engine> load(const std::string& path, const EngineOptions& options);
   struct Impl;  // opaque

@@ -60,13 +60,15 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     if (!chat) return tl::unexpected(chat.error());
     impl->runner = std::make_unique<StepRunner>(impl->model, impl->pool);
     impl->info = describe(*impl);
+    auto fingerprint = gguf::fingerprint(impl->file);
+    if (!fingerprint) return tl::unexpected(fingerprint.error());
+    impl->info.fingerprint = std::move(*fingerprint);
     auto preset = find_preset(impl->info.fingerprint, path, options.preset_folder);
     if (preset) {
       impl->preset = std::move(*preset);
     } else {
       impl->preset_error = preset.error();
     }
-    impl->file.release_pages();
     return Engine(std::move(impl));
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::kOutOfMemory,
@@ -94,7 +96,6 @@ ModelInfo describe(const Engine::Impl& engine) {
   info.prunable_layers = config.prunable_layers();
   info.tokenizer = engine.tokenizer->kind();
   info.isa = engine.model.kernels->name;
-  info.fingerprint = gguf::fingerprint(engine.file);
   for (const LayerConfig& layer : config.layers) info.layer_windows.push_back(layer.window);
   info.has_chat_template = engine.chat_template.has_value();
   return info;

@@ -20,7 +20,7 @@
 namespace lazyfill {
 
 struct Engine::Impl {
-  Impl(gguf::File mapped_file, size_t n_threads) : file(std::move(mapped_file)), pool(n_threads) {}
+  Impl(gguf::File open_file, size_t n_threads) : file(std::move(open_file)), pool(n_threads) {}
 
   gguf::File file;
   ThreadPool pool;

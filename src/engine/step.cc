@@ -49,8 +49,6 @@ class StepRunner::Pass {
     std::iota(rows_.begin(), rows_.end(), first_new_);
     candidates_.resize(cache_.n_tokens() + n);
     std::iota(candidates_.begin(), candidates_.end(), 0);
-    r_.hidden_.ensure(n * config_.d_model);
-    r_.model_.embed(input_.tokens, r_.hidden_.data());
     rows_changed();
     estimate_work();
   }
@@ -337,6 +335,11 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
   trace = {};
   cache.begin_step();
   try {
+    hidden_.ensure(input.tokens.size() * model_.config.d_model);
+    if (auto embedded = model_.embed(input.tokens, hidden_.data()); !embedded) {
+      cache.rollback_step();
+      return embedded;
+    }
     Pass pass(*this, input, cache, trace);
     if (!pass.run()) {
       cache.rollback_step();

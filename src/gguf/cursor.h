@@ -2,12 +2,15 @@
 // rest of the file could not hold. Internal to gguf/.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/half.h"
+#include "base/input_file.h"
 #include "lazyfill/error.h"
 
 namespace lazyfill::gguf {
@@ -36,14 +39,16 @@ constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint64_t kMaxTensorNameBytes = 64;
 constexpr uint32_t kMaxDims = 4;
+// Of metadata and tensor descriptions together. The largest vocabularies take 20 MB; what claims more is not
+// worth the memory that it would cost.
+constexpr uint64_t kMaxHeaderBytes = uint64_t{1} << 29;
 
 class Cursor {
  public:
-  Cursor(std::span<const std::byte> bytes, std::string path) : bytes_(bytes), path_(std::move(path)) {}
+  explicit Cursor(const InputFile& file) : file_(file) {}
 
   uint64_t position() const { return position_; }
-  uint64_t remaining() const { return bytes_.size() - position_; }
-  uint64_t size() const { return bytes_.size(); }
+  uint64_t size() const { return file_.size_bytes(); }
 
   // "PATH: MESSAGE"
   tl::unexpected<Error> error(std::string_view message, ErrorCode code = ErrorCode::kInvalidFile) const;
@@ -51,23 +56,27 @@ class Cursor {
   // `what` stands in the error sentence: "the file ends inside WHAT".
   template <class T>
   Result<T> read(std::string_view what) {
-    if (remaining() < sizeof(T)) return ends_inside(what);
-    const T value = load_unaligned<T>(bytes_.data() + position_);
-    position_ += sizeof(T);
-    return value;
+    const auto bytes = read_bytes(sizeof(T), what);
+    if (!bytes) return tl::unexpected(bytes.error());
+    return load_unaligned<T>(bytes->data());
   }
+  // What these two return is valid until the next read.
   Result<std::span<const std::byte>> read_bytes(uint64_t n, std::string_view what);
-  // A 64-bit length and as many bytes. The view lies in the file.
+  // A 64-bit length and as many bytes.
   Result<std::string_view> read_string(std::string_view what);
   // A 64-bit number of things that take at least min_bytes each.
   Result<uint64_t> read_count(uint64_t min_bytes, std::string_view what);
 
  private:
+  uint64_t remaining() const { return std::min(size(), kMaxHeaderBytes) - position_; }
   tl::unexpected<Error> ends_inside(std::string_view what) const;
+  // Makes the window hold [position, position + n), which lies inside the file.
+  Result<void> fetch(uint64_t n);
 
-  std::span<const std::byte> bytes_;
-  std::string path_;
+  const InputFile& file_;
   uint64_t position_ = 0;
+  std::vector<std::byte> window_;  // a part of the file that is read at once
+  uint64_t window_begin_ = 0;
 };
 
 }  // namespace lazyfill::gguf

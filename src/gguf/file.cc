@@ -43,16 +43,16 @@ const std::vector<T>* array_of(const Value& value) {
 }  // namespace
 
 Result<File> File::open(const std::string& path) {
-  auto mapping = MappedFile::open(path);
-  if (!mapping) return tl::unexpected(mapping.error());
-  File file(std::move(*mapping), path);
+  auto input = InputFile::open(path);
+  if (!input) return tl::unexpected(input.error());
+  File file(std::move(*input));
   const auto read = file.read();
   if (!read) return tl::unexpected(read.error());
   return file;
 }
 
 Result<void> File::read() {
-  Cursor cursor(mapping_.bytes(), path_);
+  Cursor cursor(input_);
   const auto version = read_version(cursor);
   if (!version) return tl::unexpected(version.error());
   version_ = *version;
@@ -77,6 +77,23 @@ Result<void> File::read() {
   return {};
 }
 
+Result<void> File::read_rows(const TensorInfo& tensor, uint64_t begin, uint64_t end, std::byte* to) const {
+  if (begin > end || end > tensor.n_rows()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "rows that the tensor " + quoted(tensor.name) + " does not have were asked for");
+  }
+  const uint64_t row_bytes = tensor.row_bytes();  // open() has checked that the tensor lies inside the file
+  return input_.read_at(tensor.offset_bytes + begin * row_bytes, {to, (end - begin) * row_bytes});
+}
+
+Result<void> File::read_first(const TensorInfo& tensor, std::span<std::byte> to) const {
+  if (to.size() > tensor.n_bytes) {
+    return fail(ErrorCode::kInvalidArgument,
+                "more bytes than the tensor " + quoted(tensor.name) + " has were asked for");
+  }
+  return input_.read_at(tensor.offset_bytes, to);
+}
+
 const Value* File::find(std::string_view key) const {
   const auto found = metadata_.find(key);
   return found == metadata_.end() ? nullptr : &found->second;
@@ -89,7 +106,7 @@ const TensorInfo* File::find_tensor(std::string_view name) const {
 
 tl::unexpected<Error> File::key_error(std::string_view key, std::string_view message) const {
   return fail(ErrorCode::kInvalidFile,
-              path_ + ": the metadata key " + quoted(key) + " " + std::string(message));
+              input_.path() + ": the metadata key " + quoted(key) + " " + std::string(message));
 }
 
 Result<const Value*> File::require(std::string_view key) const {

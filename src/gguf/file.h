@@ -1,15 +1,16 @@
-// A GGUF file (versions 2 and 3, little-endian), memory-mapped and checked: after open() succeeds, every
-// tensor lies inside the file and every string and array is in memory.
+// A GGUF file (versions 2 and 3, little-endian), checked: after open() succeeds, every tensor lies inside the
+// file and every string and array is in memory. The tensors' data are read when they are asked for.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "gguf/tensor_type.h"
 
 namespace lazyfill::gguf {
@@ -27,6 +28,9 @@ struct TensorInfo {
   uint64_t offset_bytes = 0;  // from the start of the file
   uint64_t n_elements = 0;
   uint64_t n_bytes = 0;
+
+  uint64_t n_rows() const { return n_elements / shape[0]; }
+  uint64_t row_bytes() const { return n_bytes / n_rows(); }
 };
 
 class File {
@@ -39,9 +43,12 @@ class File {
 
   const Value* find(std::string_view key) const;               // null when absent
   const TensorInfo* find_tensor(std::string_view name) const;  // null when absent
-  const std::byte* data(const TensorInfo& tensor) const {
-    return mapping_.bytes().data() + tensor.offset_bytes;
-  }
+
+  // Rows [begin, end) of the tensor, row_bytes() each: everything but its first dimension counts as rows.
+  // Fails where the file has become shorter since it was opened. Threads may read at the same time.
+  Result<void> read_rows(const TensorInfo& tensor, uint64_t begin, uint64_t end, std::byte* to) const;
+  // The tensor's first `to.size()` bytes, at most n_bytes of them. Fails as read_rows does.
+  Result<void> read_first(const TensorInfo& tensor, std::span<std::byte> to) const;
 
   // Typed look-ups: an error sentence names the key when it is absent, of another type, or out of range.
   Result<uint64_t> get_uint(std::string_view key) const;  // any integer type, not negative
@@ -52,17 +59,15 @@ class File {
   Result<std::vector<int64_t>> get_ints(std::string_view key) const;
   Result<std::vector<float>> get_floats(std::string_view key) const;  // finite
 
-  uint64_t size_bytes() const { return mapping_.bytes().size(); }
-  void release_pages() const { mapping_.release_pages(); }
+  uint64_t size_bytes() const { return input_.size_bytes(); }
 
  private:
-  File(MappedFile mapping, std::string path) : mapping_(std::move(mapping)), path_(std::move(path)) {}
+  explicit File(InputFile input) : input_(std::move(input)) {}
   Result<void> read();
   Result<const Value*> require(std::string_view key) const;
   tl::unexpected<Error> key_error(std::string_view key, std::string_view message) const;
 
-  MappedFile mapping_;
-  std::string path_;  // for error sentences
+  InputFile input_;
   uint32_t version_ = 0;
   std::map<std::string, Value, std::less<>> metadata_;
   std::vector<TensorInfo> tensors_;

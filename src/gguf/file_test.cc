@@ -83,6 +83,13 @@ Result<File> open_bytes(const std::string& bytes) {
   return file;
 }
 
+std::vector<std::byte> data_of(const File& file, const TensorInfo& tensor) {
+  std::vector<std::byte> data(tensor.n_bytes);
+  const auto done = file.read_rows(tensor, 0, tensor.n_rows(), data.data());
+  EXPECT_TRUE(done) << done.error().message;
+  return data;
+}
+
 TEST(GgufFile, ReadsMetadataAndTensors) {
   for (const uint32_t version : {2, 3}) {
     RawFile raw;
@@ -96,7 +103,10 @@ TEST(GgufFile, ReadsMetadataAndTensors) {
     ASSERT_NE(tensor, nullptr);
     EXPECT_EQ(tensor->shape, std::vector<uint64_t>{8});
     EXPECT_EQ(tensor->n_bytes, 32U);
-    EXPECT_EQ(file->data(*tensor)[31], std::byte{1});
+    EXPECT_EQ(data_of(*file, *tensor), std::vector<std::byte>(32, std::byte{1}));
+    std::byte row{};
+    EXPECT_FALSE(file->read_rows(*tensor, 1, 2, &row));
+    EXPECT_FALSE(file->read_rows(*tensor, 1, 0, &row));
     EXPECT_EQ(file->find_tensor("c"), nullptr);
   }
 }
@@ -283,9 +293,12 @@ TEST_P(RealModels, OpensAndEveryTensorDequantises) {
   EXPECT_EQ(file->tensors().size(), GetParam().n_tensors);
   EXPECT_EQ(file->get_strings("tokenizer.ggml.tokens")->size(), GetParam().n_tokens);
   std::vector<float> row;
+  std::vector<std::byte> blocks;
   for (const TensorInfo& tensor : file->tensors()) {
     row.resize(tensor.shape[0]);
-    ASSERT_TRUE(dequantize(tensor.type, file->data(tensor), row.size(), row.data())) << tensor.name;
+    blocks.resize(tensor.row_bytes());
+    ASSERT_TRUE(file->read_rows(tensor, 0, 1, blocks.data())) << tensor.name;
+    ASSERT_TRUE(dequantize(tensor.type, blocks.data(), row.size(), row.data())) << tensor.name;
     for (const float value : row) ASSERT_LT(std::abs(value), 1e4F) << tensor.name;
   }
 }

@@ -1,11 +1,13 @@
 #include "gguf/fingerprint.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 namespace lazyfill::gguf {
 namespace {
 
-constexpr uint64_t kSampledBytes = 64;  // of each tensor: touches one page of it
+constexpr size_t kSampledBytes = 64;  // of each tensor: touches one page of it
 
 // FNV-1a, 64 bits.
 class Hash {
@@ -32,14 +34,18 @@ class Hash {
 
 }  // namespace
 
-std::string fingerprint(const File& file) {
+Result<std::string> fingerprint(const File& file) {
   Hash hash;
   for (const TensorInfo& tensor : file.tensors()) {
     hash.add(tensor.name.size());
     hash.add(tensor.name.data(), tensor.name.size());
     hash.add(static_cast<uint64_t>(tensor.type));
     for (uint64_t length : tensor.shape) hash.add(length);
-    hash.add(file.data(tensor), static_cast<size_t>(std::min(tensor.n_bytes, kSampledBytes)));
+    std::array<std::byte, kSampledBytes> sample;
+    const std::span<std::byte> first =
+        std::span(sample).first(std::min<size_t>(tensor.n_bytes, kSampledBytes));
+    if (auto read = file.read_first(tensor, first); !read) return tl::unexpected(read.error());
+    hash.add(first.data(), first.size());
   }
   return hash.hex();
 }

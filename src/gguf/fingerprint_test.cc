@@ -21,7 +21,8 @@ std::string fingerprint_of(const std::string& tensor, std::vector<uint64_t> shap
   EXPECT_TRUE(writer.save(path));
   const auto file = File::open(path);
   std::filesystem::remove(path);
-  return file ? fingerprint(*file) : file.error().message;
+  EXPECT_TRUE(file) << file.error().message;
+  return file ? fingerprint(*file).value_or("unread") : "not opened";
 }
 
 TEST(Fingerprint, IsOfTheWeightsAndNotOfTheName) {

@@ -145,15 +145,15 @@ Result<Value> read_value(Cursor& cursor, const std::string& what) {
   return unknown_type(cursor, *type, what);
 }
 
-Result<std::string_view> read_key(Cursor& cursor) {
+Result<std::string> read_key(Cursor& cursor) {
   const auto key = cursor.read_string("a metadata key");
-  if (!key) return key;
+  if (!key) return tl::unexpected(key.error());
   if (key->empty()) return cursor.error("a metadata key is empty");
   if (key->size() > kMaxKeyBytes) {
     return cursor.error("the metadata key " + quoted(*key) + " is longer than the " +
                         std::to_string(kMaxKeyBytes) + " bytes that the format allows");
   }
-  return key;
+  return std::string(*key);
 }
 
 }  // namespace

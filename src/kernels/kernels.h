@@ -19,7 +19,8 @@ namespace lazyfill {
 
 enum class Isa { kReference, kAvx2, kAvx512 };
 
-// A weight matrix as it lies in the file: n_out rows of n_in elements, each row a whole number of blocks.
+// A weight matrix, or some of its rows, as it lies in the file: n_out rows of n_in elements, each row a whole
+// number of blocks.
 struct RawMatrix {
   gguf::TensorType type = gguf::TensorType::kF32;
   const std::byte* data = nullptr;
@@ -127,10 +128,11 @@ struct Kernels {
   ColumnType column_type;  // what it stores columns as by default
 
   // --- matrix products ---
-  // Repacks; rows [out_begin, out_end) of the matrix only, so that threads can share the work: `begin_pack`
-  // makes the destination, `pack_outputs` fills outputs in multiples of `pack_granularity`.
+  // Repacks: `begin_pack` makes the destination (it does not look at the data), `pack_outputs` fills the
+  // outputs from out_begin on, a multiple of pack_granularity, of which `rows` holds the data. So a matrix
+  // need never be in memory as a whole, and threads can share the work.
   Result<PackedMatrix> (*begin_pack)(const RawMatrix& raw);
-  void (*pack_outputs)(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end);
+  void (*pack_outputs)(const RawMatrix& rows, PackedMatrix& packed, size_t out_begin);
   size_t pack_granularity;  // also the granularity of matmul's column ranges
 
   // x [n_rows, n_in] -> rows in `format`. Reuses the buffers of `rows`. What a row becomes does not depend on

@@ -1,6 +1,11 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "kernels/packing.h"
 
 namespace lazyfill {
 namespace {
@@ -30,13 +35,44 @@ void for_each_chunk(size_t n_out, size_t granularity, Team team, Fn fn) {
   team.for_each(n_chunks, [&](size_t chunk, size_t) { do_chunk(n_out, granularity, chunk, n_chunks, fn); });
 }
 
+// Read at a time while packing: enough that the system call costs nothing, and it stays in the core's cache.
+constexpr size_t kPieceBytes = size_t{1} << 20;
+
 }  // namespace
 
 Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, Team team) {
   Result<PackedMatrix> packed = kernels.begin_pack(raw);
-  if (!packed) return packed;
-  for_each_chunk(raw.n_out, kernels.pack_granularity, team,
-                 [&](size_t begin, size_t end) { kernels.pack_outputs(raw, *packed, begin, end); });
+  const Result<size_t> row_bytes = checked_row_bytes(raw);
+  if (!packed || !row_bytes) return packed;
+  for_each_chunk(raw.n_out, kernels.pack_granularity, team, [&](size_t begin, size_t end) {
+    kernels.pack_outputs({raw.type, raw.data + begin * *row_bytes, end - begin, raw.n_in}, *packed, begin);
+  });
+  return packed;
+}
+
+Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, ReadOutputs read, Team team) {
+  Result<PackedMatrix> packed = kernels.begin_pack(raw);
+  const Result<size_t> row_bytes = checked_row_bytes(raw);
+  if (!packed || !row_bytes) return packed;
+  const size_t granularity = kernels.pack_granularity;
+  const size_t piece = std::max<size_t>(1, kPieceBytes / *row_bytes / granularity) * granularity;
+  std::atomic<bool> failed{false};
+  std::mutex error_mutex;
+  Error error;  // the first one
+  for_each_chunk(raw.n_out, granularity, team, [&](size_t chunk_begin, size_t chunk_end) {
+    const size_t n_at_once = std::min(piece, chunk_end - chunk_begin);
+    const auto blocks = std::make_unique_for_overwrite<std::byte[]>(n_at_once * *row_bytes);
+    for (size_t begin = chunk_begin; begin < chunk_end && !failed; begin += n_at_once) {
+      const size_t end = std::min(begin + n_at_once, chunk_end);
+      if (const auto done = read(begin, end, blocks.get()); !done) {
+        const std::scoped_lock lock(error_mutex);
+        if (!failed.exchange(true)) error = done.error();
+        return;
+      }
+      kernels.pack_outputs({raw.type, blocks.get(), end - begin, raw.n_in}, *packed, begin);
+    }
+  });
+  if (failed) return tl::unexpected(error);
   return packed;
 }
 

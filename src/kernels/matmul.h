@@ -13,6 +13,13 @@ namespace lazyfill {
 // and for an n_in that is not a whole number of blocks.
 Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, Team team);
 
+// Brings the blocks of outputs [begin, end) of a matrix to `to`. Called by several threads at the same time.
+using ReadOutputs = FunctionRef<Result<void>(size_t begin, size_t end, std::byte* to)>;
+
+// The same for a matrix that is not in memory (raw.data is not looked at): it is read in pieces of a
+// megabyte. The first error of `read` is passed on.
+Result<PackedMatrix> pack_matrix(const Kernels& kernels, const RawMatrix& raw, ReadOutputs read, Team team);
+
 // out[r * ld_out + o] (+)= sum_i x[r, i] * w[o, i] for all rows r and outputs o. `x` must be packed in
 // w.row_format and of w.n_in inputs.
 struct Product {

@@ -260,14 +260,14 @@ Result<PackedMatrix> begin_pack(const RawMatrix& raw) {
   return packed;
 }
 
-void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end) {
+void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin) {
   const Plan plan = plan_for(raw.type);
   const auto traits = gguf::traits_of(raw.type);  // known: begin_pack has checked
   const size_t row_bytes = raw.n_in / traits->block_elements * traits->block_bytes;
   const size_t n_blocks = blocks_of(plan, raw.n_in);
-  for (size_t out = out_begin; out < out_end; out += kOutputs) {
-    const size_t n = std::min(kOutputs, out_end - out);
-    std::byte* to = packed.bytes.data() + out / kOutputs * n_blocks * plan.block_bytes;
+  for (size_t out = 0; out < raw.n_out; out += kOutputs) {
+    const size_t n = std::min(kOutputs, raw.n_out - out);
+    std::byte* to = packed.bytes.data() + (out_begin + out) / kOutputs * n_blocks * plan.block_bytes;
     if (plan.tag == kF32) {
       pack_floats<float>(raw, out, n, to);
     } else if (plan.read == nullptr) {

@@ -54,6 +54,6 @@ using U8 = Codes<8, 32, false>;
 
 // The packed matrix's size is that of whole panels; outputs beyond n_out are zeros.
 Result<PackedMatrix> begin_pack(const RawMatrix& raw);
-void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end);
+void pack_outputs(const RawMatrix& rows, PackedMatrix& packed, size_t out_begin);
 
 }  // namespace lazyfill::panels

@@ -19,16 +19,18 @@ Result<Model> Model::load(const gguf::File& file, const Kernels& kernels, Team t
   return Model{std::move(*config), std::move(*weights), &kernels};
 }
 
-void Model::embed(std::span<const int32_t> ids, float* out) const {
-  const RawMatrix& table = weights.embedding;
-  const auto traits = gguf::traits_of(table.type);
-  const size_t row_bytes = config.d_model / traits->block_elements * traits->block_bytes;
+Result<void> Model::embed(std::span<const int32_t> ids, float* out) const {
+  const auto& [file, table] = weights.embedding;
+  std::vector<std::byte> row(table->row_bytes());
   for (int32_t id : ids) {
-    // The type was packed before, so it dequantises.
-    (void)gguf::dequantize(table.type, table.data + static_cast<size_t>(id) * row_bytes, config.d_model, out);
+    const auto index = static_cast<uint64_t>(id);
+    auto done = file->read_rows(*table, index, index + 1, row.data());
+    if (done) done = gguf::dequantize(table->type, row.data(), config.d_model, out);
+    if (!done) return done;
     for (size_t i = 0; i < config.d_model; ++i) out[i] *= config.embedding_scale;
     out += config.d_model;
   }
+  return {};
 }
 
 void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch& scratch, Team team) const {

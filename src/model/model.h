@@ -17,8 +17,8 @@ struct Model {
 
   static Result<Model> load(const gguf::File& file, const Kernels& kernels, Team team);
 
-  // Hidden states of tokens before layer 0: out [ids.size(), d_model].
-  void embed(std::span<const int32_t> ids, float* out) const;
+  // Hidden states of tokens before layer 0: out [ids.size(), d_model]. Fails where the file has changed.
+  Result<void> embed(std::span<const int32_t> ids, float* out) const;
 
   // Logits [n_rows, n_vocab] of hidden states [n_rows, d_model] after the last layer.
   void logits(const float* hidden, size_t n_rows, float* out, LayerScratch& scratch, Team team) const;

@@ -20,21 +20,24 @@ class Loader {
   Loader(const gguf::File& file, const Kernels& kernels, Team team)
       : file_(file), kernels_(kernels), team_(team) {}
 
-  RawMatrix raw_matrix(const std::string& name, size_t n_out, size_t n_in) {
-    const gguf::TensorInfo* tensor = find(name, {n_in, n_out});
-    if (tensor == nullptr) return {};
-    return {tensor->type, file_.data(*tensor), n_out, n_in};
+  EmbeddingTable embedding(const std::string& name, size_t n_vocab, size_t d_model) {
+    const gguf::TensorInfo* tensor = find(name, {d_model, n_vocab});
+    return tensor == nullptr ? EmbeddingTable{} : EmbeddingTable{&file_, tensor};
   }
 
   PackedMatrix matrix(const std::string& name, size_t n_out, size_t n_in) {
-    const RawMatrix raw = raw_matrix(name, n_out, n_in);
-    return raw.data == nullptr ? PackedMatrix{} : pack(raw, name);
+    const gguf::TensorInfo* tensor = find(name, {n_in, n_out});
+    return tensor == nullptr ? PackedMatrix{} : pack(*tensor, 0, n_out);
   }
 
-  PackedMatrix pack(const RawMatrix& raw, const std::string& name) {
-    auto packed = pack_matrix(kernels_, raw, team_);
+  // The matrix [n_out, shape[0]] whose outputs are the tensor's rows from first_row on.
+  PackedMatrix pack(const gguf::TensorInfo& tensor, size_t first_row, size_t n_out) {
+    auto read = [&](size_t begin, size_t end, std::byte* to) {
+      return file_.read_rows(tensor, first_row + begin, first_row + end, to);
+    };
+    auto packed = pack_matrix(kernels_, {tensor.type, nullptr, n_out, tensor.shape[0]}, read, team_);
     if (packed) return std::move(*packed);
-    set_error({packed.error().code, name + ": " + packed.error().message});
+    set_error({packed.error().code, tensor.name + ": " + packed.error().message});
     return {};
   }
 
@@ -42,7 +45,9 @@ class Loader {
     const gguf::TensorInfo* tensor = find(name, {n});
     if (tensor == nullptr) return {};
     std::vector<float> values(n);
-    auto done = gguf::dequantize(tensor->type, file_.data(*tensor), n, values.data());
+    std::vector<std::byte> blocks(tensor->n_bytes);
+    auto done = file_.read_rows(*tensor, 0, 1, blocks.data());
+    if (done) done = gguf::dequantize(tensor->type, blocks.data(), n, values.data());
     if (!done) set_error({done.error().code, name + ": " + done.error().message});
     return values;
   }
@@ -131,7 +136,7 @@ Result<ModelWeights> load_weights(const gguf::File& file, const ModelConfig& con
   if (auto known = refuse_unknown_tensors(file); !known) return tl::unexpected(known.error());
   Loader load(file, kernels, team);
   ModelWeights weights;
-  weights.embedding = load.raw_matrix("token_embd.weight", config.n_vocab, config.d_model);
+  weights.embedding = load.embedding("token_embd.weight", config.n_vocab, config.d_model);
   for (size_t i = 0; i < config.n_layers && !load.failed(); ++i) {
     weights.layers.push_back(load_layer(load, config, i));
   }

@@ -28,8 +28,14 @@ struct LayerWeights {
   bool precise = false;
 };
 
+// The embedding stays in the file: a prompt needs few of its rows, and reading one takes a microsecond.
+struct EmbeddingTable {
+  const gguf::File* file = nullptr;
+  const gguf::TensorInfo* tensor = nullptr;  // [n_vocab, d_model]
+};
+
 struct ModelWeights {
-  RawMatrix embedding;  // [n_vocab, d_model], in the mapped file: a prompt touches few of its rows
+  EmbeddingTable embedding;
   std::vector<LayerWeights> layers;
   std::vector<float> output_norm;  // [d_model]
   PackedMatrix output;             // [n_vocab, d_model]; the embedding again where the head is tied

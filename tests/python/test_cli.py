@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -227,6 +228,20 @@ def test_jsonl_keeps_what_is_finished(run, smollm2, tmp_path):
     assert_fails(result, 1, "line 4", "prompt")
     records = [json.loads(line) for line in answers.read_text().splitlines()]
     assert len(records) == 2 and records[0]["id"] == "a" and "id" not in records[1]
+
+
+def test_a_model_file_that_shrinks_is_an_error(lazyfill, smollm2, tmp_path):
+    model = tmp_path / "model.gguf"
+    shutil.copy(smollm2, model)
+    arguments = ["run", "-m", str(model), "--quiet", *GREEDY, "--jsonl", "-", "--json", "-"]
+    with subprocess.Popen([lazyfill, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        program.stdin.write(b'{"prompt": "One"}\n')
+        program.stdin.flush()
+        assert json.loads(program.stdout.readline())["token_ids"]
+        os.truncate(model, 4096)
+        _, errors = program.communicate(b'{"prompt": "Two other words"}\n', timeout=60)
+    assert program.returncode == 1
+    assert re.fullmatch(r"lazyfill run: .*model\.gguf has become shorter while it was in use.*\n", text_of(errors))
 
 
 def test_stop_text_ends_the_answer(run, smollm2):

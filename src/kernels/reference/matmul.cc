@@ -43,10 +43,9 @@ Result<PackedMatrix> begin_pack(const RawMatrix& raw) {
   return packed;
 }
 
-void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end) {
-  const size_t row_bytes = row_bytes_of(raw.type, raw.n_in);
-  std::memcpy(packed.bytes.data() + out_begin * row_bytes, raw.data + out_begin * row_bytes,
-              (out_end - out_begin) * row_bytes);
+void pack_outputs(const RawMatrix& rows, PackedMatrix& packed, size_t out_begin) {
+  const size_t row_bytes = row_bytes_of(rows.type, rows.n_in);
+  std::memcpy(packed.bytes.data() + out_begin * row_bytes, rows.data, rows.n_out * row_bytes);
 }
 
 void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat /*format*/,

@@ -12,7 +12,7 @@ inline constexpr size_t kPanel = 16;
 
 // The packed matrix holds the blocks as they are in the file; its layout is the tensor type.
 Result<PackedMatrix> begin_pack(const RawMatrix& raw);
-void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin, size_t out_end);
+void pack_outputs(const RawMatrix& rows, PackedMatrix& packed, size_t out_begin);
 
 // A copy: every format but kF32 belongs to another table.
 void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat format, const Precision& precision,
