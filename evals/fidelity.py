@@ -16,10 +16,7 @@ import statistics
 import subprocess
 import sys
 
-
-def drop_middle(text, n_chars):
-    """LongBench's rule for prompts that are too long, in characters: both ends stay, for the task is stated there."""
-    return text if len(text) <= n_chars else text[:n_chars - n_chars // 2] + text[len(text) - n_chars // 2:]
+from evals.program import drop_middle, open_results
 
 
 def load_prompts(folder, which, n_chars):
@@ -118,7 +115,7 @@ def main():
     for policy in policies:
         done = read_done(args.out)
         missing = [p for p in prompts if (policy, p["id"]) not in done]
-        with args.out.open("a", encoding="utf-8") as output:
+        with open_results(args.out) as output:
             if missing:
                 measure(args, policy, missing, output)
     print(table(read_done(args.out), policies))
