@@ -11,12 +11,12 @@ the ratio to the first policy with a 95% interval from a paired bootstrap over p
 import argparse
 import json
 import pathlib
-import random
 import statistics
 import subprocess
 import sys
 
-from evals.program import drop_middle, open_results
+from evals.program import drop_middle, open_results, read_results
+from evals.statistics_of_pairs import bootstrap
 
 
 def load_prompts(folder, which, n_chars):
@@ -29,30 +29,10 @@ def load_prompts(folder, which, n_chars):
     return prompts
 
 
-def ratio_interval(values, baseline, n_resamples=2000, seed=0):
+def ratio_interval(values, baseline):
     """sum(values) / sum(baseline) of paired lists, and its 95% interval over resampled pairs."""
-    rng = random.Random(seed)
     pairs = list(zip(values, baseline, strict=True))
-    ratios = []
-    for _ in range(n_resamples):
-        sample = rng.choices(pairs, k=len(pairs))
-        below = sum(b for _, b in sample)
-        ratios.append(sum(v for v, _ in sample) / below if below > 0 else float("inf"))
-    ratios.sort()
-    return sum(values) / sum(baseline), ratios[int(0.025 * n_resamples)], ratios[int(0.975 * n_resamples) - 1]
-
-
-def read_done(path):
-    """(policy, id) -> result, of earlier runs; a last line that was cut off is dropped."""
-    done = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                result = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            done[result["policy"], result["id"]] = result
-    return done
+    return bootstrap(pairs, lambda sample: sum(v for v, _ in sample) / sum(b for _, b in sample))
 
 
 def measure(args, policy, prompts, output):
@@ -113,12 +93,12 @@ def main():
     prompts = load_prompts(args.data, args.which, args.max_chars)
     policies = args.policies.split(",")
     for policy in policies:
-        done = read_done(args.out)
+        done = read_results(args.out, "policy")
         missing = [p for p in prompts if (policy, p["id"]) not in done]
         with open_results(args.out) as output:
             if missing:
                 measure(args, policy, missing, output)
-    print(table(read_done(args.out), policies))
+    print(table(read_results(args.out, "policy"), policies))
 
 
 if __name__ == "__main__":

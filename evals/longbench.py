@@ -18,7 +18,7 @@ import time
 from typing import NamedTuple
 
 from evals.metrics import score
-from evals.program import Answers, open_results, shortened
+from evals.program import Answers, open_results, read_results, shortened
 from evals.statistics_of_pairs import bootstrap
 
 
@@ -75,19 +75,6 @@ def load_questions(folder, limit):
         for i, line in enumerate(path.read_text(encoding="utf-8").splitlines()[:limit]):
             questions.append(json.loads(line) | {"task": path.stem, "id": f"{path.stem}/{i}"})
     return questions
-
-
-def read_done(path):
-    """(method, id) -> result, of earlier runs; a last line that was cut off is dropped."""
-    done = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                result = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            done[result["method"], result["id"]] = result
-    return done
 
 
 def answer_score(question, text):
@@ -186,7 +173,7 @@ def main():
     questions = load_questions(args.data, args.limit)
     if not questions:
         raise SystemExit(f"{args.data} holds no TASK.jsonl of LongBench")
-    done = read_done(args.out)
+    done = read_results(args.out, "method")
     missing = {m: [q for q in questions if (m, q["id"]) not in done] for m in methods}
     wanted = {q["id"] for members in missing.values() for q in members}
     for question in questions:
@@ -197,7 +184,7 @@ def main():
         with open_results(args.out) as output:
             measure(args, method, known[method], missing[method], output, progress)
     print(file=sys.stderr)
-    print(table(read_done(args.out), methods))
+    print(table(read_results(args.out, "method"), methods))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Drives `lazyfill run --jsonl`: one process answers many prompts, one after the other."""
+"""Drives `lazyfill run --jsonl`, where one process answers many prompts, and keeps the results as lines of a file."""
 
 import json
 import subprocess
@@ -27,6 +27,19 @@ def open_results(path):
     if path.stat().st_size and path.read_bytes()[-1:] != b"\n":
         output.write("\n")
     return output
+
+
+def read_results(path, what):
+    """(result[what], id) -> result, of earlier runs; a last line that was cut off is dropped."""
+    done = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                result = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            done[result[what], result["id"]] = result
+    return done
 
 
 class Answers:

@@ -27,9 +27,9 @@ def test_the_interval_is_paired():
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path):
     path = tmp_path / "results.jsonl"
-    assert not fidelity.read_done(path)
+    assert not program.read_results(path, "policy")
     path.write_text('{"policy": "lazy", "id": "a"}\n{"policy": "lazy", "id"', encoding="utf-8")
-    assert list(fidelity.read_done(path)) == [("lazy", "a")]
+    assert list(program.read_results(path, "policy")) == [("lazy", "a")]
 
 
 def test_an_interrupted_run_goes_on(root, lazyfill, smollm2, tmp_path):
@@ -129,7 +129,7 @@ def test_longbench_goes_on_where_it_stopped(root, lazyfill, smollm2, tmp_path):
     out.write_text("\n".join(lines[:6]) + "\n" + lines[6][:20], encoding="utf-8")
     again = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=300)
     assert "2 of 2" in again.stderr and "2 of 8" not in again.stderr
-    results = longbench.read_done(out)
+    results = program.read_results(out, "method")
     assert len(results) == 8 and all(r["prompt_tokens"] <= 140 and 0 <= r["score"] <= 1 for r in results.values())
     assert results["lazy", "trec/0"]["computed"] < 1 and results["dense", "trec/0"]["computed"] == 1
 
