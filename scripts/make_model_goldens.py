@@ -64,6 +64,7 @@ def state_dict(reader, config):
 
 
 def build(reader, config, attention):
+    rope_base = reader.get_field(f"{config.architecture}.rope.freq_base").contents()
     common = dict(
         vocab_size=int(next(t for t in reader.tensors if t.name == "token_embd.weight").shape[1]),
         hidden_size=config.d_model, num_hidden_layers=config.n_layers, num_attention_heads=config.n_heads,
@@ -76,12 +77,12 @@ def build(reader, config, attention):
         # the reference is checked against.
         settings = transformers.Gemma3TextConfig(
             **common, sliding_window=config.window,
-            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": config.rope_base},
+            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": rope_base},
                              "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}})
         model = transformers.Gemma3ForCausalLM(settings)
     else:
         settings = transformers.LlamaConfig(
-            **common, rope_parameters={"rope_type": "default", "rope_theta": config.rope_base})
+            **common, rope_parameters={"rope_type": "default", "rope_theta": rope_base})
         model = transformers.LlamaForCausalLM(settings)
     missing, unexpected = model.load_state_dict(state_dict(reader, config), strict=False)
     if missing or unexpected:

@@ -274,7 +274,7 @@ class StepRunner::Pass {
     r_.q_.ensure(rows_.size() * config_.q_dim());
     for (size_t i = 0; i < r_.ropes_.size(); ++i) {
       r_.angles_[i].resize(rows_.size() * config_.rope_dim);
-      r_.ropes_[i].gather(rows_, r_.angles_[i].data());
+      r_.ropes_[i].gather(rows_, cache_.capacity_tokens(), r_.angles_[i].data());
     }
   }
 
@@ -283,7 +283,8 @@ class StepRunner::Pass {
   void estimate_work() {
     const double per_row =
         2.0 * static_cast<double>(config_.d_model) * (2 * config_.q_dim() + 2 * config_.kv_dim()) +
-        6.0 * static_cast<double>(config_.d_model) * static_cast<double>(config_.d_ff);
+        6.0 * static_cast<double>(config_.d_model) * static_cast<double>(config_.d_ff) *
+            static_cast<double>(std::max<size_t>(config_.n_experts_used, 1));
     double n_rows = static_cast<double>(rows_.size());
     double n_candidates = static_cast<double>(candidates_.size());
     size_t stage = 0;
@@ -327,7 +328,7 @@ class StepRunner::Pass {
 
 StepRunner::StepRunner(const Model& model, ThreadPool& pool)
     : model_(model), pool_(pool), scratch_(pool.n_threads()), angles_(model.config.ropes.size()) {
-  for (const RopeConfig& rope : model.config.ropes) ropes_.emplace_back(rope, model.config.rope_dim);
+  for (const RopeConfig& rope : model.config.ropes) ropes_.emplace_back(rope);
 }
 
 Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::span<float> logits,

@@ -101,7 +101,7 @@ void mean_attention_probs(const Kernels& kernels, const AttentionTask& task, flo
   });
   std::copy_n(by_head.data(), n, probs);
   for (size_t kv_head = 1; kv_head < n_kv_heads; ++kv_head)
-    kernels.add(probs, by_head.data() + kv_head * n, n);
+    kernels.add(probs, by_head.data() + kv_head * n, 1, n);
 }
 
 }  // namespace lazyfill

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_block.h"
 #include "kernels/kernels.h"
 #include "kernels/reference/attention.h"
 #include "kernels/reference/elementwise.h"
@@ -70,12 +71,25 @@ void gated(Activation activation, float* gate, const float* up, size_t n) {
 }
 
 template <class Simd>
-void add(float* x, const float* y, size_t n) {
+void add(float* x, const float* y, float scale, size_t n) {
   size_t i = 0;
   for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
-    Simd::store(x + i, Simd::add(Simd::load(x + i), Simd::load(y + i)));
+    const auto scaled = Simd::mul(Simd::load(y + i), Simd::set1(scale));
+    Simd::store(x + i, Simd::add(Simd::load(x + i), scaled));
   }
-  reference::add(x + i, y + i, n - i);
+  reference::add(x + i, y + i, scale, n - i);
+}
+
+template <class Simd>
+void softcap(float* x, float cap, size_t n) {
+  size_t i = 0;
+  for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
+    const auto shared = Simd::mul(Simd::load(x + i), Simd::set1(1 / cap));
+    // In units of log2, as attention wants its scores: taken back by the last factor.
+    const auto capped = tiles::softcapped<Simd>(shared, cap);
+    Simd::store(x + i, Simd::mul(capped, Simd::set1(tiles::kLn2)));
+  }
+  reference::softcap(x + i, cap, n - i);
 }
 
 // One head, pairs (2i, 2i + 1).

@@ -91,8 +91,26 @@ TEST_P(Elementwise, Add) {
     auto x = bell_shaped(n, 1, 5);
     const auto before = x;
     const auto y = bell_shaped(n, 1, 6);
-    kernels_->add(x.data(), y.data(), n);
+    kernels_->add(x.data(), y.data(), 1, n);
     for (size_t i = 0; i < n; ++i) ASSERT_EQ(x[i], before[i] + y[i]);
+    x = before;
+    kernels_->add(x.data(), y.data(), 0.22F, n);
+    for (size_t i = 0; i < n; ++i) ASSERT_EQ(x[i], before[i] + 0.22F * y[i]);
+  }
+}
+
+TEST_P(Elementwise, Softcap) {
+  for (const size_t n : {1, 16, 31, 576}) {
+    for (const float size : {0.1F, 30.0F, 1000.0F}) {
+      const auto before = bell_shaped(n, size, 8);
+      auto x = before;
+      kernels_->softcap(x.data(), 30, n);
+      for (size_t i = 0; i < n; ++i) {
+        // 1 - 2 / (e^2x + 1): a few roundings of numbers up to 1, and an exponential as in Gated.
+        const double exact = 30 * std::tanh(before[i] / 30.0);
+        ASSERT_NEAR(x[i], exact, 30 * 4 * 0x1p-22) << before[i];
+      }
+    }
   }
 }
 

@@ -151,7 +151,10 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n_rows, size_t d, float* out);
   // gate = activation(gate) * up, n elements.
   void (*gated)(Activation activation, float* gate, const float* up, size_t n);
-  void (*add)(float* x, const float* y, size_t n);
+  // x += scale * y, n elements.
+  void (*add)(float* x, const float* y, float scale, size_t n);
+  // x = cap * tanh(x / cap), n elements.
+  void (*softcap)(float* x, float cap, size_t n);
   // Rotates x [n_rows, n_heads, head_dim] by angles [n_rows, rope_dim / 2, 2] of (cos, sin).
   void (*rope)(const RopeShape& shape, float* x, const float* angles, size_t n_rows);
 

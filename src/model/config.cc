@@ -11,8 +11,11 @@ struct Architecture {
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", architectures::llama},
-    {"gemma3", architectures::gemma3},
+    {"llama", architectures::llama},     {"qwen2", architectures::qwen2},
+    {"qwen3", architectures::qwen3},     {"qwen3moe", architectures::qwen3moe},
+    {"phi3", architectures::phi3},       {"gemma2", architectures::gemma2},
+    {"gemma3", architectures::gemma3},   {"olmo2", architectures::olmo2},
+    {"granite", architectures::granite},
 };
 
 }  // namespace
@@ -35,7 +38,13 @@ Result<ModelConfig> read_config(const gguf::File& file) {
   auto name = file.get_string("general.architecture");
   if (!name) return tl::unexpected(name.error());
   for (const Architecture& architecture : kArchitectures) {
-    if (architecture.name == *name) return architecture.read(file);
+    if (architecture.name != *name) continue;
+    auto config = architecture.read(file);
+    if (!config) return config;
+    for (LayerConfig& layer : config->layers) {
+      if (layer.window >= config->context_length) layer.window = 0;  // as wide as can be: it can prune
+    }
+    return config;
   }
   std::string known;
   for (std::string_view supported : supported_architectures()) {

@@ -13,11 +13,17 @@
 
 namespace lazyfill {
 
-// Rotary embedding of one kind of layer: angle = position * scale * theta^(-2i / rope_dim).
+// Rotary embedding of one kind of layer: pair i turns by position * frequencies[i].
 struct RopeConfig {
-  double theta = 10000;
-  double scale = 1;
+  std::vector<double> frequencies;  // [rope_dim / 2], radians a position
+  double magnitude = 1;             // of the cosines and sines: YaRN and LongRoPE sharpen attention with it
+  // LongRoPE: the frequencies in a sequence that may grow beyond `long_above` tokens; else empty.
+  std::vector<double> long_frequencies;
+  size_t long_above = 0;
 };
+
+// RMS norm of queries and keys before the rotation: of every head by itself, or of a row's heads together.
+enum class QkNorm { kNone, kHeads, kRow };
 
 struct LayerConfig {
   size_t window = 0;  // a row sees the newest `window` columns, itself included; 0: all
@@ -31,7 +37,9 @@ struct ModelConfig {
   size_t n_heads = 0;
   size_t n_kv_heads = 0;
   size_t head_dim = 0;
-  size_t d_ff = 0;
+  size_t d_ff = 0;            // of one expert where there are experts
+  size_t n_experts = 0;       // 0: one dense feed-forward a layer
+  size_t n_experts_used = 0;  // by a row
   size_t n_vocab = 0;
   size_t context_length = 0;
   float rms_eps = 0;
@@ -41,15 +49,25 @@ struct ModelConfig {
   std::vector<RopeConfig> ropes;
   std::vector<LayerConfig> layers;  // [n_layers]
 
-  float attention_scale = 0;  // of q.k
+  float attention_scale = 0;    // of q.k
+  float attention_softcap = 0;  // of the scores; 0: none
   float embedding_scale = 1;
+  float residual_scale = 1;  // of what a layer adds to the hidden states
+  float logit_scale = 1;
+  float logit_softcap = 0;  // 0: none
   Activation activation = Activation::kSilu;
-  bool qk_norm = false;     // RMS norm of every query and key head before the rotation
+  bool qkv_bias = false;
+  QkNorm qk_norm = QkNorm::kNone;
+  bool pre_norms = true;    // norms of what goes into attention and feed-forward
   bool post_norms = false;  // norms of the attention's and the feed-forward's output, before the residual
+  bool normalize_expert_weights = true;  // a row's weights of its experts add up to one ...
+  float expert_weight_scale = 1;         // ... and are multiplied with this
 
   size_t q_dim() const { return n_heads * head_dim; }
   size_t kv_dim() const { return n_kv_heads * head_dim; }
-  AttentionShape attention_shape() const { return {n_heads, n_kv_heads, head_dim, attention_scale, 0}; }
+  AttentionShape attention_shape() const {
+    return {n_heads, n_kv_heads, head_dim, attention_scale, attention_softcap};
+  }
 
   // Layers after which tokens may be dropped: a sliding-window layer's scores would see only the window, and
   // after the last layer there is nothing left to save.

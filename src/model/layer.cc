@@ -103,32 +103,54 @@ class LayerPass {
     return true;
   }
 
-  // norm -> q, k, v -> norms of the heads -> rotation -> columns
+  // norm -> q, k, v -> biases -> norms of the heads -> rotation -> columns
   void project(const Block& block, size_t thread, Team team) {
     LayerScratch::PerThread& scratch = context_.scratch.of(thread);
     const size_t n = block.n_rows();
-    scratch.normed.ensure(n * c_.d_model);
     scratch.keys.ensure(n * c_.kv_dim());
     scratch.values.ensure(n * c_.kv_dim());
     float* q = rows_.q + block.begin * c_.q_dim();
     float* k = scratch.keys.data();
     float* v = scratch.values.data();
 
-    k_.rms_norm(hidden(block), w_.attention_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
-    scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
+    set_input(block, w_.attention_norm, scratch);
     const Precision precision{kProjectWideAbove, block.n_plain};
     const Product products[] = {{&w_.q, &scratch.input.as(w_.q.row_format, precision), q, c_.q_dim()},
                                 {&w_.k, &scratch.input.as(w_.k.row_format, precision), k, c_.kv_dim()},
                                 {&w_.v, &scratch.input.as(w_.v.row_format, precision), v, c_.kv_dim()}};
     multiply(k_, products, team);
-    if (c_.qk_norm) {
-      k_.rms_norm(q, w_.q_norm.data(), c_.rms_eps, n * c_.n_heads, c_.head_dim, q);
-      k_.rms_norm(k, w_.k_norm.data(), c_.rms_eps, n * c_.n_kv_heads, c_.head_dim, k);
-    }
+    add_bias(q, w_.q_bias, n);
+    add_bias(k, w_.k_bias, n);
+    add_bias(v, w_.v_bias, n);
+    norm_heads(q, w_.q_norm, n * c_.q_dim());
+    norm_heads(k, w_.k_norm, n * c_.kv_dim());
     const float* angles = rows_.angles + block.begin * c_.rope_dim;
     k_.rope({c_.n_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, q, angles, n);
     k_.rope({c_.n_kv_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, k, angles, n);
     store(block, k, v);
+  }
+
+  // The block's hidden states, normed where the architecture has a norm here, become scratch.input.
+  void set_input(const Block& block, const std::vector<float>& norm, LayerScratch::PerThread& scratch) {
+    const size_t n = block.n_rows();
+    const float* x = hidden(block);
+    if (!norm.empty()) {
+      scratch.normed.ensure(n * c_.d_model);
+      k_.rms_norm(x, norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
+      x = scratch.normed.data();
+    }
+    scratch.input.set(k_, x, n, c_.d_model);
+  }
+
+  void add_bias(float* x, const std::vector<float>& bias, size_t n_rows) {
+    if (bias.empty()) return;
+    for (size_t row = 0; row < n_rows; ++row) k_.add(x + row * bias.size(), bias.data(), 1, bias.size());
+  }
+
+  // Every head by itself or all heads of a row together: as wide as the norm's weight.
+  void norm_heads(float* x, const std::vector<float>& norm, size_t n_elements) {
+    if (norm.empty()) return;
+    k_.rms_norm(x, norm.data(), c_.rms_eps, n_elements / norm.size(), norm.size(), x);
   }
 
   void store(const Block& block, const float* k, const float* v) {
@@ -168,15 +190,20 @@ class LayerPass {
     add_product(w_.o, kAttendedWideAbove, scratch, w_.post_attention_norm, block, team);
   }
 
-  // hidden += down(activation(gate) * up)
+  // hidden += down(activation(gate) * up), or the weighted sum of that over each row's experts
   void feed_forward(const Block& block, size_t thread, Team team) {
     LayerScratch::PerThread& scratch = context_.scratch.of(thread);
     const size_t n = block.n_rows();
-    scratch.normed.ensure(n * c_.d_model);
+    set_input(block, w_.ffn_norm, scratch);
+    if (!w_.experts.empty()) {
+      float* mixed =
+          mix_experts(c_, k_, w_, scratch.input, n, {kFeedForwardWideAbove, kGatedWideAbove, block.n_plain},
+                      scratch.experts, team);
+      add_residual(mixed, w_.post_ffn_norm, block);
+      return;
+    }
     scratch.gate.ensure(n * c_.d_ff);
     scratch.up.ensure(n * c_.d_ff);
-    k_.rms_norm(hidden(block), w_.ffn_norm.data(), c_.rms_eps, n, c_.d_model, scratch.normed.data());
-    scratch.input.set(k_, scratch.normed.data(), n, c_.d_model);
     const Precision precision{kFeedForwardWideAbove, block.n_plain};
     const Product products[] = {
         {&w_.gate, &scratch.input.as(w_.gate.row_format, precision), scratch.gate.data(), c_.d_ff},
@@ -187,20 +214,25 @@ class LayerPass {
     add_product(w_.down, kGatedWideAbove, scratch, w_.post_ffn_norm, block, team);
   }
 
-  // hidden += product, or += norm(product) where the architecture has post-norms.
+  // add_residual() of a product, which goes straight to the hidden states where nothing lies between.
   void add_product(const PackedMatrix& weight, float wide_above, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
     const PackedRows& input = scratch.input.as(weight.row_format, {wide_above, block.n_plain});
-    if (!c_.post_norms) {
+    if (post_norm.empty() && c_.residual_scale == 1) {
       matmul(k_, weight, input, hidden(block), weight.n_out, true, team);
       return;
     }
-    const size_t n = block.n_rows();
-    scratch.normed.ensure(n * c_.d_model);   // this thread's blocks may all have been smaller so far
-    float* product = scratch.normed.data();  // free: its rows have been multiplied already
+    scratch.normed.ensure(block.n_rows() * c_.d_model);  // this thread's blocks may all have been smaller
+    float* product = scratch.normed.data();              // free: its rows have been multiplied already
     matmul(k_, weight, input, product, weight.n_out, false, team);
-    k_.rms_norm(product, post_norm.data(), c_.rms_eps, n, c_.d_model, product);
-    k_.add(hidden(block), product, n * c_.d_model);
+    add_residual(product, post_norm, block);
+  }
+
+  // hidden += scale * y, y [n_rows, d_model] normed before where the architecture has post-norms.
+  void add_residual(float* y, const std::vector<float>& post_norm, const Block& block) {
+    const size_t n = block.n_rows();
+    if (!post_norm.empty()) k_.rms_norm(y, post_norm.data(), c_.rms_eps, n, c_.d_model, y);
+    k_.add(hidden(block), y, c_.residual_scale, n * c_.d_model);
   }
 
   float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }
@@ -213,24 +245,6 @@ class LayerPass {
 };
 
 }  // namespace
-
-void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in) {
-  kernels_ = &kernels;
-  x_ = x;
-  n_rows_ = n_rows;
-  n_in_ = n_in;
-  std::fill(std::begin(valid_), std::end(valid_), false);
-}
-
-const PackedRows& SharedInput::as(RowFormat format, const Precision& precision) {
-  const auto index = static_cast<size_t>(format);
-  const Precision& last = precision_[index];
-  const bool is_same = last.wide_above == precision.wide_above && last.n_plain == precision.n_plain;
-  if (!valid_[index] || !is_same) kernels_->pack_rows(x_, n_rows_, n_in_, format, precision, packed_[index]);
-  valid_[index] = true;
-  precision_[index] = precision;
-  return packed_[index];
-}
 
 bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
   return LayerPass(context, weights, rows).run();

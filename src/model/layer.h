@@ -11,6 +11,8 @@
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 #include "model/config.h"
+#include "model/experts.h"
+#include "model/shared_input.h"
 #include "model/weights.h"
 
 namespace lazyfill {
@@ -39,22 +41,6 @@ struct Rows {
   size_t first_output_row = 0;
 };
 
-// Rows that are multiplied with several matrices: converted at most once for a format and a precision.
-class SharedInput {
- public:
-  void set(const Kernels& kernels, const float* x, size_t n_rows, size_t n_in);
-  const PackedRows& as(RowFormat format, const Precision& precision);
-
- private:
-  const Kernels* kernels_ = nullptr;
-  const float* x_ = nullptr;
-  size_t n_rows_ = 0;
-  size_t n_in_ = 0;
-  PackedRows packed_[3];  // by format
-  bool valid_[3] = {};
-  Precision precision_[3];
-};
-
 // Working memory for layers, grown on first use and kept: the token loop allocates nothing.
 class LayerScratch {
  public:
@@ -68,6 +54,7 @@ class LayerScratch {
     Buffer<float> gate;      // [block, d_ff]
     Buffer<float> up;        // [block, d_ff]
     SharedInput input;
+    ExpertScratch experts;
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 

@@ -7,7 +7,8 @@
 namespace lazyfill {
 namespace {
 
-constexpr size_t kLogitRows = 8;  // at a time: a row of a large vocabulary takes a megabyte
+constexpr size_t kLogitRows = 8;         // at a time: a row of a large vocabulary takes a megabyte
+constexpr size_t kCappedLogits = 16384;  // by one thread at a time
 
 }  // namespace
 
@@ -44,6 +45,12 @@ void Model::logits(const float* hidden, size_t n_rows, float* out, LayerScratch&
     const PackedRows& input = mine.input.as(weights.output.row_format, {.n_plain = 0});
     matmul(*kernels, weights.output, input, out + begin * config.n_vocab, config.n_vocab, false, team);
   }
+  if (config.logit_softcap == 0) return;
+  const size_t n_logits = n_rows * config.n_vocab;
+  team.for_each((n_logits + kCappedLogits - 1) / kCappedLogits, [&](size_t part, size_t) {
+    const size_t begin = part * kCappedLogits;
+    kernels->softcap(out + begin, config.logit_softcap, std::min(kCappedLogits, n_logits - begin));
+  });
 }
 
 }  // namespace lazyfill

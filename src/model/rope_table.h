@@ -10,17 +10,24 @@ namespace lazyfill {
 
 class RopeTable {
  public:
-  RopeTable(const RopeConfig& rope, size_t rope_dim);
+  explicit RopeTable(const RopeConfig& rope);
 
-  // Appends the angles of `positions` to out: [positions.size(), rope_dim / 2, 2] of (cos, sin).
-  void gather(std::span<const int32_t> positions, float* out);
+  // The angles of `positions` to out: [positions.size(), rope_dim / 2, 2] of (cos, sin). `context_tokens` is
+  // what the sequence may grow to: LongRoPE has two sets of frequencies, and the columns of a sequence must
+  // all have been turned by the same.
+  void gather(std::span<const int32_t> positions, size_t context_tokens, float* out);
 
  private:
-  void grow(size_t n_positions);
+  struct Angles {
+    std::vector<double> frequencies;  // [rope_dim / 2]
+    std::vector<float> computed;      // [positions so far, rope_dim / 2, 2]
+  };
+  void grow(Angles& angles, size_t n_positions) const;
 
-  size_t rope_dim_;
-  std::vector<double> frequencies_;  // [rope_dim / 2]
-  std::vector<float> angles_;        // [positions so far, rope_dim / 2, 2]
+  double magnitude_;
+  size_t long_above_;
+  Angles usual_;
+  Angles long_;  // without frequencies: there is no other set
 };
 
 }  // namespace lazyfill

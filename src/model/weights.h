@@ -12,16 +12,28 @@
 
 namespace lazyfill {
 
+// One of many feed-forwards.
+struct Expert {
+  PackedMatrix gate, up;  // [d_ff, d_model]
+  PackedMatrix down;      // [d_model, d_ff]
+};
+
+// Vectors that an architecture does not have are empty.
 struct LayerWeights {
-  std::vector<float> attention_norm;       // [d_model]
+  std::vector<float> attention_norm;       // [d_model], with pre_norms
   PackedMatrix q;                          // [q_dim, d_model]
   PackedMatrix k, v;                       // [kv_dim, d_model]
-  std::vector<float> q_norm, k_norm;       // [head_dim], with qk_norm
+  std::vector<float> q_bias;               // [q_dim]
+  std::vector<float> k_bias, v_bias;       // [kv_dim]
+  std::vector<float> q_norm;               // [head_dim] or [q_dim]: see QkNorm
+  std::vector<float> k_norm;               // [head_dim] or [kv_dim]
   PackedMatrix o;                          // [d_model, q_dim]
   std::vector<float> post_attention_norm;  // [d_model], with post_norms
-  std::vector<float> ffn_norm;             // [d_model]
-  PackedMatrix gate, up;                   // [d_ff, d_model]
-  PackedMatrix down;                       // [d_model, d_ff]
+  std::vector<float> ffn_norm;             // [d_model], with pre_norms
+  PackedMatrix gate, up;                   // [d_ff, d_model]; without experts
+  PackedMatrix down;                       // [d_model, d_ff]; without experts
+  PackedMatrix router;                     // [n_experts, d_model] in fp32
+  std::vector<Expert> experts;             // [n_experts]
   std::vector<float> post_ffn_norm;        // [d_model], with post_norms
   // Multiply with activations of 16 bits: the last layer's rounding meets the logits with no layer between
   // (docs/performance.md, precision).
@@ -37,7 +49,7 @@ struct EmbeddingTable {
 struct ModelWeights {
   EmbeddingTable embedding;
   std::vector<LayerWeights> layers;
-  std::vector<float> output_norm;  // [d_model]
+  std::vector<float> output_norm;  // [d_model], times logit_scale
   PackedMatrix output;             // [n_vocab, d_model]; the embedding again where the head is tied
 
   uint64_t packed_bytes() const;

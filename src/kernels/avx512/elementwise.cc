@@ -13,8 +13,12 @@ void gated(Activation activation, float* gate, const float* up, size_t n) {
   elementwise::gated<Simd>(activation, gate, up, n);
 }
 
-void add(float* x, const float* y, size_t n) {
-  elementwise::add<Simd>(x, y, n);
+void add(float* x, const float* y, float scale, size_t n) {
+  elementwise::add<Simd>(x, y, scale, n);
+}
+
+void softcap(float* x, float cap, size_t n) {
+  elementwise::softcap<Simd>(x, cap, n);
 }
 
 void rope(const RopeShape& shape, float* x, const float* angles, size_t n_rows) {

@@ -15,6 +15,7 @@ const Kernels& table() {
     table.rms_norm = rms_norm;
     table.gated = gated;
     table.add = add;
+    table.softcap = softcap;
     table.rope = rope;
     table.store_columns = store_columns;
     table.attend = attend;

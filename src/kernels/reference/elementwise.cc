@@ -32,8 +32,12 @@ void gated(Activation activation, float* gate, const float* up, size_t n) {
   }
 }
 
-void add(float* x, const float* y, size_t n) {
-  for (size_t i = 0; i < n; ++i) x[i] += y[i];
+void add(float* x, const float* y, float scale, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] += scale * y[i];
+}
+
+void softcap(float* x, float cap, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] = cap * std::tanh(x[i] / cap);
 }
 
 void rope(const RopeShape& shape, float* x, const float* angles, size_t n_rows) {

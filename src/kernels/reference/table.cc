@@ -18,6 +18,7 @@ const Kernels& table() {
       .rms_norm = rms_norm,
       .gated = gated,
       .add = add,
+      .softcap = softcap,
       .rope = rope,
       .store_columns = store_columns,
       .attend = attend,

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "model/architectures/architectures.h"
+#include "model/architectures/fields.h"
 
 namespace lazyfill::architectures {
 namespace {
@@ -20,26 +21,6 @@ constexpr SizeField kSizes[] = {
     {"context_length", &ModelConfig::context_length, 1U << 28},
 };
 
-Result<size_t> read_size(const gguf::File& file, const std::string& key, uint64_t max) {
-  auto value = file.get_uint(key);
-  if (!value) return tl::unexpected(value.error());
-  if (*value == 0 || *value > max) {
-    return fail(ErrorCode::kInvalidFile,
-                key + " is " + std::to_string(*value) + "; it must be from 1 to " + std::to_string(max));
-  }
-  return static_cast<size_t>(*value);
-}
-
-Result<size_t> read_size_or(const gguf::File& file, const std::string& key, uint64_t max, size_t fallback) {
-  if (file.find(key) == nullptr) return fallback;
-  return read_size(file, key, max);
-}
-
-Result<double> read_float_or(const gguf::File& file, const std::string& key, double fallback) {
-  if (file.find(key) == nullptr) return fallback;
-  return file.get_float(key);
-}
-
 // Keys or values of a width of their own (some architectures have it) are not something the layer does.
 Result<size_t> read_head_dim(const gguf::File& file, const std::string& prefix, const ModelConfig& config) {
   auto key_dim = read_size_or(file, prefix + "attention.key_length", 1024, config.d_model / config.n_heads);
@@ -52,6 +33,43 @@ Result<size_t> read_head_dim(const gguf::File& file, const std::string& prefix, 
                                              " value elements; both must be the same multiple of 8");
   }
   return key_dim;
+}
+
+// The rotary embedding, with whatever scaling the file states.
+Result<void> read_rotation(const gguf::File& file, const std::string& prefix, ModelConfig& config) {
+  auto rope_dim = read_size_or(file, prefix + "rope.dimension_count", config.head_dim, config.head_dim);
+  if (!rope_dim) return tl::unexpected(rope_dim.error());
+  config.rope_dim = *rope_dim;
+  if (config.rope_dim % 2 != 0) {
+    return fail(ErrorCode::kInvalidFile, prefix + "rope.dimension_count is odd; a rotation needs pairs");
+  }
+  auto rope = read_rope(file, config);
+  if (!rope) return tl::unexpected(rope.error());
+  config.ropes = {std::move(*rope)};
+  return {};
+}
+
+// A feed-forward of many, of which a router chooses some for every row.
+Result<void> read_experts(const gguf::File& file, const std::string& prefix, ModelConfig& config) {
+  if (file.get_uint(prefix + "expert_count").value_or(0) == 0) return {};
+  auto n_experts = read_size(file, prefix + "expert_count", 1024);
+  if (!n_experts) return tl::unexpected(n_experts.error());
+  auto n_used = read_size(file, prefix + "expert_used_count", *n_experts);
+  if (!n_used) return tl::unexpected(n_used.error());
+  auto d_ff = read_size_or(file, prefix + "expert_feed_forward_length", 1U << 20, config.d_ff);
+  if (!d_ff) return tl::unexpected(d_ff.error());
+  auto scale = read_float_or(file, prefix + "expert_weights_scale", 1);
+  if (!scale) return tl::unexpected(scale.error());
+  constexpr uint64_t kSoftmax = 1;
+  if (file.get_uint(prefix + "expert_gating_func").value_or(kSoftmax) != kSoftmax) {
+    return fail(ErrorCode::kUnsupported, "its router weighs experts by something else than a softmax");
+  }
+  config.n_experts = *n_experts;
+  config.n_experts_used = *n_used;
+  config.d_ff = *d_ff;
+  config.expert_weight_scale = *scale == 0 ? 1 : static_cast<float>(*scale);  // 0: as if it were not there
+  config.normalize_expert_weights = file.get_bool(prefix + "expert_weights_norm").value_or(true);
+  return {};
 }
 
 Result<size_t> read_vocabulary(const gguf::File& file) {
@@ -87,25 +105,18 @@ Result<ModelConfig> common(const gguf::File& file, const std::string& architectu
   if (!head_dim) return tl::unexpected(head_dim.error());
   config.head_dim = *head_dim;
 
-  auto rope_dim = read_size_or(file, prefix + "rope.dimension_count", config.head_dim, config.head_dim);
-  if (!rope_dim) return tl::unexpected(rope_dim.error());
-  config.rope_dim = *rope_dim;
-  if (config.rope_dim % 2 != 0) {
-    return fail(ErrorCode::kInvalidFile, prefix + "rope.dimension_count is odd; a rotation needs pairs");
-  }
-  auto theta = read_float_or(file, prefix + "rope.freq_base", 10000);
-  if (!theta) return tl::unexpected(theta.error());
+  if (auto read = read_rotation(file, prefix, config); !read) return tl::unexpected(read.error());
+  if (auto read = read_experts(file, prefix, config); !read) return tl::unexpected(read.error());
   auto eps = file.get_float(prefix + "attention.layer_norm_rms_epsilon");
   if (!eps) return tl::unexpected(eps.error());
-  if (*theta <= 0 || *eps <= 0 || *eps > 1) {
-    return fail(ErrorCode::kInvalidFile, "rope.freq_base and layer_norm_rms_epsilon must be positive");
+  if (*eps <= 0 || *eps > 1) {
+    return fail(ErrorCode::kInvalidFile, prefix + "attention.layer_norm_rms_epsilon must be above 0");
   }
   config.rms_eps = static_cast<float>(*eps);
   auto n_vocab = read_vocabulary(file);
   if (!n_vocab) return tl::unexpected(n_vocab.error());
   config.n_vocab = *n_vocab;
 
-  config.ropes = {{*theta, 1.0}};
   config.layers.resize(config.n_layers);
   config.attention_scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim));
   return config;
