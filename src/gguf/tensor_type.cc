@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/half.h"
+#include "gguf/low_bit_blocks.h"
 
 // Each function below expands one block as ggml defines it; `block` points to the block's first byte. All
 // arithmetic is fp32 in the order that the format's definition gives, so other implementations agree bit for
@@ -180,26 +181,26 @@ constexpr std::array kTypes = {
     TypeEntry{TensorType::kQ5_K, "Q5_K", kSuperBlock, 176, expand_q5_k},
     TypeEntry{TensorType::kQ6_K, "Q6_K", kSuperBlock, 210, expand_q6_k},
     TypeEntry{TensorType::kQ8_1, "Q8_1", kSmallBlock, 36, nullptr},
-    TypeEntry{TensorType::kQ2_K, "Q2_K", kSuperBlock, 84, nullptr},
-    TypeEntry{TensorType::kQ3_K, "Q3_K", kSuperBlock, 110, nullptr},
+    TypeEntry{TensorType::kQ2_K, "Q2_K", kSuperBlock, 84, expand_q2_k},
+    TypeEntry{TensorType::kQ3_K, "Q3_K", kSuperBlock, 110, expand_q3_k},
     TypeEntry{TensorType::kQ8_K, "Q8_K", kSuperBlock, 292, nullptr},
     TypeEntry{TensorType::kIQ2_XXS, "IQ2_XXS", kSuperBlock, 66, nullptr},
     TypeEntry{TensorType::kIQ2_XS, "IQ2_XS", kSuperBlock, 74, nullptr},
     TypeEntry{TensorType::kIQ3_XXS, "IQ3_XXS", kSuperBlock, 98, nullptr},
     TypeEntry{TensorType::kIQ1_S, "IQ1_S", kSuperBlock, 50, nullptr},
-    TypeEntry{TensorType::kIQ4_NL, "IQ4_NL", kSmallBlock, 18, nullptr},
+    TypeEntry{TensorType::kIQ4_NL, "IQ4_NL", kSmallBlock, 18, expand_iq4_nl},
     TypeEntry{TensorType::kIQ3_S, "IQ3_S", kSuperBlock, 110, nullptr},
     TypeEntry{TensorType::kIQ2_S, "IQ2_S", kSuperBlock, 82, nullptr},
-    TypeEntry{TensorType::kIQ4_XS, "IQ4_XS", kSuperBlock, 136, nullptr},
+    TypeEntry{TensorType::kIQ4_XS, "IQ4_XS", kSuperBlock, 136, expand_iq4_xs},
     TypeEntry{TensorType::kI8, "I8", 1, 1, nullptr},
     TypeEntry{TensorType::kI16, "I16", 1, 2, nullptr},
     TypeEntry{TensorType::kI32, "I32", 1, 4, nullptr},
     TypeEntry{TensorType::kI64, "I64", 1, 8, nullptr},
     TypeEntry{TensorType::kF64, "F64", 1, 8, nullptr},
     TypeEntry{TensorType::kIQ1_M, "IQ1_M", kSuperBlock, 56, nullptr},
-    TypeEntry{TensorType::kTQ1_0, "TQ1_0", kSuperBlock, 54, nullptr},
-    TypeEntry{TensorType::kTQ2_0, "TQ2_0", kSuperBlock, 66, nullptr},
-    TypeEntry{TensorType::kMXFP4, "MXFP4", kSmallBlock, 17, nullptr},
+    TypeEntry{TensorType::kTQ1_0, "TQ1_0", kSuperBlock, 54, expand_tq1_0},
+    TypeEntry{TensorType::kTQ2_0, "TQ2_0", kSuperBlock, 66, expand_tq2_0},
+    TypeEntry{TensorType::kMXFP4, "MXFP4", kSmallBlock, 17, expand_mxfp4},
     TypeEntry{TensorType::kNVFP4, "NVFP4", 64, 36, nullptr},
     TypeEntry{TensorType::kQ1_0, "Q1_0", 128, 18, nullptr},
 };

@@ -47,13 +47,14 @@ struct Expected {
 // Emulates the arithmetic of the packed product. Beyond the quantisation of the rows, which is emulated
 // exactly, a result may differ by
 //  - the rounding of fp32 sums: at most one unit of 2^-24 of the sum of magnitudes an operation;
-//  - for the K types, scale times sub-scale rounded to fp16: 2^-11 of each product;
+//  - for Q4_K, Q5_K, Q6_K and IQ4_XS, scale times sub-scale rounded to fp16: 2^-11 of each product;
 //  - for types with minima, the bf16 rounding (2^-9) of the offset and of the block's sum of inputs, and the
 //    difference between that sum, which is exact, and the sum of the quantised inputs. An offset is the
 //    weight of the middle code, so no larger than 1.5 times the largest weight of a block with many different
 //    codes.
 Expected expect(TensorType type, RowFormat format, const float* w, const float* x, size_t n_in) {
-  const bool k_type = type == TensorType::kQ4_K || type == TensorType::kQ5_K || type == TensorType::kQ6_K;
+  const bool k_type = type == TensorType::kQ4_K || type == TensorType::kQ5_K || type == TensorType::kQ6_K ||
+                      type == TensorType::kIQ4_XS;
   const bool has_minimum = type == TensorType::kQ4_1 || type == TensorType::kQ5_1 ||
                            type == TensorType::kQ4_K || type == TensorType::kQ5_K;
   Expected expected;
@@ -197,7 +198,9 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::Values(TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ4_0,
                                      TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1,
                                      TensorType::kQ8_0, TensorType::kQ4_K, TensorType::kQ5_K,
-                                     TensorType::kQ6_K)),
+                                     TensorType::kQ6_K, TensorType::kQ2_K, TensorType::kQ3_K,
+                                     TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4,
+                                     TensorType::kTQ1_0, TensorType::kTQ2_0)),
     name_of_case);
 
 }  // namespace

@@ -68,8 +68,8 @@ class Wide : public testing::TestWithParam<std::tuple<Isa, gguf::TensorType>> {
   // What the packed weights themselves are off by: offsets in bf16, scales of scales in fp16.
   static bool weights_are_exact() {
     const auto type = std::get<1>(GetParam());
-    return type == gguf::TensorType::kQ4_0 || type == gguf::TensorType::kQ5_0 ||
-           type == gguf::TensorType::kQ8_0;
+    return type != gguf::TensorType::kQ4_1 && type != gguf::TensorType::kQ5_1 &&
+           type != gguf::TensorType::kQ6_K;
   }
 
   std::mt19937 random_{3};
@@ -152,12 +152,14 @@ std::string name_of_case(const testing::TestParamInfo<Wide::ParamType>& info) {
 }
 
 using gguf::TensorType;
-INSTANTIATE_TEST_SUITE_P(All, Wide,
-                         testing::Combine(testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
-                                          testing::Values(TensorType::kQ4_0, TensorType::kQ4_1,
-                                                          TensorType::kQ5_0, TensorType::kQ5_1,
-                                                          TensorType::kQ8_0, TensorType::kQ6_K)),
-                         name_of_case);
+INSTANTIATE_TEST_SUITE_P(
+    All, Wide,
+    testing::Combine(testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
+                     testing::Values(TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0,
+                                     TensorType::kQ5_1, TensorType::kQ8_0, TensorType::kQ6_K,
+                                     TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kIQ4_NL,
+                                     TensorType::kMXFP4, TensorType::kTQ1_0)),
+    name_of_case);
 
 }  // namespace
 }  // namespace lazyfill

@@ -4,17 +4,11 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "kernels/pack_blocks.h"
 #include "kernels/packing.h"
 
 namespace lazyfill::panels {
 namespace {
-
-// One output's block as codes of one byte each.
-struct BlockParts {
-  uint8_t codes[kBlock];
-  uint16_t scales[2];  // fp16, of each 16 inputs
-  uint16_t offset;     // bf16
-};
 
 constexpr size_t kSuperBlock = 256;  // inputs of a block of the K types
 constexpr size_t kSubBlocks = kSuperBlock / kBlock;
@@ -129,11 +123,12 @@ void read_q6_k(const uint8_t* row, size_t block, BlockParts& parts) {
   }
 }
 
-// What to make of a type: its tag, the bits of a code, bytes of a panel's block (or of one input's 16
-// floats).
+// What to make of a type: its tag, how its codes and scales are stored, bytes of a panel's block (or of one
+// input's 16 floats).
 struct Plan {
   Tag tag;
-  int bits;
+  int stored_bits;
+  Scales scales;
   size_t n_scale_groups;
   bool has_offset;
   size_t block_bytes;
@@ -142,7 +137,17 @@ struct Plan {
 
 template <class Layout>
 Plan plan_of(Tag tag, void (*read)(const uint8_t*, size_t, BlockParts&)) {
-  return {tag, Layout::kBits, Layout::kScaleGroups, Layout::kHasOffset, Layout::kBlockBytes, read};
+  return {tag,
+          Layout::kStoredBits,
+          Layout::kScales,
+          Layout::kScaleGroups,
+          Layout::kHasOffset,
+          Layout::kBlockBytes,
+          read};
+}
+
+Plan plan_of_floats(Tag tag, size_t n_bytes) {
+  return {tag, 0, Scales::kHalf, 0, false, kOutputs * n_bytes, nullptr};
 }
 
 Plan plan_for(gguf::TensorType type) {
@@ -164,12 +169,26 @@ Plan plan_for(gguf::TensorType type) {
       return plan_of<U6>(kU6, read_q6_k);
     case Type::kQ8_0:
       return plan_of<U8>(kU8, read_q8_0);
+    case Type::kQ2_K:
+      return plan_of<U2Minima>(kU2Minima, read_q2_k);
+    case Type::kQ3_K:
+      return plan_of<U3>(kU3, read_q3_k);
+    case Type::kTQ1_0:
+      return plan_of<Ternary>(kTernary, read_tq1_0);
+    case Type::kTQ2_0:
+      return plan_of<Ternary>(kTernary, read_tq2_0);
+    case Type::kIQ4_NL:
+      return plan_of<Table8>(kTable8, read_iq4_nl);
+    case Type::kIQ4_XS:
+      return plan_of<Table8>(kTable8, read_iq4_xs);
+    case Type::kMXFP4:
+      return plan_of<Table5>(kTable5, read_mxfp4);
     case Type::kF16:
-      return {kF16, 16, 0, false, kOutputs * 2, nullptr};
+      return plan_of_floats(kF16, 2);
     case Type::kBF16:
-      return {kBf16, 16, 0, false, kOutputs * 2, nullptr};
+      return plan_of_floats(kBf16, 2);
     default:
-      return {kF32, 32, 0, false, kOutputs * 4, nullptr};
+      return plan_of_floats(kF32, 4);
   }
 }
 
@@ -177,54 +196,89 @@ size_t blocks_of(const Plan& plan, size_t n_in) {
   return plan.read == nullptr ? n_in : n_in / kBlock;
 }
 
+// Two bits of each code, those above its first `shift`.
+void store_pairs(const uint8_t* codes, int shift, uint8_t* to) {
+  for (size_t half = 0; half < 2; ++half) {
+    for (size_t j = 0; j < kGroupBytes; ++j) {
+      unsigned byte = 0;
+      for (size_t i = 0; i < 4; ++i) {
+        byte |= ((codes[half * 256 + i * kGroupBytes + j] >> shift) & 3U) << (2 * i);
+      }
+      to[half * kGroupBytes + j] = static_cast<uint8_t>(byte);
+    }
+  }
+}
+
+// One bit of each code, the one above its first `shift`.
+void store_bits(const uint8_t* codes, int shift, uint8_t* to) {
+  for (size_t j = 0; j < kGroupBytes; ++j) {
+    unsigned byte = 0;
+    for (size_t g = 0; g < kInputGroups; ++g) byte |= ((codes[g * kGroupBytes + j] >> shift) & 1U) << g;
+    to[j] = static_cast<uint8_t>(byte);
+  }
+}
+
 void store_codes(int bits, const uint8_t* codes, uint8_t* to) {  // codes [8][16][4]
   if (bits == 8) {
     std::memcpy(to, codes, 512);
-    return;
-  }
-  for (size_t j = 0; j < 256; ++j) {
-    to[j] = static_cast<uint8_t>((codes[j] & 0xF) | ((codes[j + 256] & 0xF) << 4));
-  }
-  uint8_t* high = to + 256;
-  if (bits == 5) {
-    for (size_t j = 0; j < kGroupBytes; ++j) {
-      unsigned byte = 0;
-      for (size_t g = 0; g < kInputGroups; ++g) byte |= (codes[g * kGroupBytes + j] >> 4U) << g;
-      high[j] = static_cast<uint8_t>(byte);
+  } else if (bits < 4) {
+    store_pairs(codes, 0, to);
+    if (bits == 3) store_bits(codes, 2, to + 128);
+  } else {
+    for (size_t j = 0; j < 256; ++j) {
+      to[j] = static_cast<uint8_t>((codes[j] & 0xF) | ((codes[j + 256] & 0xF) << 4));
     }
-  } else if (bits == 6) {
-    for (size_t half = 0; half < 2; ++half) {
-      const uint8_t* from = codes + half * 256;
-      for (size_t j = 0; j < kGroupBytes; ++j) {
-        high[half * kGroupBytes + j] =
-            static_cast<uint8_t>((from[j] >> 4) | (from[64 + j] >> 4 << 2) | (from[128 + j] >> 4 << 4) |
-                                 (from[192 + j] >> 4 << 6));
-      }
+    if (bits == 5) store_bits(codes, 4, to + 256);
+    if (bits == 6) store_pairs(codes, 4, to + 256);
+  }
+}
+
+// The parts of a panel's block, output by output.
+struct PanelParts {
+  uint8_t codes[kInputGroups * kGroupBytes] = {};
+  uint16_t scales[2][kOutputs] = {};
+  uint16_t offsets[kOutputs] = {};
+  uint8_t small_scales[2][kOutputs] = {};
+  uint16_t factors[2][kOutputs] = {};
+
+  void set(size_t output, const BlockParts& parts) {
+    for (size_t g = 0; g < kInputGroups; ++g) {
+      std::memcpy(codes + g * kGroupBytes + output * 4, parts.codes + g * 4, 4);
+    }
+    offsets[output] = parts.offset;
+    for (size_t i = 0; i < 2; ++i) {
+      scales[i][output] = parts.scales[i];
+      small_scales[i][output] = parts.small_scales[i];
+      factors[i][output] = parts.factors[i];
     }
   }
+};
+
+void store_scales(const Plan& plan, const PanelParts& parts, uint8_t* to) {
+  const auto put = [&to](const void* from, size_t n_bytes) {
+    std::memcpy(to, from, n_bytes);
+    to += n_bytes;
+  };
+  if (plan.scales == Scales::kHalf || plan.scales == Scales::kBf16) {
+    put(parts.scales, plan.n_scale_groups * sizeof(parts.scales[0]));
+  } else {
+    put(parts.small_scales, plan.n_scale_groups * sizeof(parts.small_scales[0]));
+    put(parts.factors, plan.scales == Scales::kWithMinima ? sizeof(parts.factors) : sizeof(parts.factors[0]));
+  }
+  if (plan.has_offset) put(parts.offsets, sizeof(parts.offsets));
 }
 
 // Block `block` of outputs [out, out + n) to its place.
 void pack_block(const Plan& plan, const RawMatrix& raw, size_t row_bytes, size_t out, size_t n, size_t block,
                 uint8_t* to) {
-  uint8_t codes[kInputGroups * kGroupBytes] = {};
-  uint16_t scales[2][kOutputs] = {};
-  uint16_t offsets[kOutputs] = {};
+  PanelParts panel;
   for (size_t p = 0; p < n; ++p) {
-    BlockParts parts;
+    BlockParts parts{};
     plan.read(reinterpret_cast<const uint8_t*>(raw.data) + (out + p) * row_bytes, block, parts);
-    for (size_t g = 0; g < kInputGroups; ++g) {
-      std::memcpy(codes + g * kGroupBytes + p * 4, parts.codes + g * 4, 4);
-    }
-    scales[0][p] = parts.scales[0];
-    scales[1][p] = parts.scales[1];
-    if (plan.has_offset) offsets[p] = parts.offset;
+    panel.set(p, parts);
   }
-  const size_t codes_bytes = 64 * static_cast<size_t>(plan.bits);
-  const size_t scales_bytes = plan.n_scale_groups * sizeof(scales[0]);
-  store_codes(plan.bits, codes, to);
-  std::memcpy(to + codes_bytes, scales, scales_bytes);
-  if (plan.has_offset) std::memcpy(to + codes_bytes + scales_bytes, offsets, sizeof(offsets));
+  store_codes(plan.stored_bits, panel.codes, to);
+  store_scales(plan, panel, to + 64 * static_cast<size_t>(plan.stored_bits));
 }
 
 // Outputs [out, out + n) of floats, transposed in strips that stay in cache.

@@ -62,6 +62,28 @@ class TestWeights {
       case Type::kQ6_K:
         put_half(208, 0.0001F);
         break;
+      case Type::kQ2_K:
+        put_half(80, 0.002F);
+        put_half(82, 0.003F);
+        break;
+      case Type::kQ3_K:
+        put_half(108, 0.0005F);
+        break;
+      case Type::kIQ4_NL:
+        put_half(0, 0.0005F);
+        break;
+      case Type::kIQ4_XS:
+        put_half(0, 0.00003F);
+        break;
+      case Type::kMXFP4:
+        block[0] = static_cast<std::byte>(118 + random() % 5);
+        break;
+      case Type::kTQ1_0:
+        put_half(52, 0.04F);
+        break;
+      case Type::kTQ2_0:
+        put_half(64, 0.04F);
+        break;
       default:
         put_half(0, 0.01F);
     }

@@ -11,7 +11,8 @@ from gguf.quants import dequantize
 N_BLOCKS = 500
 # Where a block's fp16 scales lie: random bytes there would give infinities and NaN, which files must not hold.
 HALF_OFFSETS = {Type.F16: [0], Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2], Type.Q8_0: [0],
-                Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208]}
+                Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208], Type.Q2_K: [80, 82], Type.Q3_K: [108],
+                Type.IQ4_NL: [0], Type.IQ4_XS: [0], Type.MXFP4: [], Type.TQ1_0: [52], Type.TQ2_0: [64]}
 
 
 def random_blocks(rng, kind):
@@ -23,6 +24,8 @@ def random_blocks(rng, kind):
         bits = rng.normal(size=(N_BLOCKS, 1)).astype(np.float32).view(np.uint32) >> 16
         return bits.astype(np.uint16).view(np.uint8)
     blocks = rng.integers(0, 256, size=(N_BLOCKS, block_bytes), dtype=np.uint8)
+    if kind == Type.MXFP4:  # a power of two; the largest ones overflow fp32
+        blocks[:, 0] = rng.integers(0, 252, size=N_BLOCKS)
     for offset in HALF_OFFSETS[kind]:
         halves = (rng.normal(size=N_BLOCKS) * 10.0 ** rng.integers(-7, 3, size=N_BLOCKS)).astype(np.float16)
         assert np.isfinite(halves).all()
@@ -31,7 +34,8 @@ def random_blocks(rng, kind):
 
 
 @pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.BF16, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0,
-                                  Type.Q4_K, Type.Q5_K, Type.Q6_K], ids=lambda kind: kind.name)
+                                  Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.Q2_K, Type.Q3_K, Type.IQ4_NL, Type.IQ4_XS,
+                                  Type.MXFP4, Type.TQ1_0, Type.TQ2_0], ids=lambda kind: kind.name)
 def test_equals_the_gguf_package_bit_for_bit(kind, build_dir, tmp_path):
     blocks = random_blocks(np.random.default_rng(kind.value), kind)
     expected = np.ascontiguousarray(dequantize(blocks.reshape(-1), kind), dtype=np.float32).reshape(-1)

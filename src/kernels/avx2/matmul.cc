@@ -24,7 +24,7 @@ using panels::kOutputs;
 // down to -128, two a lane and group, give at most (2^b - 1) * 128 * 2 * kDepth < 2^15.
 template <class L>
 struct Planes {
-  static constexpr int kPlaneBits = L::kBits == 8 ? 4 : L::kBits;
+  static constexpr int kPlaneBits = L::kBits == 8 ? 4 : std::max(4, L::kBits);
   static constexpr size_t kPlanes = L::kBits == 8 ? 2 : 1;
   static constexpr size_t kDepth = size_t{8} >> (kPlaneBits - 4);
   static_assert(((1 << kPlaneBits) - 1) * 128 * 2 * static_cast<int>(kDepth) < (1 << 15));
@@ -34,51 +34,104 @@ __m256i load(const std::byte* from) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-// Eight outputs (half 0 or 1) of input group g of a plane, from a packed block.
+// The bytes shifted left by `shift` (right where it is negative), and only the bits of `mask` of them.
+inline __attribute__((always_inline)) __m256i shifted(__m256i bytes, int shift, char mask) {
+  const __m256i moved = shift >= 0 ? _mm256_slli_epi16(bytes, shift) : _mm256_srli_epi16(bytes, -shift);
+  return _mm256_and_si256(moved, _mm256_set1_epi8(mask));
+}
+
+// The table's weights as unsigned codes, twice side by side.
 template <class L>
-inline __attribute__((always_inline)) __m256i plane_codes(const std::byte* block, size_t plane, int g,
-                                                          int half) {
-  const __m256i nibble = _mm256_set1_epi8(0xF);
+__m256i code_table() {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(L::kTable));
+  const __m128i zero_point = _mm_set1_epi8(static_cast<char>(1 << L::kZeroPointShift));
+  return _mm256_broadcastsi128_si256(_mm_add_epi8(values, zero_point));
+}
+
+// Eight outputs (half 0 or 1) of input group g, from a packed block, as codes of L::kBits.
+template <class L>
+inline __attribute__((always_inline)) __m256i group_codes(const std::byte* block, int g, int half) {
   const std::byte* at = block + half * 32;
-  if constexpr (L::kBits == 8) {
-    const __m256i codes = load(at + g * kGroupBytes);
-    return _mm256_and_si256(plane == 0 ? codes : _mm256_srli_epi16(codes, 4), nibble);
+  if constexpr (L::kStoredBits == 8) return load(at + g * kGroupBytes);
+  if constexpr (L::kStoredBits < 4) {
+    const __m256i pairs = shifted(load(at + g / 4 * kGroupBytes), -(g % 4 * 2), 3);
+    if constexpr (L::kStoredBits == 2) return pairs;
+    return _mm256_or_si256(pairs, shifted(load(at + 128), 2 - g, 4));
   }
-  __m256i low = load(at + g % 4 * kGroupBytes);
-  if (g >= 4) low = _mm256_srli_epi16(low, 4);
-  low = _mm256_and_si256(low, nibble);
-  if constexpr (L::kBits == 5 || L::kBits == 6) {
-    const std::byte* high_at = at + 256 + (L::kBits == 6 ? g / 4 * kGroupBytes : 0);
-    const int shift = L::kBits == 5 ? 4 - g : 4 - g % 4 * 2;
-    const __m256i bits = load(high_at);
-    const __m256i high = shift >= 0 ? _mm256_slli_epi16(bits, shift) : _mm256_srli_epi16(bits, -shift);
-    return _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(L::kBits == 5 ? 0x10 : 0x30)));
+  const __m256i low = shifted(load(at + g % 4 * kGroupBytes), g >= 4 ? -4 : 0, 0xF);
+  if constexpr (L::kTable != nullptr) return _mm256_shuffle_epi8(code_table<L>(), low);
+  if constexpr (L::kStoredBits == 5) return _mm256_or_si256(low, shifted(load(at + 256), 4 - g, 0x10));
+  if constexpr (L::kStoredBits == 6) {
+    return _mm256_or_si256(low, shifted(load(at + 256 + g / 4 * kGroupBytes), 4 - g % 4 * 2, 0x30));
   }
   return low;
 }
 
+// The same of one plane.
 template <class L>
-__m256 group_scales(const std::byte* block, size_t scale_group, int half) {
-  const std::byte* from = block + L::kScalesAt + scale_group * kOutputs * 2 + half * 16;
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+inline __attribute__((always_inline)) __m256i plane_codes(const std::byte* block, size_t plane, int g,
+                                                          int half) {
+  const __m256i codes = group_codes<L>(block, g, half);
+  return L::kBits == 8 ? shifted(codes, plane == 0 ? 0 : -4, 0xF) : codes;
 }
 
-// The weight of code 0: what the block's sum of inputs is multiplied with.
-template <class L>
-__m256 minima(const std::byte* block, int half) {
-  const std::byte* from = block + L::kOffsetsAt + half * 16;
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  const __m256 offsets = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-  const __m256 zero_point = _mm256_set1_ps(1 << L::kZeroPointShift);
-  return _mm256_fnmadd_ps(group_scales<L>(block, 0, half), zero_point, offsets);
+__m256 load_half(const std::byte* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
+__m256 load_bf16(const std::byte* from) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+__m128i load_8_bytes(const std::byte* from) {
+  return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+}
+
+template <class L>
+__m256 group_scales(const std::byte* block, size_t scale_group, int half) {
+  const std::byte* scales = block + L::kScalesAt;
+  const size_t output = half * 8;
+  if constexpr (L::kScales == panels::Scales::kHalf) {
+    return load_half(scales + (scale_group * kOutputs + output) * 2);
+  }
+  if constexpr (L::kScales == panels::Scales::kBf16) {
+    return load_bf16(scales + (scale_group * kOutputs + output) * 2);
+  }
+  __m256i numbers = _mm256_cvtepi8_epi32(load_8_bytes(scales + scale_group * kOutputs + output));
+  if constexpr (panels::kHasMinima<L>) numbers = _mm256_and_si256(numbers, _mm256_set1_epi32(0xF));
+  const __m256 factors = load_half(scales + L::kScaleGroups * kOutputs + output * 2);
+  return _mm256_mul_ps(factors, _mm256_cvtepi32_ps(numbers));
+}
+
+// The weight of code 0: what the sum of inputs is multiplied with, of the block or, where the layout has
+// minima (Scales::kWithMinima), of a scale group.
+template <class L>
+__m256 minima(const std::byte* block, size_t scale_group, int half) {
+  if constexpr (panels::kHasMinima<L>) {
+    const std::byte* scales = block + L::kScalesAt;
+    const __m128i bytes = load_8_bytes(scales + scale_group * kOutputs + half * 8);
+    const __m256i numbers = _mm256_srli_epi32(_mm256_cvtepu8_epi32(bytes), 4);
+    const __m256 factors = load_half(scales + (L::kScaleGroups + 2) * kOutputs + half * 16);
+    const __m256 minima = _mm256_mul_ps(factors, _mm256_cvtepi32_ps(numbers));
+    return _mm256_sub_ps(_mm256_setzero_ps(), minima);
+  } else {
+    const __m256 offsets = load_bf16(block + L::kOffsetsAt + half * 16);
+    const __m256 zero_point = _mm256_set1_ps(1 << L::kZeroPointShift);
+    return _mm256_fnmadd_ps(group_scales<L>(block, 0, half), zero_point, offsets);
+  }
+}
+
+template <class L>
+constexpr size_t kMinimaGroups = panels::kHasMinima<L> ? L::kScaleGroups : 1;
+template <class L>
+constexpr bool kStartsAtZero =
+    L::kHasOffset || panels::kHasMinima<L>;  // and adds the weight of code 0 at the end
 
 // A block of one panel ready for the register tile: what `unpack` makes once and all rows use.
 template <class L>
 struct alignas(64) Block {
   uint8_t codes[Planes<L>::kPlanes][kInputGroups][2][32];
   float scales[L::kScaleGroups][2][8];
-  float minima[2][8];  // only for weights with an offset
+  float minima[kMinimaGroups<L>][2][8];  // only for weights with an offset or minima
 };
 
 template <class L>
@@ -96,7 +149,9 @@ void unpack(const std::byte* block, size_t n, Block<L>* to) {
       for (size_t s = 0; s < L::kScaleGroups; ++s) {
         _mm256_store_ps(to->scales[s][half], group_scales<L>(block, s, half));
       }
-      if constexpr (L::kHasOffset) _mm256_store_ps(to->minima[half], minima<L>(block, half));
+      for (size_t s = 0; kStartsAtZero<L> && s < kMinimaGroups<L>; ++s) {
+        _mm256_store_ps(to->minima[s][half], minima<L>(block, s, half));
+      }
     }
   }
 }
@@ -109,7 +164,7 @@ struct Unpacked {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(block->codes[plane][g][half]));
   }
   __m256 scales(size_t s, int half) const { return _mm256_load_ps(block->scales[s][half]); }
-  __m256 minimum(int half) const { return _mm256_load_ps(block->minima[half]); }
+  __m256 minimum(size_t s, int half) const { return _mm256_load_ps(block->minima[s][half]); }
   void next() { ++block; }
 };
 template <class L>
@@ -117,7 +172,7 @@ struct Packed {
   const std::byte* block;
   __m256i codes(size_t plane, int g, int half) const { return plane_codes<L>(block, plane, g, half); }
   __m256 scales(size_t s, int half) const { return group_scales<L>(block, s, half); }
-  __m256 minimum(int half) const { return minima<L>(block, half); }
+  __m256 minimum(size_t s, int half) const { return minima<L>(block, s, half); }
   void next() { block += L::kBlockBytes; }
 };
 
@@ -173,15 +228,31 @@ inline __attribute__((always_inline)) void add_group(const Source& w, const std:
   }
 }
 
-// Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
+// Minus the sum of row r's codes of scale group s, or of their low bytes.
 template <class L, int R>
-__m256i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+__m256i minus_sum(const std::byte* x, size_t s, int r, bool low) {
   const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
   const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
-  if (L::kHasOffset) return _mm256_setzero_si256();
-  __m256i minus = broadcast(L::kScaleGroups == 1 ? whole : first_half);
-  if (s == 1) minus = _mm256_sub_epi32(broadcast(whole), minus);
-  return _mm256_slli_epi32(minus, L::kZeroPointShift);
+  const __m256i minus = broadcast(L::kScaleGroups == 1 ? whole : first_half);
+  return s == 1 ? _mm256_sub_epi32(broadcast(whole), minus) : minus;
+}
+
+// The zero point times that: where the sums begin.
+template <class L, int R>
+__m256i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+  if (kStartsAtZero<L>) return _mm256_setzero_si256();
+  return _mm256_slli_epi32(minus_sum<L, R>(x, s, r, low), L::kZeroPointShift);
+}
+
+// The sum of row r's inputs that the weight of code 0 is multiplied with: of a block, or of scale group s.
+template <class L, int R, bool Wide>
+__m256 sum_of_inputs(const std::byte* x, size_t s, int r, __m256 scale) {
+  if constexpr (L::kHasOffset) return _mm256_castsi256_ps(broadcast(x + qr::sum_at(R) + 4 * r));
+  __m256i minus = minus_sum<L, R>(x, s, r, false);
+  if constexpr (Wide) {
+    minus = _mm256_add_epi32(_mm256_slli_epi32(minus, qr::kLowBits), minus_sum<L, R>(x, s, r, true));
+  }
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_setzero_si256(), minus)), scale);
 }
 
 // The integer sums of scale group s over a block of R rows, of both bytes where the block is wide.
@@ -229,9 +300,9 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
       for (int half = 0; half < 2; ++half) {
         const __m256 scales = _mm256_mul_ps(scale, w.scales(s, half));
         acc[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][half]), scales, acc[r][half]);
-        if constexpr (L::kHasOffset) {
-          const __m256 sum = _mm256_castsi256_ps(broadcast(x + qr::sum_at(R) + 4 * r));
-          acc[r][half] = _mm256_fmadd_ps(sum, w.minimum(half), acc[r][half]);
+        if constexpr (kStartsAtZero<L>) {
+          const __m256 sum = sum_of_inputs<L, R, Wide>(x, s, r, scale);
+          acc[r][half] = _mm256_fmadd_ps(sum, w.minimum(s, half), acc[r][half]);
         }
       }
     }
@@ -321,22 +392,7 @@ void matmul(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t
   const auto with = [&](auto layout) {
     run<decltype(layout)>(w, x, out_begin, out_end, out, ld_out, accumulate);
   };
-  switch (w.layout) {
-    case panels::kU4:
-      return with(panels::U4{});
-    case panels::kU4Offset:
-      return with(panels::U4Offset{});
-    case panels::kU5:
-      return with(panels::U5{});
-    case panels::kU5Offset:
-      return with(panels::U5Offset{});
-    case panels::kU6:
-      return with(panels::U6{});
-    case panels::kU8:
-      return with(panels::U8{});
-    default:
-      return matmul_floats(w, x, out_begin, out_end, out, ld_out, accumulate);
-  }
+  if (!panels::with_layout(w.layout, with)) matmul_floats(w, x, out_begin, out_end, out, ld_out, accumulate);
 }
 
 }  // namespace lazyfill::avx2

@@ -34,32 +34,68 @@ float load_float(const std::byte* from) {
   return value;
 }
 
+// Bit pairs of input group g, at bits `to` and `to` + 1 of each byte; see panels.h.
+__m512i pairs_at(const std::byte* pairs, int g, int to) {
+  const __m512i all = load(pairs + g / 4 * kGroupBytes);
+  const int shift = to - g % 4 * 2;
+  const __m512i shifted = shift >= 0 ? _mm512_slli_epi16(all, static_cast<unsigned>(shift))
+                                     : _mm512_srli_epi16(all, static_cast<unsigned>(-shift));
+  return _mm512_and_si512(shifted, _mm512_set1_epi8(static_cast<char>(3 << to)));
+}
+
+// codes plus `value` where bit g of a byte is set.
+__m512i add_bits(__m512i codes, const std::byte* bits, int g, char value) {
+  const __mmask64 set = _mm512_test_epi8_mask(load(bits), _mm512_set1_epi8(static_cast<char>(1 << g)));
+  return _mm512_mask_add_epi8(codes, set, codes, _mm512_set1_epi8(value));
+}
+
+// The table's weights as unsigned codes, four times side by side.
+template <class L>
+__m512i code_table() {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(L::kTable));
+  const __m128i zero_point = _mm_set1_epi8(static_cast<char>(1 << L::kZeroPointShift));
+  return _mm512_broadcast_i32x4(_mm_add_epi8(values, zero_point));
+}
+
 // Input group g of a packed block as 8-bit codes [16 outputs][4 inputs].
-template <int Bits>
+template <class L>
 __m512i group_codes(const std::byte* block, int g) {
-  if constexpr (Bits == 8) return load(block + g * kGroupBytes);
+  if constexpr (L::kStoredBits == 8) return load(block + g * kGroupBytes);
+  if constexpr (L::kStoredBits == 2) return pairs_at(block, g, 0);
+  if constexpr (L::kStoredBits == 3) return add_bits(pairs_at(block, g, 0), block + 128, g, 4);
   __m512i low = load(block + g % 4 * kGroupBytes);
   if (g >= 4) low = _mm512_srli_epi16(low, 4);
   low = _mm512_and_si512(low, _mm512_set1_epi8(0xF));
-  if constexpr (Bits == 5) {
-    const __mmask64 high =
-        _mm512_test_epi8_mask(load(block + 256), _mm512_set1_epi8(static_cast<char>(1 << g)));
-    return _mm512_mask_add_epi8(low, high, low, _mm512_set1_epi8(16));
-  }
-  if constexpr (Bits == 6) {
-    const __m512i pairs = load(block + 256 + g / 4 * kGroupBytes);
-    const int shift = 4 - g % 4 * 2;
-    const __m512i high = shift >= 0 ? _mm512_slli_epi16(pairs, static_cast<unsigned>(shift))
-                                    : _mm512_srli_epi16(pairs, static_cast<unsigned>(-shift));
-    return _mm512_or_si512(low, _mm512_and_si512(high, _mm512_set1_epi8(0x30)));
-  }
+  if constexpr (L::kTable != nullptr) return _mm512_shuffle_epi8(code_table<L>(), low);
+  if constexpr (L::kStoredBits == 5) return add_bits(low, block + 256, g, 16);
+  if constexpr (L::kStoredBits == 6) return _mm512_or_si512(low, pairs_at(block + 256, g, 4));
   return low;
 }
 
+__m512 load_half(const std::byte* from) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
+// Scales of a group, and where a layout has them its minima (of Scales::kWithMinima).
 template <class L>
 __m512 group_scales(const std::byte* block, size_t scale_group) {
-  const std::byte* from = block + L::kScalesAt + scale_group * kOutputs * 2;
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  const std::byte* scales = block + L::kScalesAt;
+  if constexpr (L::kScales == panels::Scales::kHalf) return load_half(scales + scale_group * kOutputs * 2);
+  if constexpr (L::kScales == panels::Scales::kBf16) {
+    const auto* from = reinterpret_cast<const __m256i*>(scales + scale_group * kOutputs * 2);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from)), 16));
+  }
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + scale_group * kOutputs));
+  __m512i numbers = _mm512_cvtepi8_epi32(bytes);
+  if constexpr (panels::kHasMinima<L>) numbers = _mm512_and_si512(numbers, _mm512_set1_epi32(0xF));
+  return _mm512_mul_ps(load_half(scales + L::kScaleGroups * kOutputs), _mm512_cvtepi32_ps(numbers));
+}
+template <class L>
+__m512 group_minima(const std::byte* block, size_t scale_group) {
+  const std::byte* scales = block + L::kScalesAt;
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + scale_group * kOutputs));
+  const __m512i numbers = _mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes), 4);
+  return _mm512_mul_ps(load_half(scales + (L::kScaleGroups + 2) * kOutputs), _mm512_cvtepi32_ps(numbers));
 }
 
 // The bf16 offsets of this block and the next (zeros where there is none), as the dot product takes them.
@@ -78,9 +114,17 @@ __m512 add_offsets(__m512 acc, __m512i offsets, int32_t sums) {
                           reinterpret_cast<__m512bh>(_mm512_set1_epi32(sums)));
 }
 
+// What only some layouts have in a Block.
+template <bool There, size_t Groups, int P>
+struct Minima {};
+template <size_t Groups, int P>
+struct Minima<true, Groups, P> {
+  float minima[Groups][P][kOutputs];
+};
+
 // A block of P panels ready for the register tile: what `unpack` makes once and all rows use.
 template <class L, int P>
-struct alignas(64) Block {
+struct alignas(64) Block : Minima<panels::kHasMinima<L>, L::kScaleGroups, P> {
   uint8_t codes[kInputGroups][P][kGroupBytes];
   float scales[L::kScaleGroups][P][kOutputs];
   int32_t offsets[P][kOutputs];  // bf16 pairs: only for weights with an offset, and there in even blocks
@@ -93,9 +137,13 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
     for (int p = 0; p < P; ++p) {
       const std::byte* block = panel + static_cast<size_t>(p) * panel_bytes + (first + b) * L::kBlockBytes;
 #pragma GCC unroll 8
-      for (int g = 0; g < 8; ++g) _mm512_store_si512(to[b].codes[g][p], group_codes<L::kBits>(block, g));
+      for (int g = 0; g < 8; ++g) _mm512_store_si512(to[b].codes[g][p], group_codes<L>(block, g));
       for (size_t s = 0; s < L::kScaleGroups; ++s)
         _mm512_store_ps(to[b].scales[s][p], group_scales<L>(block, s));
+      if constexpr (panels::kHasMinima<L>) {
+        for (size_t s = 0; s < L::kScaleGroups; ++s)
+          _mm512_storeu_ps(to[b].minima[s][p], group_minima<L>(block, s));
+      }
       if constexpr (L::kHasOffset) {
         if (b % 2 == 0) {
           _mm512_store_si512(to[b].offsets[p], offset_pairs<L>(block, first + b + 1 < n_blocks));
@@ -105,14 +153,29 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
   }
 }
 
-// Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
+// Minus the sum of row r's codes of scale group s, or of their low bytes.
 template <class L, int R>
-__m512i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+int32_t minus_sum(const std::byte* x, size_t s, int r, bool low) {
   const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
   const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
-  int32_t minus = load_int(L::kScaleGroups == 1 ? whole : first_half);
-  if (s == 1) minus = load_int(whole) - minus;
-  return _mm512_set1_epi32(minus * (1 << L::kZeroPointShift));
+  const int32_t minus = load_int(L::kScaleGroups == 1 ? whole : first_half);
+  return s == 1 ? load_int(whole) - minus : minus;
+}
+
+// The zero point times that: where the sums begin. With minima the zero point is code 0.
+template <class L, int R>
+__m512i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+  if constexpr (panels::kHasMinima<L>) return _mm512_setzero_si512();
+  return _mm512_set1_epi32(minus_sum<L, R>(x, s, r, low) * (1 << L::kZeroPointShift));
+}
+
+// acc minus the group's minima times the sum of row r's inputs, as they are multiplied: in `scale`.
+template <class L, int R, bool Wide>
+__m512 subtract_minima(__m512 acc, __m512 minima, __m512 scale, const std::byte* x, size_t s, int r) {
+  int32_t minus = minus_sum<L, R>(x, s, r, false);
+  if constexpr (Wide) minus = minus * (1 << qr::kLowBits) + minus_sum<L, R>(x, s, r, true);
+  const __m512 sum = _mm512_mul_ps(_mm512_set1_ps(static_cast<float>(minus)), scale);
+  return _mm512_fmadd_ps(sum, minima, acc);
 }
 
 // Adds the integer products of scale group s, codes times one byte of each of R rows.
@@ -164,6 +227,10 @@ inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const
       for (int p = 0; p < P; ++p) {
         const __m512 scales = _mm512_mul_ps(scale, _mm512_load_ps(w->scales[s][p]));
         acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][p]), scales, acc[r][p]);
+        if constexpr (panels::kHasMinima<L>) {
+          const __m512 minima = _mm512_loadu_ps(w->minima[s][p]);
+          acc[r][p] = subtract_minima<L, R, Wide>(acc[r][p], minima, scale, x, s, r);
+        }
       }
     }
   }
@@ -253,7 +320,7 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   }
 #pragma GCC unroll 8
   for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
-    const __m512i weights = group_codes<L::kBits>(block, static_cast<int>(g));
+    const __m512i weights = group_codes<L>(block, static_cast<int>(g));
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       const std::byte* inputs = x + r * qr::kBlock + g * 4;
@@ -293,6 +360,11 @@ void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* ou
         const __m512 scale = _mm512_set1_ps(load_float(rows + qr::scale_at(R) + 4 * r));
         const __m512 scales = _mm512_mul_ps(scale, group_scales<L>(block, s));
         acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scales, acc[r]);
+        if constexpr (panels::kHasMinima<L>) {
+          const __m512 minima = group_minima<L>(block, s);
+          acc[r] = x.is_wide(b, R) ? subtract_minima<L, R, true>(acc[r], minima, scale, rows, s, r)
+                                   : subtract_minima<L, R, false>(acc[r], minima, scale, rows, s, r);
+        }
       }
     }
     if constexpr (L::kHasOffset) {
@@ -352,22 +424,7 @@ void matmul(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t
   const auto with = [&](auto layout) {
     run<decltype(layout)>(w, x, out_begin, out_end, out, ld_out, accumulate);
   };
-  switch (w.layout) {
-    case panels::kU4:
-      return with(panels::U4{});
-    case panels::kU4Offset:
-      return with(panels::U4Offset{});
-    case panels::kU5:
-      return with(panels::U5{});
-    case panels::kU5Offset:
-      return with(panels::U5Offset{});
-    case panels::kU6:
-      return with(panels::U6{});
-    case panels::kU8:
-      return with(panels::U8{});
-    default:
-      return matmul_floats(w, x, out_begin, out_end, out, ld_out, accumulate);
-  }
+  if (!panels::with_layout(w.layout, with)) matmul_floats(w, x, out_begin, out_end, out, ld_out, accumulate);
 }
 
 }  // namespace lazyfill::avx512
