@@ -1,5 +1,6 @@
 // Opens whatever bytes libFuzzer thinks of as a GGUF file and reads all that the reader says is there.
-//   build/fuzz/bin/gguf_fuzz -max_len=4096 -max_total_time=60 CORPUS
+//   fuzz/make_gguf_corpus.py SEEDS
+//   build/fuzz/bin/gguf_fuzz -dict=fuzz/gguf.dict -max_len=4096 -max_total_time=60 CORPUS SEEDS
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "gguf/file.h"
+#include "gguf/finite.h"
 
 namespace {
 
@@ -25,6 +27,7 @@ void read_everything(const lazyfill::gguf::File& file) {
     std::vector<std::byte> blocks(tensor.n_bytes);
     if (!file.read_rows(tensor, 0, tensor.n_rows(), blocks.data())) __builtin_trap();
     std::vector<float> values(tensor.n_elements);
+    (void)lazyfill::gguf::check_finite(tensor.type, blocks);
     (void)lazyfill::gguf::dequantize(tensor.type, blocks.data(), values.size(), values.data());
     if (file.find_tensor(tensor.name) != &tensor) __builtin_trap();
   }

@@ -153,6 +153,7 @@ Json describe(const gguf::File& file, const InspectFlags& flags) {
   }
   Json value = {{"gguf_version", file.version()},
                 {"file_bytes", file.size_bytes()},
+                {"n_files", file.n_parts()},
                 {"architecture", file.get_string("general.architecture").value_or("")},
                 {"name", file.get_string("general.name").value_or("")},
                 {"license", file.get_string("general.license").value_or("")},
@@ -196,7 +197,8 @@ void print_model(const Json& value, const gguf::File& file) {
   print_field("architecture", text("architecture"));
   print_field("license", text("license"));
   print_field("file",
-              "GGUF version " + std::to_string(file.version()) + ", " + bytes_text(file.size_bytes()));
+              "GGUF version " + std::to_string(file.version()) + ", " + bytes_text(file.size_bytes()) +
+                  (file.n_parts() > 1 ? " in " + std::to_string(file.n_parts()) + " parts" : ""));
   print_field("parameters", fixed(static_cast<double>(value["n_parameters"].get<uint64_t>()) / 1e6, 1) +
                                 " M in " + grouped(file.tensors().size()) + " tensors");
   print_sizes(file, text("architecture"));

@@ -1,6 +1,7 @@
 #include "engine/step.h"
 
 #include <algorithm>
+#include <bit>
 #include <new>
 #include <numeric>
 #include <utility>
@@ -207,6 +208,8 @@ class StepRunner::Pass {
       for (size_t i = 0; i < n; ++i) mean[i] += r_.scores_[voter * n + i];
     }
     for (float& value : mean) value /= static_cast<float>(n_voters);
+    // Weights of a broken file can give NaN, by which nothing can be sorted; run() refuses the logits.
+    for (float& value : mean) value = value >= 0 ? value : 0;
     return mean;
   }
 
@@ -326,6 +329,18 @@ class StepRunner::Pass {
   std::atomic<bool> stopped_{false};
 };
 
+namespace {
+
+// By the bits and to the end, so that the compiler makes vectors of it: a vocabulary is read for every token.
+bool all_finite(std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000U;
+  bool found = false;
+  for (const float value : values) found |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
+  return !found;
+}
+
+}  // namespace
+
 StepRunner::StepRunner(const Model& model, ThreadPool& pool)
     : model_(model), pool_(pool), scratch_(pool.n_threads()), angles_(model.config.ropes.size()) {
   for (const RopeConfig& rope : model.config.ropes) ropes_.emplace_back(rope);
@@ -352,6 +367,12 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
     }
     model_.logits(pass.top_rows(input.n_logit_rows), input.n_logit_rows, logits.data(), scratch_,
                   Team::all(pool_));
+    if (!all_finite(logits.first(input.n_logit_rows * model_.config.n_vocab))) {
+      cache.rollback_step();
+      return fail(
+          ErrorCode::kInvalidFile,
+          "the model computes logits that are no finite numbers; its file is damaged or was made wrongly");
+    }
   } catch (const std::bad_alloc&) {
     cache.rollback_step();
     return fail(ErrorCode::kOutOfMemory,

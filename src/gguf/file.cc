@@ -6,6 +6,7 @@
 #include "base/quoted.h"
 #include "gguf/cursor.h"
 #include "gguf/metadata.h"
+#include "gguf/split.h"
 #include "gguf/tensors.h"
 
 namespace lazyfill::gguf {
@@ -40,22 +41,14 @@ const std::vector<T>* array_of(const Value& value) {
   return array == nullptr ? nullptr : std::get_if<std::vector<T>>(array);
 }
 
-}  // namespace
-
-Result<File> File::open(const std::string& path) {
+Result<Part> read_part(const std::string& path) {
   auto input = InputFile::open(path);
   if (!input) return tl::unexpected(input.error());
-  File file(std::move(*input));
-  const auto read = file.read();
-  if (!read) return tl::unexpected(read.error());
-  return file;
-}
-
-Result<void> File::read() {
-  Cursor cursor(input_);
+  Part part{std::move(*input)};
+  Cursor cursor(part.input);
   const auto version = read_version(cursor);
   if (!version) return tl::unexpected(version.error());
-  version_ = *version;
+  part.version = *version;
   const auto n_tensors = cursor.read_count(kMinTensorBytes, "the number of tensors");
   if (!n_tensors) return tl::unexpected(n_tensors.error());
   const auto n_pairs = cursor.read_count(kMinPairBytes, "the number of metadata keys");
@@ -63,18 +56,48 @@ Result<void> File::read() {
 
   auto metadata = read_metadata(cursor, *n_pairs);
   if (!metadata) return tl::unexpected(metadata.error());
-  metadata_ = std::move(*metadata);
-  const auto alignment = checked_alignment(metadata_);
+  part.metadata = std::move(*metadata);
+  const auto alignment = checked_alignment(part.metadata);
   if (!alignment) return cursor.error(alignment.error().message);
   auto tensors = read_tensors(cursor, *n_tensors, *alignment);
   if (!tensors) return tl::unexpected(tensors.error());
-  tensors_ = std::move(*tensors);
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (!tensor_index_.emplace(tensors_[i].name, i).second) {
-      return cursor.error("the tensor " + quoted(tensors_[i].name) + " appears twice");
+  part.tensors = std::move(*tensors);
+  return part;
+}
+
+}  // namespace
+
+Result<File> File::open(const std::string& path) {
+  auto part = read_part(path);
+  if (!part) return tl::unexpected(part.error());
+  auto parts = all_parts(path, std::move(*part), read_part);
+  if (!parts) return tl::unexpected(parts.error());
+  File file;
+  const auto taken = file.take(std::move(*parts));
+  if (!taken) return tl::unexpected(taken.error());
+  return file;
+}
+
+Result<void> File::take(std::vector<Part> parts) {
+  version_ = parts.front().version;
+  metadata_ = std::move(parts.front().metadata);
+  for (Part& part : parts) {
+    for (TensorInfo& tensor : part.tensors) {
+      if (!tensor_index_.emplace(tensor.name, tensors_.size()).second) {
+        return fail(ErrorCode::kInvalidFile,
+                    part.input.path() + ": the tensor " + quoted(tensor.name) + " appears twice");
+      }
+      tensors_.push_back(std::move(tensor));
     }
+    inputs_.push_back(std::move(part.input));
   }
   return {};
+}
+
+uint64_t File::size_bytes() const {
+  uint64_t sum = 0;  // of files that exist: cannot wrap
+  for (const InputFile& input : inputs_) sum += input.size_bytes();
+  return sum;
 }
 
 Result<void> File::read_rows(const TensorInfo& tensor, uint64_t begin, uint64_t end, std::byte* to) const {
@@ -83,7 +106,8 @@ Result<void> File::read_rows(const TensorInfo& tensor, uint64_t begin, uint64_t 
                 "rows that the tensor " + quoted(tensor.name) + " does not have were asked for");
   }
   const uint64_t row_bytes = tensor.row_bytes();  // open() has checked that the tensor lies inside the file
-  return input_.read_at(tensor.offset_bytes + begin * row_bytes, {to, (end - begin) * row_bytes});
+  return inputs_[tensor.part].read_at(tensor.offset_bytes + begin * row_bytes,
+                                      {to, (end - begin) * row_bytes});
 }
 
 Result<void> File::read_first(const TensorInfo& tensor, std::span<std::byte> to) const {
@@ -91,7 +115,7 @@ Result<void> File::read_first(const TensorInfo& tensor, std::span<std::byte> to)
     return fail(ErrorCode::kInvalidArgument,
                 "more bytes than the tensor " + quoted(tensor.name) + " has were asked for");
   }
-  return input_.read_at(tensor.offset_bytes, to);
+  return inputs_[tensor.part].read_at(tensor.offset_bytes, to);
 }
 
 const Value* File::find(std::string_view key) const {
@@ -106,7 +130,7 @@ const TensorInfo* File::find_tensor(std::string_view name) const {
 
 tl::unexpected<Error> File::key_error(std::string_view key, std::string_view message) const {
   return fail(ErrorCode::kInvalidFile,
-              input_.path() + ": the metadata key " + quoted(key) + " " + std::string(message));
+              inputs_.front().path() + ": the metadata key " + quoted(key) + " " + std::string(message));
 }
 
 Result<const Value*> File::require(std::string_view key) const {

@@ -1,5 +1,6 @@
 // A GGUF file (versions 2 and 3, little-endian), checked: after open() succeeds, every tensor lies inside the
-// file and every string and array is in memory. The tensors' data are read when they are asked for.
+// file and every string and array is in memory. The tensors' data are read when they are asked for. A model
+// that is split into several files is one File.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +21,17 @@ using Array = std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vec
                            std::vector<bool>, std::vector<std::string>>;
 using Value = std::variant<int64_t, uint64_t, double, bool, std::string, Array>;
 
+struct Part;  // split.h
+
 struct TensorInfo {
   std::string name;
   TensorType type = TensorType::kF32;
   std::vector<uint64_t>
       shape;  // innermost dimension first, as in the file: a [n_out, n_in] matrix is {n_in, n_out}
-  uint64_t offset_bytes = 0;  // from the start of the file
+  uint64_t offset_bytes = 0;  // from the start of its file
   uint64_t n_elements = 0;
   uint64_t n_bytes = 0;
+  size_t part = 0;  // which of the model's files holds it
 
   uint64_t n_rows() const { return n_elements / shape[0]; }
   uint64_t row_bytes() const { return n_bytes / n_rows(); }
@@ -35,6 +39,7 @@ struct TensorInfo {
 
 class File {
  public:
+  // Of a split model `path` is any part; the others are opened with it.
   static Result<File> open(const std::string& path);
 
   uint32_t version() const { return version_; }
@@ -59,15 +64,16 @@ class File {
   Result<std::vector<int64_t>> get_ints(std::string_view key) const;
   Result<std::vector<float>> get_floats(std::string_view key) const;  // finite
 
-  uint64_t size_bytes() const { return input_.size_bytes(); }
+  size_t n_parts() const { return inputs_.size(); }
+  uint64_t size_bytes() const;  // of all parts
 
  private:
-  explicit File(InputFile input) : input_(std::move(input)) {}
-  Result<void> read();
+  File() = default;
+  Result<void> take(std::vector<Part> parts);
   Result<const Value*> require(std::string_view key) const;
   tl::unexpected<Error> key_error(std::string_view key, std::string_view message) const;
 
-  InputFile input_;
+  std::vector<InputFile> inputs_;  // the parts in their order; one, where the model is not split
   uint32_t version_ = 0;
   std::map<std::string, Value, std::less<>> metadata_;
   std::vector<TensorInfo> tensors_;

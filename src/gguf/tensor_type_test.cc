@@ -102,7 +102,7 @@ TEST(TypeTraits, UnknownNumbersHaveNone) {
   EXPECT_FALSE(traits_of(static_cast<TensorType>(4)));  // removed from the format
   EXPECT_FALSE(traits_of(static_cast<TensorType>(0xffffffff)));
   EXPECT_EQ(traits_of(TensorType::kQ4_1)->name, "Q4_1");
-  EXPECT_FALSE(traits_of(TensorType::kQ2_K)->can_dequantize);
+  EXPECT_FALSE(traits_of(TensorType::kIQ2_XXS)->can_dequantize);
 }
 
 }  // namespace

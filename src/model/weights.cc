@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/quoted.h"
+#include "gguf/finite.h"
 #include "kernels/matmul.h"
 
 namespace lazyfill {
@@ -70,7 +71,8 @@ class Loader {
  private:
   PackedMatrix pack(const gguf::TensorInfo& tensor, size_t first_row, size_t n_out) {
     auto read = [&](size_t begin, size_t end, std::byte* to) {
-      return file_.read_rows(tensor, first_row + begin, first_row + end, to);
+      auto done = file_.read_rows(tensor, first_row + begin, first_row + end, to);
+      return done ? gguf::check_finite(tensor.type, {to, (end - begin) * tensor.row_bytes()}) : done;
     };
     auto packed = pack_matrix(kernels_, {tensor.type, nullptr, n_out, tensor.shape[0]}, read, team_);
     if (packed) return std::move(*packed);
@@ -84,6 +86,7 @@ class Loader {
     std::vector<float> values(tensor->n_elements);
     std::vector<std::byte> blocks(tensor->n_bytes);
     auto done = file_.read_rows(*tensor, 0, tensor->n_rows(), blocks.data());
+    if (done) done = gguf::check_finite(tensor->type, blocks);
     if (done) done = gguf::dequantize(tensor->type, blocks.data(), values.size(), values.data());
     if (!done) set_error({done.error().code, name + ": " + done.error().message});
     return values;
