@@ -6,6 +6,8 @@ Queries and keys are scaled so that attention is far from even: a policy then ha
 import gguf
 import numpy as np
 
+from scripts import random_blocks
+
 N_VOCAB = 288
 
 
@@ -18,6 +20,18 @@ def write_llama(path, weight_type="F32", seed=1, n_layers=6):
     writer.add_rope_freq_base(10000.0)
     _byte_bpe(writer)
     _weights(writer, shape, weight_type, np.random.default_rng(seed), gemma=False)
+    _finish(writer)
+
+
+def write_blocks(path, weight_type, seed=3):
+    """3 layers of random blocks of any type, the embedding too; rows of one block of 256."""
+    shape = dict(n_layers=3, d_model=256, n_heads=8, n_kv_heads=2, head_dim=32, d_ff=512)
+    writer = gguf.GGUFWriter(str(path), "llama")
+    _common(writer, shape, rms_eps=1e-5, context=4096)
+    writer.add_rope_dimension_count(shape["head_dim"])
+    writer.add_rope_freq_base(10000.0)
+    _byte_bpe(writer)
+    _weights(writer, shape, weight_type, np.random.default_rng(seed), gemma=False, random=True)
     _finish(writer)
 
 
@@ -88,10 +102,14 @@ def _sentencepiece(writer):
     writer.add_add_space_prefix(False)
 
 
-def _weights(writer, shape, weight_type, rng, gemma):
+def _weights(writer, shape, weight_type, rng, gemma, random=False):
     quantisation = gguf.GGMLQuantizationType[weight_type]
 
     def matrix(name, n_out, n_in, gain=1.0):
+        if random:
+            rows = random_blocks.random_rows(rng, quantisation, n_out, n_in, gain / np.sqrt(n_in))
+            writer.add_tensor(name + ".weight", rows, raw_dtype=quantisation)
+            return
         values = (rng.standard_normal((n_out, n_in)) * gain / np.sqrt(n_in)).astype(np.float32)
         writer.add_tensor(name + ".weight", gguf.quants.quantize(values, quantisation), raw_dtype=quantisation)
 
