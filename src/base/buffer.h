@@ -25,6 +25,10 @@ class RawBuffer {
   std::byte* data() const { return data_; }
   size_t size_bytes() const { return size_; }
 
+  // Asks for pages of 2 MiB, before the first write: for what will be filled to its end and read over and
+  // over. They come with a fifth of the cost of as many small ones, and need fewer look-ups afterwards.
+  void use_huge_pages();
+
  private:
   void swap(RawBuffer& other) noexcept {
     std::swap(data_, other.data_);
@@ -47,6 +51,8 @@ class Buffer {
   void ensure(size_t n) {
     if (n > size_) *this = Buffer(n);
   }
+
+  void use_huge_pages() { raw_.use_huge_pages(); }
 
   T* data() { return reinterpret_cast<T*>(raw_.data()); }
   const T* data() const { return reinterpret_cast<const T*>(raw_.data()); }

@@ -32,7 +32,9 @@ Result<size_t> checked_row_bytes(const RawMatrix& raw) {
 
 Result<Buffer<std::byte>> make_buffer(size_t n_bytes) {
   try {
-    return Buffer<std::byte>(n_bytes);
+    Buffer<std::byte> buffer(n_bytes);
+    buffer.use_huge_pages();
+    return buffer;
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::kOutOfMemory, "Not enough memory for the weights of the model.");
   }

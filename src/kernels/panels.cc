@@ -13,55 +13,55 @@ namespace {
 constexpr size_t kSuperBlock = 256;  // inputs of a block of the K types
 constexpr size_t kSubBlocks = kSuperBlock / kBlock;
 
-void split_nibbles(const uint8_t* bytes, uint8_t* codes) {
+LAZYFILL_AVX2_FUNCTION void split_nibbles(const uint8_t* bytes, uint8_t* codes) {
   for (size_t i = 0; i < kBlock / 2; ++i) {
     codes[i] = bytes[i] & 0xF;
     codes[i + kBlock / 2] = bytes[i] >> 4;
   }
 }
 
-void set_scale(uint16_t scale, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void set_scale(uint16_t scale, BlockParts& parts) {
   parts.scales[0] = parts.scales[1] = scale;
 }
 
 // minimum + zero_point * scale; see panels.h.
-void set_offset(float minimum, float zero_point, BlockParts& parts) {
-  parts.offset = float_to_bf16(minimum + zero_point * half_to_float(parts.scales[0]));
+LAZYFILL_AVX2_FUNCTION void set_offset(float minimum, float zero_point, BlockParts& parts) {
+  parts.offset = float_to_bf16(minimum + zero_point * _cvtsh_ss(parts.scales[0]));
 }
 
-void add_fifth_bits(uint32_t bits, uint8_t* codes) {
+LAZYFILL_AVX2_FUNCTION void add_fifth_bits(uint32_t bits, uint8_t* codes) {
   for (size_t i = 0; i < kBlock; ++i) codes[i] |= static_cast<uint8_t>(((bits >> i) & 1U) << 4);
 }
 
-void read_q4_0(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q4_0(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block * 18;
   set_scale(load_unaligned<uint16_t>(from), parts);
   split_nibbles(from + 2, parts.codes);
 }
 
-void read_q4_1(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q4_1(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block * 20;
   set_scale(load_unaligned<uint16_t>(from), parts);
-  set_offset(load_half(from + 2), 8, parts);
+  set_offset(read_half(from + 2), 8, parts);
   split_nibbles(from + 4, parts.codes);
 }
 
-void read_q5_0(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q5_0(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block * 22;
   set_scale(load_unaligned<uint16_t>(from), parts);
   split_nibbles(from + 6, parts.codes);
   add_fifth_bits(load_unaligned<uint32_t>(from + 2), parts.codes);
 }
 
-void read_q5_1(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q5_1(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block * 24;
   set_scale(load_unaligned<uint16_t>(from), parts);
-  set_offset(load_half(from + 2), 16, parts);
+  set_offset(read_half(from + 2), 16, parts);
   split_nibbles(from + 8, parts.codes);
   add_fifth_bits(load_unaligned<uint32_t>(from + 4), parts.codes);
 }
 
-void read_q8_0(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q8_0(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block * 34;
   set_scale(load_unaligned<uint16_t>(from), parts);
   for (size_t i = 0; i < kBlock; ++i) parts.codes[i] = static_cast<uint8_t>(from[2 + i] ^ 0x80U);
@@ -69,7 +69,8 @@ void read_q8_0(const uint8_t* row, size_t block, BlockParts& parts) {
 
 // Scale and minimum of a sub-block of Q4_K and Q5_K: fp16 d and dmin, then six bits of each for eight
 // sub-blocks.
-void read_k_scales(const uint8_t* from, size_t sub, float zero_point, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_k_scales(const uint8_t* from, size_t sub, float zero_point,
+                                          BlockParts& parts) {
   const uint8_t* packed = from + 4;
   int scale = packed[sub % 4] & 63;
   int minimum = packed[sub % 4 + 4] & 63;
@@ -77,23 +78,23 @@ void read_k_scales(const uint8_t* from, size_t sub, float zero_point, BlockParts
     scale = (packed[sub + 4] & 0xF) | ((packed[sub - 4] >> 6) << 4);
     minimum = (packed[sub + 4] >> 4) | ((packed[sub] >> 6) << 4);
   }
-  set_scale(float_to_half(load_half(from) * static_cast<float>(scale)), parts);
-  set_offset(-load_half(from + 2) * static_cast<float>(minimum), zero_point, parts);
+  set_scale(to_half(read_half(from) * static_cast<float>(scale)), parts);
+  set_offset(-read_half(from + 2) * static_cast<float>(minimum), zero_point, parts);
 }
 
-void read_k_nibbles(const uint8_t* nibbles, size_t sub, uint8_t* codes) {
+LAZYFILL_AVX2_FUNCTION void read_k_nibbles(const uint8_t* nibbles, size_t sub, uint8_t* codes) {
   const int shift = sub % 2 == 0 ? 0 : 4;
   for (size_t i = 0; i < kBlock; ++i) codes[i] = (nibbles[sub / 2 * kBlock + i] >> shift) & 0xF;
 }
 
-void read_q4_k(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q4_k(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block / kSubBlocks * 144;
   const size_t sub = block % kSubBlocks;
   read_k_scales(from, sub, 8, parts);
   read_k_nibbles(from + 16, sub, parts.codes);
 }
 
-void read_q5_k(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q5_k(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block / kSubBlocks * 176;
   const size_t sub = block % kSubBlocks;
   read_k_scales(from, sub, 16, parts);
@@ -103,7 +104,7 @@ void read_q5_k(const uint8_t* row, size_t block, BlockParts& parts) {
   }
 }
 
-void read_q6_k(const uint8_t* row, size_t block, BlockParts& parts) {
+LAZYFILL_AVX2_FUNCTION void read_q6_k(const uint8_t* row, size_t block, BlockParts& parts) {
   const uint8_t* from = row + block / kSubBlocks * 210;
   const size_t sub = block % kSubBlocks;
   const size_t half = sub / 4;
@@ -116,10 +117,10 @@ void read_q6_k(const uint8_t* row, size_t block, BlockParts& parts) {
     const int low = (nibbles[i] >> nibble_shift) & 0xF;
     parts.codes[i] = static_cast<uint8_t>(low | (((pairs[i] >> pair_shift) & 3) << 4));
   }
-  const float d = load_half(from + 208);
+  const float d = read_half(from + 208);
   for (size_t group = 0; group < 2; ++group) {
     const auto scale = static_cast<int8_t>(from[192 + 2 * sub + group]);
-    parts.scales[group] = float_to_half(d * static_cast<float>(scale));
+    parts.scales[group] = to_half(d * static_cast<float>(scale));
   }
 }
 
@@ -197,7 +198,7 @@ size_t blocks_of(const Plan& plan, size_t n_in) {
 }
 
 // Two bits of each code, those above its first `shift`.
-void store_pairs(const uint8_t* codes, int shift, uint8_t* to) {
+LAZYFILL_AVX2_FUNCTION void store_pairs(const uint8_t* codes, int shift, uint8_t* to) {
   for (size_t half = 0; half < 2; ++half) {
     for (size_t j = 0; j < kGroupBytes; ++j) {
       unsigned byte = 0;
@@ -210,7 +211,7 @@ void store_pairs(const uint8_t* codes, int shift, uint8_t* to) {
 }
 
 // One bit of each code, the one above its first `shift`.
-void store_bits(const uint8_t* codes, int shift, uint8_t* to) {
+LAZYFILL_AVX2_FUNCTION void store_bits(const uint8_t* codes, int shift, uint8_t* to) {
   for (size_t j = 0; j < kGroupBytes; ++j) {
     unsigned byte = 0;
     for (size_t g = 0; g < kInputGroups; ++g) byte |= ((codes[g * kGroupBytes + j] >> shift) & 1U) << g;
@@ -218,7 +219,7 @@ void store_bits(const uint8_t* codes, int shift, uint8_t* to) {
   }
 }
 
-void store_codes(int bits, const uint8_t* codes, uint8_t* to) {  // codes [8][16][4]
+LAZYFILL_AVX2_FUNCTION void store_codes(int bits, const uint8_t* codes, uint8_t* to) {  // codes [8][16][4]
   if (bits == 8) {
     std::memcpy(to, codes, 512);
   } else if (bits < 4) {
@@ -241,7 +242,7 @@ struct PanelParts {
   uint8_t small_scales[2][kOutputs] = {};
   uint16_t factors[2][kOutputs] = {};
 
-  void set(size_t output, const BlockParts& parts) {
+  LAZYFILL_AVX2_FUNCTION void set(size_t output, const BlockParts& parts) {
     for (size_t g = 0; g < kInputGroups; ++g) {
       std::memcpy(codes + g * kGroupBytes + output * 4, parts.codes + g * 4, 4);
     }
@@ -254,7 +255,7 @@ struct PanelParts {
   }
 };
 
-void store_scales(const Plan& plan, const PanelParts& parts, uint8_t* to) {
+LAZYFILL_AVX2_FUNCTION void store_scales(const Plan& plan, const PanelParts& parts, uint8_t* to) {
   const auto put = [&to](const void* from, size_t n_bytes) {
     std::memcpy(to, from, n_bytes);
     to += n_bytes;
@@ -269,8 +270,8 @@ void store_scales(const Plan& plan, const PanelParts& parts, uint8_t* to) {
 }
 
 // Block `block` of outputs [out, out + n) to its place.
-void pack_block(const Plan& plan, const RawMatrix& raw, size_t row_bytes, size_t out, size_t n, size_t block,
-                uint8_t* to) {
+LAZYFILL_AVX2_FUNCTION void pack_block(const Plan& plan, const RawMatrix& raw, size_t row_bytes, size_t out,
+                                       size_t n, size_t block, uint8_t* to) {
   PanelParts panel;
   for (size_t p = 0; p < n; ++p) {
     BlockParts parts{};
