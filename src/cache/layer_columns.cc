@@ -13,15 +13,15 @@ LayerColumns::LayerColumns(ColumnType type, size_t n_kv_heads, size_t head_dim, 
       capacity_(capacity),
       keys_(n_kv_heads * capacity * head_bytes_),
       values_(n_kv_heads * capacity * head_bytes_),
-      slot_of_(capacity, -1) {}
+      slot_after_(capacity) {}
 
 int32_t LayerColumns::append(std::span<const int32_t> positions) {
   const auto first = static_cast<int32_t>(position_of_.size());
   assert(position_of_.size() + positions.size() <= capacity_);
   for (int32_t position : positions) {
     assert(!has(position));
-    slot_of_[static_cast<size_t>(position)] = static_cast<int32_t>(position_of_.size());
     position_of_.push_back(position);
+    slot_after_[static_cast<size_t>(position)] = static_cast<int32_t>(position_of_.size());
   }
   return first;
 }
@@ -40,7 +40,7 @@ ColumnList LayerColumns::list(std::span<const int32_t> positions, std::vector<in
 
 void LayerColumns::drop_newest(size_t n_columns) {
   while (position_of_.size() > n_columns) {
-    slot_of_[static_cast<size_t>(position_of_.back())] = -1;
+    slot_after_[static_cast<size_t>(position_of_.back())] = 0;
     position_of_.pop_back();
   }
 }
@@ -61,13 +61,12 @@ void LayerColumns::keep_where(Stays stays) {
   for (size_t slot = 0; slot < position_of_.size(); ++slot) {
     const int32_t position = position_of_[slot];
     if (!stays(position)) {
-      slot_of_[static_cast<size_t>(position)] = -1;
+      slot_after_[static_cast<size_t>(position)] = 0;
       continue;
     }
     if (n_kept != slot) move_column(slot, n_kept);
     position_of_[n_kept] = position;
-    slot_of_[static_cast<size_t>(position)] = static_cast<int32_t>(n_kept);
-    ++n_kept;
+    slot_after_[static_cast<size_t>(position)] = static_cast<int32_t>(++n_kept);
   }
   position_of_.resize(n_kept);
 }

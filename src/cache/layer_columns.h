@@ -20,8 +20,8 @@ class LayerColumns {
   // have a column already: a token is computed at most once in a layer.
   int32_t append(std::span<const int32_t> positions);
 
-  bool has(int32_t position) const { return slot_of_[static_cast<size_t>(position)] >= 0; }
-  int32_t slot_of(int32_t position) const { return slot_of_[static_cast<size_t>(position)]; }
+  bool has(int32_t position) const { return slot_of(position) >= 0; }
+  int32_t slot_of(int32_t position) const { return slot_after_[static_cast<size_t>(position)] - 1; }
   size_t n_columns() const { return position_of_.size(); }
 
   // The columns at the given positions (ascending, all present): a range where they lie side by side in
@@ -53,7 +53,7 @@ class LayerColumns {
   Buffer<std::byte> keys_;            // [n_kv_heads, capacity, head_dim]
   Buffer<std::byte> values_;          // [n_kv_heads, capacity, head_dim]
   std::vector<int32_t> position_of_;  // [n_columns]
-  std::vector<int32_t> slot_of_;      // [capacity] by position, -1: no column
+  Buffer<int32_t> slot_after_;        // [capacity] by position: the slot plus 1; 0, as pages come: no column
 };
 
 }  // namespace lazyfill

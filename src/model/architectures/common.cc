@@ -27,7 +27,7 @@ Result<size_t> read_head_dim(const gguf::File& file, const std::string& prefix, 
   if (!key_dim) return key_dim;
   auto value_dim = read_size_or(file, prefix + "attention.value_length", 1024, *key_dim);
   if (!value_dim) return value_dim;
-  if (*key_dim != *value_dim || *key_dim % 8 != 0) {
+  if (*key_dim == 0 || *key_dim != *value_dim || *key_dim % 8 != 0) {
     return fail(ErrorCode::kUnsupported, "heads of " + std::to_string(*key_dim) + " key and " +
                                              std::to_string(*value_dim) +
                                              " value elements; both must be the same multiple of 8");
