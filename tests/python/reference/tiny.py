@@ -11,10 +11,11 @@ from scripts import random_blocks
 N_VOCAB = 288
 
 
-def write_llama(path, weight_type="F32", seed=1, n_layers=6):
-    """6 layers, all of which see everything; 3 query heads a key head; sizes that are no multiple of a tile."""
+def write_llama(path, weight_type="F32", seed=1, n_layers=6, split_max_tensors=0):
+    """6 layers, all of which see everything; 3 query heads a key head; sizes that are no multiple of a tile. With
+    split_max_tensors in files of so many each."""
     shape = dict(n_layers=n_layers, d_model=96, n_heads=6, n_kv_heads=2, head_dim=16, d_ff=160)
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), "llama", split_max_tensors=split_max_tensors)
     _common(writer, shape, rms_eps=1e-5, context=4096)
     writer.add_rope_dimension_count(shape["head_dim"])
     writer.add_rope_freq_base(10000.0)
