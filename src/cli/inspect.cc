@@ -196,9 +196,9 @@ void print_model(const Json& value, const gguf::File& file) {
   print_field("name", text("name"));
   print_field("architecture", text("architecture"));
   print_field("license", text("license"));
-  print_field("file",
-              "GGUF version " + std::to_string(file.version()) + ", " + bytes_text(file.size_bytes()) +
-                  (file.n_parts() > 1 ? " in " + std::to_string(file.n_parts()) + " parts" : ""));
+  print_field("file", "GGUF version " + std::to_string(file.version()) + ", " +
+                          bytes_text(file.size_bytes()) +
+                          (file.n_parts() > 1 ? " in " + std::to_string(file.n_parts()) + " parts" : ""));
   print_field("parameters", fixed(static_cast<double>(value["n_parameters"].get<uint64_t>()) / 1e6, 1) +
                                 " M in " + grouped(file.tensors().size()) + " tensors");
   print_sizes(file, text("architecture"));
