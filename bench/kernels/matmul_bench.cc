@@ -97,9 +97,9 @@ void run_prefill(benchmark::State& state, const Kernels& kernels, const Peaks& p
   state.counters["peak_share"] = gflops / peaks.gflops;
 }
 
-// One row against so many matrices that none is in a cache when its turn comes.
+// Few rows against so many matrices that none is in a cache when its turn comes.
 void run_decode(benchmark::State& state, const Kernels& kernels, double peak_gbytes, TensorType type,
-                Shape shape, Team team) {
+                Shape shape, size_t n_rows, Team team) {
   std::mt19937 random(1);
   const TestWeights weights(type, shape.n_out, shape.n_in, random);
   std::vector<PackedMatrix> matrices;
@@ -108,10 +108,10 @@ void run_decode(benchmark::State& state, const Kernels& kernels, double peak_gby
     matrices.push_back(*pack_matrix(kernels, weights.raw(), Team::alone()));
     n_bytes += matrices.back().bytes.size_bytes();
   }
-  const std::vector<float> x = random_rows(shape.n_in);
+  const std::vector<float> x = random_rows(n_rows * shape.n_in);
   PackedRows rows;
-  kernels.pack_rows(x.data(), 1, shape.n_in, matrices[0].row_format, {}, rows);
-  std::vector<float> out(shape.n_out);
+  kernels.pack_rows(x.data(), n_rows, shape.n_in, matrices[0].row_format, {}, rows);
+  std::vector<float> out(n_rows * shape.n_out);
   double best_s = 1e9;
   for (auto _ : state) {
     const auto begin = std::chrono::steady_clock::now();
@@ -161,14 +161,18 @@ void add_benchmarks(const Kernels& kernels, const Peaks& peaks, ThreadPool& pool
       }
     }
     const Shape shape{2048, 2048};
-    benchmark::RegisterBenchmark(("decode/" + isa + "/" + name + "/one").c_str(),
-                                 [=, &kernels](benchmark::State& state) {
-                                   run_decode(state, kernels, peaks.gbytes_one, type, shape, Team::alone());
-                                 });
-    benchmark::RegisterBenchmark(("decode/" + isa + "/" + name + "/all").c_str(),
-                                 [=, &kernels, &pool](benchmark::State& state) {
-                                   run_decode(state, kernels, peaks.gbytes_all, type, shape, Team::all(pool));
-                                 });
+    for (const size_t n_rows : {size_t{1}, size_t{2}, size_t{3}, size_t{4}, size_t{8}}) {
+      const std::string rows = "/rows:" + std::to_string(n_rows);
+      benchmark::RegisterBenchmark(
+          ("decode/" + isa + "/" + name + rows + "/one").c_str(), [=, &kernels](benchmark::State& state) {
+            run_decode(state, kernels, peaks.gbytes_one, type, shape, n_rows, Team::alone());
+          });
+      benchmark::RegisterBenchmark(("decode/" + isa + "/" + name + rows + "/all").c_str(),
+                                   [=, &kernels, &pool](benchmark::State& state) {
+                                     run_decode(state, kernels, peaks.gbytes_all, type, shape, n_rows,
+                                                Team::all(pool));
+                                   });
+    }
     benchmark::RegisterBenchmark(("pack/" + isa + "/" + name).c_str(),
                                  [=, &kernels](benchmark::State& state) {
                                    run_pack(state, kernels, type, {1024, 2048});

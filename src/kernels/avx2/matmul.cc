@@ -363,9 +363,9 @@ void blocked(const std::byte* panel, const PackedRows& x, float* out, size_t ld_
   }
 }
 
-// Up to this many rows the weights are used straight from the packed bytes, once: a decode step's time is
-// that of reading them.
-constexpr size_t kStreamedRows = 2;
+// Up to this many rows the weights are used straight from the packed bytes, once a tile of rows: the time is
+// that of reading them, and `blocked` would not overlap it with the products.
+constexpr size_t kStreamedRows = 2 * kTileRows;
 
 template <class L>
 void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
@@ -376,8 +376,12 @@ void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t ou
     const std::byte* panel = w.bytes.data() + o / kOutputs * n_blocks * L::kBlockBytes;
     const size_t n_out = std::min(kOutputs, out_end - o);
     if (x.n_rows <= kStreamedRows) {
-      const qr::TileView rows = qr::tile_view(x, kTileRows, 0, 0);
-      kTiles<L, Packed<L>>[x.n_rows - 1]({panel}, n_blocks, rows, out + o, ld_out, n_out, accumulate);
+      for (size_t r = 0; r < x.n_rows; r += kTileRows) {
+        kTiles<L, Packed<L>>[std::min(kTileRows, x.n_rows - r) - 1]({panel}, n_blocks,
+                                                                    qr::tile_view(x, kTileRows, r, 0),
+                                                                    out + r * ld_out + o, ld_out, n_out,
+                                                                    accumulate);
+      }
     } else {
       blocked<L>(panel, x, out + o, ld_out, n_out, accumulate);
     }

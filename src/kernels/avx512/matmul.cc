@@ -313,7 +313,7 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
                                                       __m512i (&sums)[R]) {
   constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
   __m512i low[R];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     sums[r] = zero_point_term<L, R>(x, s, r, false);
     if constexpr (Wide) low[r] = zero_point_term<L, R>(x, s, r, true);
@@ -321,7 +321,7 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
 #pragma GCC unroll 8
   for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
     const __m512i weights = group_codes<L>(block, static_cast<int>(g));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const std::byte* inputs = x + r * qr::kBlock + g * 4;
       sums[r] = _mm512_dpbusd_epi32(sums[r], weights, _mm512_set1_epi32(load_int(inputs)));
@@ -341,7 +341,7 @@ template <class L, int R>
 void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* out, size_t ld_out,
               __mmask16 mask, bool accumulate) {
   __m512 acc[R];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     acc[r] = accumulate ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
   }
@@ -355,7 +355,7 @@ void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* ou
       } else {
         sum_packed<L, R, false>(block, rows, s, sums);
       }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const __m512 scale = _mm512_set1_ps(load_float(rows + qr::scale_at(R) + 4 * r));
         const __m512 scales = _mm512_mul_ps(scale, group_scales<L>(block, s));
@@ -370,18 +370,19 @@ void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* ou
     if constexpr (L::kHasOffset) {
       if (b % 2 == 0) {
         const __m512i offsets = offset_pairs<L>(block, b + 1 < n_blocks);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int r = 0; r < R; ++r)
           acc[r] = add_offsets(acc[r], offsets, load_int(rows + qr::sum_at(R) + 4 * r));
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) _mm512_mask_storeu_ps(out + r * ld_out, mask, acc[r]);
 }
 
-// Up to this many rows the unpacking of `blocked` would cost more than it saves.
-constexpr size_t kStreamedRows = 3;
+// Up to this many rows the time is that of reading the weights, and `blocked` would not overlap it with the
+// products: it unpacks first. A second tile of rows finds the panel in the cache.
+constexpr size_t kStreamedRows = 2 * kTileRows;
 
 __mmask16 mask_of(size_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1U << n) - 1);
@@ -391,16 +392,19 @@ template <class L>
 void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
          size_t ld_out, bool accumulate) {
   using Streamed = void (*)(const std::byte*, qr::TileView, size_t, float*, size_t, __mmask16, bool);
-  static constexpr Streamed kStreamed[] = {streamed<L, 1>, streamed<L, 2>, streamed<L, 3>};
-  static_assert(std::size(kStreamed) == kStreamedRows);
+  static constexpr Streamed kStreamed[] = {streamed<L, 1>, streamed<L, 2>, streamed<L, 3>,
+                                            streamed<L, 4>, streamed<L, 5>, streamed<L, 6>};
+  static_assert(std::size(kStreamed) == kTileRows);
   const size_t n_blocks = w.n_in / qr::kBlock;
   const size_t panel_bytes = n_blocks * L::kBlockBytes;
   const std::byte* panels = w.bytes.data();
   if (x.n_rows <= kStreamedRows) {
-    const qr::TileView rows = qr::tile_view(x, kTileRows, 0, 0);
     for (size_t o = out_begin; o < out_end; o += kOutputs) {
-      kStreamed[x.n_rows - 1](panels + o / kOutputs * panel_bytes, rows, n_blocks, out + o, ld_out,
-                              mask_of(out_end - o), accumulate);
+      for (size_t r = 0; r < x.n_rows; r += kTileRows) {
+        kStreamed[std::min(kTileRows, x.n_rows - r) - 1](
+            panels + o / kOutputs * panel_bytes, qr::tile_view(x, kTileRows, r, 0), n_blocks,
+            out + r * ld_out + o, ld_out, mask_of(out_end - o), accumulate);
+      }
     }
     return;
   }
