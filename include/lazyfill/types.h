@@ -51,6 +51,7 @@ enum class Policy {
   kGemFilter,  // the last row's pooled attention chooses; the model starts again with those tokens alone
 };
 enum class Pooling { kNone, kAverage, kMax };
+inline constexpr size_t kReviveAll = static_cast<size_t>(-1);
 
 struct LazyOptions {
   // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a
@@ -65,6 +66,9 @@ struct LazyOptions {
   size_t protect_first = 0;             // attention sinks that are never dropped
   size_t protect_last = 1;              // newest tokens that are never dropped; at least the last
   bool prune_generated = true;          // whether generated tokens may be dropped as prompt tokens may
+  // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
+  // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper.
+  size_t max_revived = 3;
 };
 
 struct ScheduleStage {

@@ -28,14 +28,14 @@ int32_t LayerColumns::append(std::span<const int32_t> positions) {
 
 ColumnList LayerColumns::list(std::span<const int32_t> positions, std::vector<int32_t>& slots) const {
   if (positions.empty()) return {};
-  slots.resize(positions.size());
-  bool is_range = true;
   const int32_t first = slot_of(positions[0]);
-  for (size_t i = 0; i < positions.size(); ++i) {
-    slots[i] = slot_of(positions[i]);
-    is_range &= slots[i] == first + static_cast<int32_t>(i);
-  }
-  return {is_range ? nullptr : slots.data(), first, positions.size()};
+  const auto here = position_of_.begin() + first;
+  const bool is_range = positions.size() <= static_cast<size_t>(position_of_.end() - here) &&
+                        std::equal(positions.begin(), positions.end(), here);
+  if (is_range) return {nullptr, first, positions.size()};
+  slots.resize(positions.size());
+  for (size_t i = 0; i < positions.size(); ++i) slots[i] = slot_of(positions[i]);
+  return {slots.data(), first, positions.size()};
 }
 
 void LayerColumns::drop_newest(size_t n_columns) {

@@ -160,6 +160,18 @@ void Flags::add_count(const std::string& names, size_t& target, size_t min, size
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
 
+void Flags::add_count_or_all(const std::string& names, size_t& target, size_t max, size_t all,
+                             const std::string& help) {
+  auto set = [&target, max, all, flag = flag_name(names)](const std::string& value) {
+    const auto count = parse_count(value);
+    if (value != "all" && (!count || *count > max)) {
+      reject(flag, "takes a whole number up to " + std::to_string(max) + " or all, not " + quote(value));
+    }
+    target = value == "all" ? all : *count;
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
+}
+
 void Flags::add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                        const std::string& help) {
   auto set = [&target, min, max, flag = flag_name(names)](const std::string& value) {

@@ -15,6 +15,7 @@ struct Parsed {
   std::vector<std::string> texts;
   std::vector<size_t> counts;
   size_t count = 5;
+  size_t revive = 3;
   size_t choice = 0;
   float real = 0.5F;
   bool on = false;
@@ -30,6 +31,7 @@ Parsed parse(const std::vector<std::string>& args) {
   flags.add_texts("--stop", parsed.texts, "TEXT", "several texts");
   flags.add_counts("--lengths", parsed.counts, 1, 100, "several numbers");
   flags.add_count("-n,--max-tokens", parsed.count, 1, 100, "a number");
+  flags.add_count_or_all("--revive", parsed.revive, 100, 1000, "a number or all");
   flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
   flags.add_real("--temp", parsed.real, 0, 2, "a real number");
   flags.add_switch("--quiet", parsed.on, "a switch");
@@ -58,6 +60,12 @@ TEST(Flags, TextsMayLookLikeFlags) {
   EXPECT_EQ(parse({"--some-text", "-n 5"}).text, "-n 5");
 }
 
+TEST(Flags, ACountMayBeAll) {
+  EXPECT_EQ(parse({}).revive, 3U);
+  EXPECT_EQ(parse({"--revive", "0"}).revive, 0U);
+  EXPECT_EQ(parse({"--revive", "all"}).revive, 1000U);
+}
+
 TEST(Flags, TheVariableStandsInForTheFlag) {
   setenv("LAZYFILL_MAX_TOKENS", "42", 1);
   EXPECT_EQ(parse({}).count, 42U);
@@ -79,6 +87,8 @@ TEST(Flags, WrongUsageIsOneSentenceAndAHint) {
       {{"-n"}, "needs a value"},
       {{"--temp", "nan"}, "--temp takes a number from 0 to 2, not 'nan'"},
       {{"--lengths", "1,,2"}, "--lengths takes a whole number"},
+      {{"--revive", "most"}, "--revive takes a whole number up to 100 or all, not 'most'"},
+      {{"--revive", "101"}, "--revive takes a whole number up to 100 or all, not '101'"},
       {{"--policy", "best"}, "--policy is one of lazy, random, not 'best'"},
       {{"word"}, "unexpected argument 'word'"},
       {{"--quiet=perhaps"}, "true or false"},

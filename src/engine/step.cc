@@ -122,9 +122,13 @@ class StepRunner::Pass {
     r_.ranges_.resize(rows_.size());
     uint32_t begin = 0;
     uint32_t end = 0;
+    const auto first_above = [&](int32_t position, uint32_t from) {
+      const auto at = std::upper_bound(candidates_.begin() + from, candidates_.end(), position);
+      return static_cast<uint32_t>(at - candidates_.begin());
+    };
     for (size_t i = 0; i < rows_.size(); ++i) {
-      while (end < candidates_.size() && candidates_[end] <= rows_[i]) ++end;
-      while (window > 0 && static_cast<size_t>(rows_[i] - candidates_[begin]) >= window) ++begin;
+      end = first_above(rows_[i], end);
+      if (window > 0) begin = first_above(rows_[i] - static_cast<int32_t>(window), begin);
       r_.ranges_[i] = {begin, end};
     }
   }
@@ -140,7 +144,9 @@ class StepRunner::Pass {
     for (size_t i = 0; i < candidates_.size(); ++i) {
       computed_next[i] = candidates_[i] >= first_new_ || next.has(candidates_[i]);
     }
-    const Candidates choice{candidates_, attention, computed_next, is_first_step_};
+    const bool is_decode = first_new_ >= static_cast<int32_t>(input_.prompt_end);
+    const Candidates choice{candidates_, attention, computed_next, is_first_step_,
+                            is_decode ? lazy.max_revived : kReviveAll};
     const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);
 
     std::vector<int32_t> kept_positions;

@@ -12,9 +12,9 @@ std::vector<uint32_t> choose_informative(std::span<const float> logprobs, double
   std::vector<float> surprise;
   for (float logprob : logprobs) surprise.push_back(-logprob);
   if (!surprise.empty()) surprise.front() = std::numeric_limits<float>::infinity();
-  std::vector<uint8_t> forced(surprise.size(), 0);
-  if (!forced.empty()) forced.back() = 1;
-  return keep_highest(surprise, forced, kept_count({0, keep, 0}, surprise.size()));
+  std::vector<Standing> standing(surprise.size(), Standing::kFree);
+  if (!standing.empty()) standing.back() = Standing::kForced;
+  return keep_highest(surprise, standing, kept_count({0, keep, 0}, surprise.size()));
 }
 
 std::vector<uint32_t> choose_at_random(size_t n, double keep, uint64_t seed) {

@@ -1,6 +1,8 @@
 #include "pruning/policy.h"
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 #include <numeric>
 
 #include "pruning/schedule.h"
@@ -29,17 +31,47 @@ std::vector<float> by_position(std::span<const int32_t> positions) {
   return {positions.begin(), positions.end()};
 }
 
-std::vector<uint8_t> forced_tokens(const LazyOptions& options, const Candidates& candidates,
-                                   size_t prompt_end) {
+std::vector<Standing> standing_of(const LazyOptions& options, const Candidates& candidates,
+                                  size_t prompt_end) {
   const size_t n = candidates.positions.size();
   const size_t n_newest = std::max<size_t>(options.protect_last, 1);  // the last row gives the logits
-  std::vector<uint8_t> forced(n, 0);
+  std::vector<Standing> standing(n, Standing::kFree);
   for (size_t i = 0; i < n; ++i) {
     const auto position = static_cast<size_t>(candidates.positions[i]);
-    forced[i] = position < options.protect_first || i + n_newest >= n ||
-                (!options.prune_generated && position >= prompt_end);
+    if (position < options.protect_first || i + n_newest >= n ||
+        (!options.prune_generated && position >= prompt_end)) {
+      standing[i] = Standing::kForced;
+    }
   }
-  return forced;
+  return standing;
+}
+
+// Orders by score, then by index, in whole numbers: a selection over them is several times as fast as one
+// that looks scores up.
+uint64_t key_of(float score, uint32_t index) {
+  const auto bits = std::bit_cast<uint32_t>(score + 0.0F);  // no negative zero
+  const uint32_t ascending = (bits >> 31) != 0 ? ~bits : bits | 0x80000000U;
+  return static_cast<uint64_t>(ascending) << 32 | index;
+}
+
+// Leaves the n highest keys, in no order.
+void select_highest(std::vector<uint64_t>& keys, size_t n) {
+  if (n >= keys.size()) return;
+  std::nth_element(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(n), keys.end(), std::greater<>());
+  keys.resize(n);
+}
+
+// Of the tokens that would have to be computed, only the max_revived highest stand for the choice.
+void bar_missing(std::span<const float> scores, const Candidates& candidates,
+                 std::vector<Standing>& standing) {
+  std::vector<uint64_t> missing;
+  for (uint32_t i = 0; i < scores.size(); ++i) {
+    if (candidates.computed_next[i] != 0 || standing[i] == Standing::kForced) continue;
+    standing[i] = Standing::kBarred;
+    missing.push_back(key_of(scores[i], i));
+  }
+  select_highest(missing, candidates.max_revived);
+  for (uint64_t key : missing) standing[static_cast<uint32_t>(key)] = Standing::kFree;
 }
 
 // The choice was made at prefill: what was dropped then stays away, what came since stays.
@@ -125,21 +157,24 @@ std::vector<float> scores_of(const LazyOptions& options, const Candidates& candi
   return scores;
 }
 
-std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced,
+std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const Standing> standing,
                                    size_t n_keep) {
-  std::vector<uint32_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0U);
-  const size_t n_forced = static_cast<size_t>(std::count(forced.begin(), forced.end(), 1));
-  const size_t n = std::min(std::max(n_keep, n_forced), scores.size());
-  std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(n), order.end(),
-                   [&](uint32_t a, uint32_t b) {
-                     if (forced[a] != forced[b]) return forced[a] > forced[b];
-                     if (scores[a] != scores[b]) return scores[a] > scores[b];
-                     return a > b;
-                   });
-  order.resize(n);
-  std::sort(order.begin(), order.end());
-  return order;
+  std::vector<uint64_t> keys;
+  keys.reserve(scores.size());
+  size_t n_forced = 0;
+  for (uint32_t i = 0; i < scores.size(); ++i) {
+    if (standing[i] == Standing::kFree) keys.push_back(key_of(scores[i], i));
+    n_forced += standing[i] == Standing::kForced ? 1 : 0;
+  }
+  select_highest(keys, n_keep - std::min(n_keep, n_forced));
+  std::vector<uint8_t> stays(scores.size(), 0);
+  for (uint64_t key : keys) stays[static_cast<uint32_t>(key)] = 1;
+  std::vector<uint32_t> kept;
+  kept.reserve(keys.size() + n_forced);
+  for (uint32_t i = 0; i < scores.size(); ++i) {
+    if (stays[i] != 0 || standing[i] == Standing::kForced) kept.push_back(i);
+  }
+  return kept;
 }
 
 std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t width) {
@@ -167,7 +202,10 @@ std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStag
                                                                          static_cast<int32_t>(prompt_end)));
   }
   const size_t n_keep = n_generated + kept_count(stage, candidates.positions.size() - n_generated);
-  return keep_highest(scores_of(options, candidates), forced_tokens(options, candidates, prompt_end), n_keep);
+  const std::vector<float> scores = scores_of(options, candidates);
+  std::vector<Standing> standing = standing_of(options, candidates, prompt_end);
+  if (candidates.max_revived < scores.size()) bar_missing(scores, candidates, standing);
+  return keep_highest(scores, standing, n_keep);
 }
 
 }  // namespace lazyfill

@@ -18,6 +18,7 @@ struct Candidates {
   std::span<const uint8_t>
       computed_next;  // [n] 1 where the token has a column at the next layer, or is a new row
   bool is_first_step = true;
+  size_t max_revived = kReviveAll;  // of those without a column at the next layer, so many may be kept
 };
 
 // Whether the choice of the first step holds for good.
@@ -35,9 +36,12 @@ std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const ui
 // Scores, higher stays. [n]
 std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates);
 
-// Indices of the n_keep highest scores, ascending; `forced` ones first and always, even beyond n_keep. Of
-// equal scores the later token stays.
-std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const uint8_t> forced,
+// How a token stands in the choice.
+enum class Standing : uint8_t { kBarred, kFree, kForced };
+
+// Indices of the n_keep highest scores, ascending; forced ones first and always, even beyond n_keep; barred
+// ones never. Of equal scores the later token stays.
+std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const Standing> standing,
                                    size_t n_keep);
 
 // Average or maximum over `width` (odd) neighbours in the list, fewer at its ends.

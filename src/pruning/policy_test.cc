@@ -182,6 +182,21 @@ TEST_P(Choice, KeepsTheExpected) {
 INSTANTIATE_TEST_SUITE_P(Table, Choice, testing::ValuesIn(choices()),
                          [](const auto& param_info) { return std::string(param_info.param.name); });
 
+TEST(MaxRevived, KeepsOnlyTheBestOfWhatIsMissingAndFillsUp) {
+  const std::vector<float> scores = {.20F, .01F, .25F, .03F, .30F, .02F};
+  const std::vector<uint8_t> computed = {0, 1, 0, 1, 0, 1};  // 0, 2 and 4 would have to be computed
+  const auto choose = [&](const LazyOptions& options, size_t max_revived) {
+    return choose_kept(options, {0, 1.0, 4}, {kSix, scores, computed, false, max_revived}, 6);
+  };
+  EXPECT_THAT(choose({}, kReviveAll), ElementsAre(0, 2, 4, 5));
+  EXPECT_THAT(choose({}, 3), ElementsAre(0, 2, 4, 5));
+  EXPECT_THAT(choose({}, 2), ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(choose({}, 1), ElementsAre(1, 3, 4, 5));
+  EXPECT_THAT(choose({}, 0), ElementsAre(1, 3, 5));  // there are no more
+  // What is protected comes back in any case, and does not count.
+  EXPECT_THAT(choose(with_protection(1, 1), 1), ElementsAre(0, 3, 4, 5));
+}
+
 TEST(RandomPolicy, IsSeededAndTheSameInEveryStep) {
   std::vector<int32_t> positions(100);
   std::iota(positions.begin(), positions.end(), 0);

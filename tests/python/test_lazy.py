@@ -27,6 +27,9 @@ LLAMA_OPTIONS = [
     Options("1:0.5,3:0.5", policy="window", window_rows=8, pooling="average", pooling_width=7),
     Options("0:0.4,4:0.5", policy="window", window_rows=3, pooling="max", pooling_width=5),
     Options("1:0.5,3:0.5", policy="window", window_rows=500, pooling="average", pooling_width=3),
+    Options("1:0.5,3:0.5", max_revived=3),
+    Options("1:0.5,3:0.5", max_revived=1, protect_first=3, prune_generated=False),
+    Options("0:0.3,2:@20,4:0.5", max_revived=2, policy="window", window_rows=3),
 ]
 GEMMA_OPTIONS = [
     Options("5:0.5"),
@@ -34,6 +37,7 @@ GEMMA_OPTIONS = [
     Options("5:@9,11:0.3", prune_generated=False),
     Options("5:0.5,11:0.5", policy="static", protect_first=2),
     Options("5:0.5,11:0.5", policy="window", window_rows=4, pooling="max", pooling_width=3),
+    Options("5:0.4,11:0.5", max_revived=3),
 ]
 
 
@@ -184,6 +188,7 @@ def text_script(token_ids, n_prompt, n_decode=32, question=None):
 
 @pytest.mark.parametrize("options, n_prompt", [
     (Options("9:0.5,15:0.5,22:0.5"), 160),
+    (Options("9:0.5,15:0.5,22:0.5", max_revived=3), 160),
     (Options("4:0.3,20:@20", protect_first=4, prune_generated=False), 120),
     (Options("12:0.4", policy="window"), 120),
 ], ids=lambda x: describe(x) if isinstance(x, Options) else str(x))

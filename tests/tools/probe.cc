@@ -45,6 +45,9 @@ LazyOptions read_options(const json& request) {
   options.protect_first = request.value("protect_first", options.protect_first);
   options.protect_last = request.value("protect_last", options.protect_last);
   options.prune_generated = request.value("prune_generated", options.prune_generated);
+  options.max_revived = kReviveAll;
+  if (request.contains("max_revived") && !request["max_revived"].is_null())
+    options.max_revived = request["max_revived"].get<size_t>();
   return options;
 }
 

@@ -377,10 +377,9 @@ void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t ou
     const size_t n_out = std::min(kOutputs, out_end - o);
     if (x.n_rows <= kStreamedRows) {
       for (size_t r = 0; r < x.n_rows; r += kTileRows) {
-        kTiles<L, Packed<L>>[std::min(kTileRows, x.n_rows - r) - 1]({panel}, n_blocks,
-                                                                    qr::tile_view(x, kTileRows, r, 0),
-                                                                    out + r * ld_out + o, ld_out, n_out,
-                                                                    accumulate);
+        kTiles<L, Packed<L>>[std::min(kTileRows, x.n_rows - r) - 1](
+            {panel}, n_blocks, qr::tile_view(x, kTileRows, r, 0), out + r * ld_out + o, ld_out, n_out,
+            accumulate);
       }
     } else {
       blocked<L>(panel, x, out + o, ld_out, n_out, accumulate);

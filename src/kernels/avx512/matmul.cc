@@ -393,7 +393,7 @@ void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t ou
          size_t ld_out, bool accumulate) {
   using Streamed = void (*)(const std::byte*, qr::TileView, size_t, float*, size_t, __mmask16, bool);
   static constexpr Streamed kStreamed[] = {streamed<L, 1>, streamed<L, 2>, streamed<L, 3>,
-                                            streamed<L, 4>, streamed<L, 5>, streamed<L, 6>};
+                                           streamed<L, 4>, streamed<L, 5>, streamed<L, 6>};
   static_assert(std::size(kStreamed) == kTileRows);
   const size_t n_blocks = w.n_in / qr::kBlock;
   const size_t panel_bytes = n_blocks * L::kBlockBytes;

@@ -18,6 +18,9 @@ Who is kept, at a stage (layer, keep) with n candidates:
     generated with prune_generated off, candidates at positions >= prompt_end: forced too, but outside the budget:
               kept = generated + budget of the others.
     the rest  by score, highest first; of equal scores the newer position.
+    missing   with max_revived, in a step of generated tokens: of the candidates that are not new and have no column at the
+              next layer, only the max_revived best (and the forced) can be kept; the others stay in aux, and their
+              places go to the next best.
 
 Scores of the policies, over the candidates that entered the layer
     lazy      the last row's attention probabilities, mean over the query heads
@@ -49,6 +52,7 @@ class Options:
     protect_first: int = 0
     protect_last: int = 1
     prune_generated: bool = True
+    max_revived: Optional[int] = None  # None: the paper's algorithm
 
     def stages(self):
         """layer -> keep, in the order of layers."""
@@ -99,13 +103,19 @@ def forced_positions(options, candidates, prompt_end):
     return protected, generated
 
 
-def choose_kept(options, keep, candidates, scores, prompt_end):
+def choose_kept(options, keep, candidates, scores, prompt_end, missing=()):
+    """`missing`: candidates of which at most options.max_revived can be kept."""
     protected, generated = forced_positions(options, candidates, prompt_end)
     budget = len(generated) + budget_of(keep, len(candidates) - len(generated))
     kept = protected | generated
+    missing, n_revived = set(missing) - kept, 0
     for _, position in sorted(zip(scores, candidates), reverse=True):
         if len(kept) >= budget:
             break
+        if position in missing:
+            n_revived += 1
+            if n_revived > options.max_revived:
+                continue
         kept.add(position)
     return sorted(kept)
 
@@ -210,7 +220,10 @@ class LazyLLM:
             return [p for p in candidates if p >= first_new or p in self.columns[layer + 1]]
         if scores is None:
             return None  # `choose` must know
-        return choose_kept(self.options, keep, candidates, scores, prompt_end)
+        missing = []
+        if self.options.max_revived is not None and first_new >= prompt_end:
+            missing = [p for p in candidates if p < first_new and p not in self.columns[layer + 1]]
+        return choose_kept(self.options, keep, candidates, scores, prompt_end, missing)
 
     def _revive(self, layer, rows, hidden, candidates):
         present = set(rows)
