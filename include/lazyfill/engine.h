@@ -26,6 +26,7 @@ struct EngineOptions {
   size_t n_threads = 0;  // 0: one a core
   // Where the user's presets are (FINGERPRINT.json); empty: only those beside the model and the shipped ones.
   std::string preset_folder;
+  KvType kv = KvType::kAsComputed;  // of all sessions
 };
 
 struct SessionOptions {

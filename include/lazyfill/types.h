@@ -71,6 +71,12 @@ struct LazyOptions {
   size_t max_revived = 3;
 };
 
+// How keys and values are kept.
+enum class KvType {
+  kAsComputed,  // fp16, or fp32 with the reference kernels
+  kQ8,          // signed bytes with a scale for every 32: 17 bytes where fp16 takes 32
+};
+
 struct ScheduleStage {
   size_t layer = 0;
   double keep = 1;         // fraction of the tokens that entered the layer

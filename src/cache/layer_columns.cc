@@ -9,7 +9,7 @@ namespace lazyfill {
 LayerColumns::LayerColumns(ColumnType type, size_t n_kv_heads, size_t head_dim, size_t capacity)
     : type_(type),
       n_kv_heads_(n_kv_heads),
-      head_bytes_(head_dim * (type == ColumnType::kF32 ? 4 : 2)),
+      head_bytes_(column_bytes(type, head_dim)),
       capacity_(capacity),
       keys_(n_kv_heads * capacity * head_bytes_),
       values_(n_kv_heads * capacity * head_bytes_),

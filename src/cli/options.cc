@@ -53,6 +53,8 @@ void ModelFlags::add_to(Flags& flags) {
   flags.add_count("--threads", n_threads, 0, 1024, "Threads; 0: one a core");
   flags.add_count("--ctx", context_tokens, 0, kMostTokens,
                   "Tokens that prompt and answer may take together; 0: the model's");
+  flags.add_choice("--kv", kv, {"f16", "q8_0"},
+                   "How keys and values are kept: 16 bits, or 8 with a scale for every 32; default f16");
   flags.add_switch("--quiet", quiet, "Only results, warnings and errors");
 }
 
@@ -196,7 +198,9 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
   auto path = resolve_model_path(flags.path);
   if (!path) return tl::unexpected(path.error());
   const auto start = std::chrono::steady_clock::now();
-  auto engine = Engine::load(*path, {.n_threads = flags.n_threads, .preset_folder = user_preset_folder()});
+  auto engine = Engine::load(*path, {.n_threads = flags.n_threads,
+                                     .preset_folder = user_preset_folder(),
+                                     .kv = flags.kv == 1 ? KvType::kQ8 : KvType::kAsComputed});
   if (!engine) return tl::unexpected(engine.error());
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -44,6 +44,7 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
   if (!file) return tl::unexpected(file.error());
   try {
     auto impl = std::make_shared<Impl>(std::move(*file), options.n_threads);
+    impl->kv = options.kv;
     auto model = Model::load(impl->file, **kernels, Team::all(impl->pool));
     if (!model) return tl::unexpected(model.error());
     impl->model = std::move(*model);
@@ -161,8 +162,10 @@ Result<Session> Engine::start_session(const SessionOptions& options) const {
     return tl::unexpected(stages.error());
   }
   try {
+    const ColumnType column_type =
+        impl_->kv == KvType::kQ8 ? ColumnType::kQ8 : impl_->model.kernels->column_type;
     const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
-                                     config.d_model,  context_tokens,    impl_->model.kernels->column_type};
+                                     config.d_model,  context_tokens,    column_type};
     return Session(
         std::unique_ptr<Session::Impl>(new Session::Impl{impl_, options.lazy, SequenceCache(shape), {}}));
   } catch (const std::bad_alloc&) {

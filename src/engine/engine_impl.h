@@ -31,6 +31,7 @@ struct Engine::Impl {
   std::unique_ptr<StepRunner> runner;
   ModelInfo info;
   std::optional<FoundPreset> preset;
+  KvType kv = KvType::kAsComputed;
   std::optional<Error> preset_error;  // a preset file that cannot be used: only "auto" minds
 
   Result<ResolvedLazy> resolve(const LazyOptions& lazy, size_t n_tokens) const;

@@ -43,7 +43,7 @@ struct BlockMemory {
   uint32_t* keys;    // [kTileColumns, head_dim / kPair]
   uint32_t* values;  // [kTileColumns / kPair, head_dim]
   float* scores;     // [kTileColumns] rows of a panel; weights take their place
-  // Only where products are scaled:
+  // Only where products are scaled, but for `floats`, of which the others need two columns:
   float* q_scale;      // [n_lanes]
   float* key_scale;    // [kTileColumns]
   float* value_scale;  // [head_dim], of the tile

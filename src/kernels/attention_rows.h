@@ -39,6 +39,7 @@ class RowAttention {
       : task_(task),
         shape_(task.shape),
         d_(task.shape.head_dim),
+        column_bytes_(column_bytes(task.columns.type, task.shape.head_dim)),
         kv_head_(kv_head),
         group_(task.shape.n_heads / task.shape.n_kv_heads) {}
 
@@ -122,34 +123,51 @@ class RowAttention {
     }
   }
 
-  // First element of a column of `half` (keys or values), in elements.
-  size_t offset_of(size_t index) const {
+  const std::byte* column_of(const std::byte* half, size_t index) const {
     const ColumnList& list = task_.list;
     const size_t slot = list.slots != nullptr ? static_cast<size_t>(list.slots[index]) : list.first + index;
-    return (kv_head_ * task_.columns.capacity + slot) * d_;
+    return half + (kv_head_ * task_.columns.capacity + slot) * column_bytes_;
   }
-  static Vec load(const uint16_t* p) { return Simd::load_half(p); }
-  static Vec load(const float* p) { return Simd::load(p); }
+
+  // A register of a key or value of d elements, from element i on.
+  struct Floats {
+    static Vec load(const std::byte* column, size_t i, size_t) {
+      return Simd::load(reinterpret_cast<const float*>(column) + i);
+    }
+  };
+  struct Halves {
+    static Vec load(const std::byte* column, size_t i, size_t) {
+      return Simd::load_half(reinterpret_cast<const uint16_t*>(column) + i);
+    }
+  };
+  struct Codes {
+    static Vec load(const std::byte* column, size_t i, size_t d) {
+      return Simd::mul(Simd::load_codes(reinterpret_cast<const int8_t*>(column) + i),
+                       Simd::broadcast_half(column + d + i / kColumnBlock * 2));
+    }
+  };
+  template <class Fn>
+  void with_reader(Fn&& fn) const {
+    if (task_.columns.type == ColumnType::kF16) return fn(Halves{});
+    if (task_.columns.type == ColumnType::kQ8) return fn(Codes{});
+    fn(Floats{});
+  }
 
   template <size_t kHeads>
   void score_heads(const float* q, size_t begin, size_t n, float* out, size_t stride) const {
-    if (task_.columns.type == ColumnType::kF16) {
-      score_typed<kHeads>(reinterpret_cast<const uint16_t*>(task_.columns.keys), q, begin, n, out, stride);
-    } else {
-      score_typed<kHeads>(reinterpret_cast<const float*>(task_.columns.keys), q, begin, n, out, stride);
-    }
+    with_reader([&](auto reader) { score_typed<kHeads>(reader, q, begin, n, out, stride); });
   }
 
   // Four columns at a time: their sums across lanes are taken together. One register of a key at a time: with
   // three heads, AVX2's sixteen registers hold the sums, the queries and it.
-  template <size_t kHeads, class T>
-  void score_typed(const T* keys, const float* q, size_t begin, size_t n, float* out, size_t stride) const {
+  template <size_t kHeads, class Reader>
+  void score_typed(Reader reader, const float* q, size_t begin, size_t n, float* out, size_t stride) const {
     for (size_t c = 0; c < n; c += 4) {
-      const T* key[4];
-      for (size_t j = 0; j < 4; ++j) key[j] = keys + offset_of(begin + std::min(c + j, n - 1));
+      const std::byte* key[4];
+      for (size_t j = 0; j < 4; ++j) key[j] = column_of(task_.columns.keys, begin + std::min(c + j, n - 1));
       if (task_.list.slots != nullptr) {
-        prefetch(task_.columns.keys, sizeof(T), begin + c + kAhead, begin + n);
-        prefetch(task_.columns.values, sizeof(T), begin + c, begin + n);
+        prefetch(task_.columns.keys, begin + c + kAhead, begin + n);
+        prefetch(task_.columns.values, begin + c, begin + n);
       }
       Vec acc[kHeads][4];
 #pragma GCC unroll 4
@@ -163,7 +181,7 @@ class RowAttention {
         for (size_t h = 0; h < kHeads; ++h) x[h] = Simd::load(q + h * d_ + i);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; ++j) {
-          const Vec k = load(key[j] + i);
+          const Vec k = reader.load(key[j], i, d_);
 #pragma GCC unroll 4
           for (size_t h = 0; h < kHeads; ++h) acc[h][j] = Simd::fma(x[h], k, acc[h][j]);
         }
@@ -177,27 +195,23 @@ class RowAttention {
 
   // Asks for four columns of keys or values that will be read soon. The processor guesses neighbours by
   // itself, but not the scattered columns that pruning leaves.
-  void prefetch(const std::byte* half, size_t element_bytes, size_t index, size_t end) const {
+  void prefetch(const std::byte* half, size_t index, size_t end) const {
     constexpr size_t kLine = 64;
     for (size_t last = std::min(index + 4, end); index < last; ++index) {
-      const std::byte* column = half + offset_of(index) * element_bytes;
-      for (size_t byte = 0; byte < d_ * element_bytes; byte += kLine) __builtin_prefetch(column + byte);
+      const std::byte* column = column_of(half, index);
+      for (size_t byte = 0; byte < column_bytes_; byte += kLine) __builtin_prefetch(column + byte);
     }
   }
 
   template <size_t kHeads, size_t kRegisters>
   void add_block(const float* weights, size_t stride, size_t begin, size_t n, size_t i, float* sums) const {
-    if (task_.columns.type == ColumnType::kF16) {
-      add_typed<kHeads, kRegisters>(reinterpret_cast<const uint16_t*>(task_.columns.values) + i, weights,
-                                    stride, begin, n, sums);
-    } else {
-      add_typed<kHeads, kRegisters>(reinterpret_cast<const float*>(task_.columns.values) + i, weights, stride,
-                                    begin, n, sums);
-    }
+    with_reader(
+        [&](auto reader) { add_typed<kHeads, kRegisters>(reader, i, weights, stride, begin, n, sums); });
   }
 
-  template <size_t kHeads, size_t kRegisters, class T>
-  void add_typed(const T* values, const float* weights, size_t stride, size_t begin, size_t n,
+  // Elements from `first` on.
+  template <size_t kHeads, size_t kRegisters, class Reader>
+  void add_typed(Reader reader, size_t first, const float* weights, size_t stride, size_t begin, size_t n,
                  float* sums) const {
     Vec acc[kHeads][kRegisters];
 #pragma GCC unroll 4
@@ -206,13 +220,13 @@ class RowAttention {
       for (size_t r = 0; r < kRegisters; ++r) acc[h][r] = Simd::load(sums + h * d_ + r * kLanes);
     }
     for (size_t c = 0; c < n; ++c) {
-      const T* value = values + offset_of(begin + c);
+      const std::byte* value = column_of(task_.columns.values, begin + c);
       Vec weight[kHeads];
 #pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) weight[h] = Simd::set1(weights[h * stride + c]);
 #pragma GCC unroll 4
       for (size_t r = 0; r < kRegisters; ++r) {
-        const Vec v = load(value + r * kLanes);
+        const Vec v = reader.load(value, first + r * kLanes, d_);
 #pragma GCC unroll 4
         for (size_t h = 0; h < kHeads; ++h) acc[h][r] = Simd::fma(weight[h], v, acc[h][r]);
       }
@@ -234,6 +248,7 @@ class RowAttention {
   const AttentionTask& task_;
   const AttentionShape& shape_;
   size_t d_;
+  size_t column_bytes_;
   size_t kv_head_;
   size_t group_;
 };

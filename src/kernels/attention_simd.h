@@ -11,12 +11,9 @@
 
 namespace lazyfill::tiles {
 
-// Up to this many rows each row reads the columns for itself: a register of lanes would be mostly empty.
-inline constexpr size_t kFewRows = 2;
-
 template <class Simd>
 bool is_row_work(const AttentionTask& task) {
-  return task.n_rows <= kFewRows && fits_row_attention<Simd>(task.shape);
+  return task.n_rows <= kFewAttentionRows && fits_row_attention<Simd>(task.shape);
 }
 
 // Calls finish(row, head, values, stride, reference, sum) as TiledAttention::run does.

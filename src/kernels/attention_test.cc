@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -39,8 +40,8 @@ struct Case {
     const std::vector<float> k = numbers(shape.n_kv_heads * capacity_ * shape.head_dim, 1);
     const std::vector<float> v = numbers(k.size(), 1);
     for (const float x : v) largest_value = std::max(largest_value, std::fabs(x));
-    keys = stored(k, type);
-    values = stored(v, type);
+    keys = stored(k, type, shape.head_dim);
+    values = stored(v, type, shape.head_dim);
     task.columns = {type, keys.data(), values.data(), capacity_};
     task.list.first = 2;
     see_causally();
@@ -88,7 +89,8 @@ struct Case {
   }
   // bf16 has fewer bits than f16, so only what lies below f16's smallest normal number rounds: not above
   // 2^-24.
-  static std::vector<std::byte> stored(const std::vector<float>& x, ColumnType type) {
+  static std::vector<std::byte> stored(const std::vector<float>& x, ColumnType type, size_t head_dim) {
+    if (type == ColumnType::kQ8) return stored_codes(x, head_dim);
     std::vector<std::byte> bytes(x.size() * (type == ColumnType::kF32 ? 4 : 2));
     for (size_t i = 0; i < x.size(); ++i) {
       if (type == ColumnType::kF32) {
@@ -96,6 +98,19 @@ struct Case {
       } else {
         reinterpret_cast<uint16_t*>(bytes.data())[i] = float_to_half(x[i]);
       }
+    }
+    return bytes;
+  }
+  // Multiples of 1/32 up to 127/32, which bf16 holds exactly.
+  static std::vector<std::byte> stored_codes(const std::vector<float>& x, size_t head_dim) {
+    const size_t width = column_bytes(ColumnType::kQ8, head_dim);
+    std::vector<std::byte> bytes(x.size() / head_dim * width);
+    const uint16_t scale = float_to_half(1.0F / 32);
+    for (size_t i = 0; i < x.size(); ++i) {
+      std::byte* column = &bytes[i / head_dim * width];
+      const float code = std::clamp(std::nearbyint(x[i] * 32), -127.0F, 127.0F);
+      column[i % head_dim] = static_cast<std::byte>(static_cast<int8_t>(code));
+      std::memcpy(column + head_dim + i % head_dim / kColumnBlock * 2, &scale, 2);
     }
     return bytes;
   }
@@ -213,6 +228,15 @@ TEST_P(Attention, MoreRowsThanABlockHolds) {
 TEST_P(Attention, FloatColumns) {
   for (const size_t n_rows : {1, 5, 40})
     expect_as_reference(Case(shape_of(6, 2, 64), n_rows, 150, ColumnType::kF32, 1, 4));
+}
+
+TEST_P(Attention, ColumnsOfBytes) {
+  for (const size_t head_dim : {64, 72, 80, 256}) {
+    for (const size_t n_rows : {1, 2, 5, 40}) {
+      SCOPED_TRACE(testing::Message() << "heads of " << head_dim << ", " << n_rows << " rows");
+      expect_as_reference(Case(shape_of(6, 2, head_dim), n_rows, 150, ColumnType::kQ8, 1, 4));
+    }
+  }
 }
 
 TEST_P(Attention, PeakyScores) {
@@ -343,7 +367,7 @@ TEST_P(Attention, ProbabilitiesAsReference) {
 }
 
 TEST_P(Attention, StoredColumnsAsReference) {
-  for (const ColumnType type : {ColumnType::kF16, ColumnType::kF32}) {
+  for (const ColumnType type : {ColumnType::kF16, ColumnType::kF32, ColumnType::kQ8}) {
     for (const size_t head_dim : {64, 72}) {
       std::mt19937 random(14);
       std::normal_distribution<float> normal(0, 1e3F);

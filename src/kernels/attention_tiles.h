@@ -20,6 +20,7 @@
 #include "base/buffer.h"
 #include "kernels/attention_block.h"
 #include "kernels/kernels.h"
+#include "kernels/reference/attention.h"
 
 namespace lazyfill::tiles {
 
@@ -37,6 +38,7 @@ class TiledAttention {
         shape_(task.shape),
         d_(task.shape.head_dim),
         k_words_(task.shape.head_dim / kPair),
+        column_bytes_(column_bytes(task.columns.type, task.shape.head_dim)),
         kv_head_(kv_head),
         group_(task.shape.n_heads / task.shape.n_kv_heads) {
     rows_per_block_ = std::max<size_t>(1, kBlockLanes / group_);
@@ -70,7 +72,7 @@ class TiledAttention {
                             kScaled ? lanes : 0,
                             kScaled ? kTileColumns : 0,
                             kScaled ? d_ : 0,
-                            kScaled ? kTileColumns * d_ : 0};
+                            (kScaled ? kTileColumns : 2) * d_};
     size_t total = lanes;  // bounds the number of panels
     size_t offsets[std::size(sizes)];
     for (size_t i = 0; i < std::size(sizes); ++i) {
@@ -189,15 +191,12 @@ class TiledAttention {
   }
 
   const uint16_t* half_column(const std::byte* half, size_t index) const {
-    return reinterpret_cast<const uint16_t*>(half) + offset_of(index);
+    return reinterpret_cast<const uint16_t*>(column_of(half, index));
   }
-  const float* float_column(const std::byte* half, size_t index) const {
-    return reinterpret_cast<const float*>(half) + offset_of(index);
-  }
-  size_t offset_of(size_t index) const {
+  const std::byte* column_of(const std::byte* half, size_t index) const {
     const ColumnList& list = task_.list;
     const size_t slot = list.slots != nullptr ? static_cast<size_t>(list.slots[index]) : list.first + index;
-    return (kv_head_ * task_.columns.capacity + slot) * d_;
+    return half + (kv_head_ * task_.columns.capacity + slot) * column_bytes_;
   }
 
   // Keys and values of n columns from `begin` on; zeros up to a whole number of register blocks.
@@ -218,7 +217,7 @@ class TiledAttention {
       if (halves) {
         Products::load_key(half_column(columns.keys, begin + c), d_, key);
       } else {
-        Products::load_key(float_column(columns.keys, begin + c), d_, key);
+        Products::load_key(column(columns.keys, begin + c, m_.floats), d_, key);
       }
     }
     std::fill(m_.keys + n * k_words_, m_.keys + padded * k_words_, 0U);
@@ -230,8 +229,8 @@ class TiledAttention {
         Products::load_values(half_column(columns.values, begin + c), half_column(columns.values, next),
                               second, d_, words);
       } else {
-        Products::load_values(float_column(columns.values, begin + c), float_column(columns.values, next),
-                              second, d_, words);
+        const float* value = column(columns.values, begin + c, m_.floats);
+        Products::load_values(value, column(columns.values, next, m_.floats + d_), second, d_, words);
       }
     }
     const size_t pairs = (n + kPair - 1) / kPair;
@@ -258,9 +257,19 @@ class TiledAttention {
 
   // A column as floats: where it lies, or converted to `room`.
   const float* column(const std::byte* half, size_t index, float* room) const {
-    if (task_.columns.type != ColumnType::kF16) return float_column(half, index);
-    const uint16_t* halves = half_column(half, index);
-    for (size_t i = 0; i < d_; i += 8) Simd::convert_8_halves(halves + i, room + i);
+    const std::byte* at = column_of(half, index);
+    if (task_.columns.type == ColumnType::kF32) return reinterpret_cast<const float*>(at);
+    if (task_.columns.type == ColumnType::kF16) {
+      const auto* halves = reinterpret_cast<const uint16_t*>(at);
+      for (size_t i = 0; i < d_; i += 8) Simd::convert_8_halves(halves + i, room + i);
+    } else if (d_ % kColumnBlock != 0) {
+      reference::load_column(ColumnType::kQ8, at, d_, room);
+    } else {
+      for (size_t i = 0; i < d_; i += kLanes) {
+        const Vec scale = Simd::broadcast_half(at + d_ + i / kColumnBlock * 2);
+        Simd::store(room + i, Simd::mul(Simd::load_codes(reinterpret_cast<const int8_t*>(at) + i), scale));
+      }
+    }
     return room;
   }
 
@@ -466,6 +475,7 @@ class TiledAttention {
   const AttentionShape& shape_;
   size_t d_;
   size_t k_words_;
+  size_t column_bytes_;
   size_t kv_head_;
   size_t group_;  // query heads that share the kv head
   size_t rows_per_block_ = 0;

@@ -134,11 +134,46 @@ void rope(const RopeShape& shape, float* x, const float* angles, size_t n_rows) 
   }
 }
 
+// A key or value in ColumnType::kQ8, the same bits as the reference; head_dim is a whole number of blocks.
+template <class Simd>
+void quantize_column(const float* x, size_t head_dim, std::byte* to) {
+  const auto limit = Simd::set1(127);
+  const auto least = Simd::set1(-127);
+  for (size_t begin = 0; begin < head_dim; begin += kColumnBlock) {
+    auto largest = Simd::zero();
+    for (size_t i = begin; i < begin + kColumnBlock; i += Simd::kLanes) {
+      const auto value = Simd::load(x + i);
+      largest = Simd::max(largest, Simd::max(value, Simd::sub(Simd::zero(), value)));
+    }
+    const float scale = std::min(Simd::reduce_max(largest) / 127.0F, 65504.0F);
+    std::byte* scale_at = to + head_dim + begin / kColumnBlock * 2;
+    uint16_t halves[Simd::kLanes];
+    Simd::store_half(halves, Simd::set1(scale));
+    std::copy_n(reinterpret_cast<const std::byte*>(halves), 2, scale_at);
+    const auto inverse =
+        halves[0] != 0 ? Simd::div(Simd::set1(1), Simd::broadcast_half(scale_at)) : Simd::zero();
+    for (size_t i = begin; i < begin + kColumnBlock; i += Simd::kLanes) {
+      const auto code = Simd::mul(Simd::load(x + i), inverse);
+      Simd::store_codes(reinterpret_cast<int8_t*>(to) + i, Simd::min(Simd::max(code, least), limit));
+    }
+  }
+}
+
 template <class Simd>
 void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_heads, size_t head_dim,
                    size_t capacity, size_t first_slot, std::byte* half) {
-  if (type != ColumnType::kF16 || head_dim % Simd::kLanes != 0) {
+  const bool whole = head_dim % (type == ColumnType::kQ8 ? kColumnBlock : Simd::kLanes) == 0;
+  if (type == ColumnType::kF32 || !whole) {
     return reference::store_columns(type, x, n_rows, n_kv_heads, head_dim, capacity, first_slot, half);
+  }
+  if (type == ColumnType::kQ8) {
+    for (size_t row = 0; row < n_rows; ++row) {
+      for (size_t head = 0; head < n_kv_heads; ++head, x += head_dim) {
+        const size_t slot = head * capacity + first_slot + row;
+        quantize_column<Simd>(x, head_dim, half + slot * column_bytes(type, head_dim));
+      }
+    }
+    return;
   }
   for (size_t row = 0; row < n_rows; ++row) {
     for (size_t head = 0; head < n_kv_heads; ++head) {

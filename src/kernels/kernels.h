@@ -65,8 +65,14 @@ struct PackedRows {
   Buffer<uint8_t> wide;       // kQ8, work of pack_rows: [n_blocks] bit r: wide in row r of a tile
 };
 
-// Columns of one layer of one sequence: keys and values in the order of computing.
-enum class ColumnType { kF32, kF16 };
+// Columns of one layer of one sequence: keys and values in the order of computing. A key or value of kQ8 is
+// head_dim signed bytes and after them a scale in fp16 for every 32 of them (the last may be for fewer).
+enum class ColumnType { kF32, kF16, kQ8 };
+inline constexpr size_t kColumnBlock = 32;
+constexpr size_t column_bytes(ColumnType type, size_t head_dim) {
+  if (type == ColumnType::kQ8) return head_dim + (head_dim + kColumnBlock - 1) / kColumnBlock * 2;
+  return head_dim * (type == ColumnType::kF32 ? 4 : 2);
+}
 struct ColumnsView {
   ColumnType type = ColumnType::kF32;
   const std::byte* keys = nullptr;    // [n_kv_heads, capacity, head_dim]
@@ -106,6 +112,10 @@ struct AttentionTask {
   const ColumnRange* ranges = nullptr;  // [n_rows], never empty
   size_t n_rows = 0;
 };
+
+// Up to this many rows the fast tables let each row read the columns for itself: a row's result is then the
+// same whatever rows it comes with, and more precise than in a block of many.
+inline constexpr size_t kFewAttentionRows = 4;
 
 // A softmax not yet divided by its sum: what one part of the columns contributes to one row and head.
 // Layout of a partial buffer: per (row, head) one head: [head_dim] weighted values, then maximum, then sum.

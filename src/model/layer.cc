@@ -179,7 +179,8 @@ class LayerPass {
     task.ranges = s.ranges + (block.begin - s.row_begin);
     task.n_rows = block.n_rows();
     // The last row keeps the arithmetic of a single row, which is more precise than that of a block.
-    const size_t n_first = block.end == s.row_end ? task.n_rows - 1 : task.n_rows;
+    const bool is_last = block.end == s.row_end && task.n_rows > kFewAttentionRows;
+    const size_t n_first = is_last ? task.n_rows - 1 : task.n_rows <= kFewAttentionRows ? 0 : task.n_rows;
     task.n_rows = n_first;
     attention(k_, task, scratch.attended.data(), team, context_.scratch.attention);
     task.n_rows = block.n_rows() - n_first;

@@ -9,8 +9,8 @@
 //   {"tokens": [...], "prompt_end": N, "logit_rows": 1}   positions from prompt_end on count as generated
 //   {"rewind": N}                                         forget the tokens from position N on
 //   {"lazy": {...}}                                       other options from here on
-// "column_type": "f32" or "f16" overrides what the instruction set stores columns as. Exit code 2 and one
-// sentence on standard error when the engine refuses something.
+// "column_type": "f32", "f16" or "q8" overrides what the instruction set stores columns as. Exit code 2 and
+// one sentence on standard error when the engine refuses something.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -31,6 +31,7 @@ using nlohmann::json;
 
 const json kPolicies = {{"lazy", Policy::kLazy},     {"random", Policy::kRandom}, {"recent", Policy::kRecent},
                         {"static", Policy::kStatic}, {"window", Policy::kWindow}, {"focus", Policy::kFocus}};
+const json kColumnTypes = {{"f32", ColumnType::kF32}, {"f16", ColumnType::kF16}, {"q8", ColumnType::kQ8}};
 const json kPoolings = {{"none", Pooling::kNone}, {"average", Pooling::kAverage}, {"max", Pooling::kMax}};
 
 LazyOptions read_options(const json& request) {
@@ -149,7 +150,7 @@ Result<void> probe(const json& request, const std::string& prefix) {
   const ModelConfig& config = model->config;
   ColumnType column_type = (*kernels)->column_type;
   if (request.contains("column_type"))
-    column_type = request["column_type"] == "f32" ? ColumnType::kF32 : ColumnType::kF16;
+    column_type = kColumnTypes.at(request["column_type"]).get<ColumnType>();
   Probe session(*model, pool,
                 {config.n_layers, config.n_kv_heads, config.head_dim, config.d_model,
                  request.value("context_tokens", size_t{4096}), column_type},

@@ -45,6 +45,22 @@ struct Simd {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
   }
 
+  static Vec load_codes(const int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  // Rounded to nearest; what lies beyond a byte becomes the last byte.
+  static void store_codes(int8_t* p, Vec x) {
+    const __m256i words = _mm256_cvtps_epi32(x);
+    const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
+  }
+  // One fp16 number in all lanes.
+  static Vec broadcast_half(const std::byte* p) {
+    int16_t half;
+    __builtin_memcpy(&half, p, 2);
+    return _mm256_cvtph_ps(_mm_set1_epi16(half));
+  }
+
   // Neighbouring lanes as pairs: both of the first, both of the second, the two exchanged; a * b - c in the
   // first lane of a pair, a * b + c in the second.
   static Vec first_of_pairs(Vec x) { return _mm256_moveldup_ps(x); }

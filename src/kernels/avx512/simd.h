@@ -39,6 +39,20 @@ struct Simd {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
   }
 
+  static Vec load_codes(const int8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+  // Rounded to nearest; what lies beyond a byte becomes the last byte.
+  static void store_codes(int8_t* p, Vec x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
+  }
+  // One fp16 number in all lanes.
+  static Vec broadcast_half(const std::byte* p) {
+    int16_t half;
+    __builtin_memcpy(&half, p, 2);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+  }
+
   // Neighbouring lanes as pairs: both of the first, both of the second, the two exchanged; a * b - c in the
   // first lane of a pair, a * b + c in the second.
   static Vec first_of_pairs(Vec x) { return _mm512_moveldup_ps(x); }

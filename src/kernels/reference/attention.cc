@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/half.h"
@@ -21,20 +22,40 @@ class Column {
  public:
   Column(const ColumnsView& columns, const std::byte* half, size_t kv_head, size_t slot, size_t head_dim)
       : type_(columns.type),
-        data_(half + (kv_head * columns.capacity + slot) * head_dim * element_bytes(type_)) {}
+        head_dim_(head_dim),
+        data_(half + (kv_head * columns.capacity + slot) * column_bytes(type_, head_dim)) {}
+  Column(ColumnType type, const std::byte* data, size_t head_dim)
+      : type_(type), head_dim_(head_dim), data_(data) {}
 
   float operator[](size_t i) const {
     if (type_ == ColumnType::kF32) return reinterpret_cast<const float*>(data_)[i];
-    return half_to_float(reinterpret_cast<const uint16_t*>(data_)[i]);
+    if (type_ == ColumnType::kF16) return half_to_float(reinterpret_cast<const uint16_t*>(data_)[i]);
+    uint16_t scale;
+    std::memcpy(&scale, data_ + head_dim_ + i / kColumnBlock * 2, 2);
+    return half_to_float(scale) * static_cast<float>(static_cast<int8_t>(data_[i]));
   }
 
  private:
-  static size_t element_bytes(ColumnType type) {
-    return type == ColumnType::kF32 ? sizeof(float) : sizeof(uint16_t);
-  }
   ColumnType type_;
+  size_t head_dim_;
   const std::byte* data_;
 };
+
+// kQ8: the scale is rounded before it is used, so that its own rounding costs nothing.
+void quantize_column(const float* x, size_t head_dim, std::byte* to) {
+  for (size_t begin = 0; begin < head_dim; begin += kColumnBlock) {
+    const size_t end = std::min(begin + kColumnBlock, head_dim);
+    float largest = 0;
+    for (size_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(x[i]));
+    const uint16_t scale = float_to_half(std::min(largest / 127.0F, 65504.0F));
+    std::memcpy(to + head_dim + begin / kColumnBlock * 2, &scale, 2);
+    const float inverse = scale != 0 ? 1.0F / half_to_float(scale) : 0.0F;
+    for (size_t i = begin; i < end; ++i) {
+      const float code = std::clamp(x[i] * inverse, -127.0F, 127.0F);
+      to[i] = static_cast<std::byte>(static_cast<int8_t>(std::nearbyint(code)));
+    }
+  }
+}
 
 ColumnRange intersection(ColumnRange a, ColumnRange b) {
   const uint32_t begin = std::max(a.begin, b.begin);
@@ -107,14 +128,21 @@ void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_h
                    size_t capacity, size_t first_slot, std::byte* half) {
   for (size_t row = 0; row < n_rows; ++row) {
     for (size_t head = 0; head < n_kv_heads; ++head, x += head_dim) {
-      const size_t at = (head * capacity + first_slot + row) * head_dim;
+      std::byte* to = half + (head * capacity + first_slot + row) * column_bytes(type, head_dim);
       if (type == ColumnType::kF32) {
-        std::copy_n(x, head_dim, reinterpret_cast<float*>(half) + at);
+        std::copy_n(x, head_dim, reinterpret_cast<float*>(to));
+      } else if (type == ColumnType::kF16) {
+        std::transform(x, x + head_dim, reinterpret_cast<uint16_t*>(to), float_to_half);
       } else {
-        std::transform(x, x + head_dim, reinterpret_cast<uint16_t*>(half) + at, float_to_half);
+        quantize_column(x, head_dim, to);
       }
     }
   }
+}
+
+void load_column(ColumnType type, const std::byte* column, size_t head_dim, float* out) {
+  const Column from(type, column, head_dim);
+  for (size_t i = 0; i < head_dim; ++i) out[i] = from[i];
 }
 
 void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,

@@ -9,6 +9,9 @@ namespace lazyfill::reference {
 
 void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_heads, size_t head_dim,
                    size_t capacity, size_t first_slot, std::byte* half);
+// A key or value as floats: out [head_dim].
+void load_column(ColumnType type, const std::byte* column, size_t head_dim, float* out);
+
 void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
             Buffer<std::byte>& scratch);
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,

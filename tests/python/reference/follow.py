@@ -3,7 +3,7 @@ and the logits."""
 
 import numpy as np
 
-from reference.lazy import LazyLLM
+from reference.lazy import LazyLLM, eight_bits
 from reference.model import kl_divergence
 
 # Where engine and reference choose differently, the scores of what was swapped must be this close, relative to the
@@ -32,10 +32,11 @@ class Follower:
         return kept
 
 
-def check_sequence(probe, path, model, options, script, isa="reference", max_kl=1e-8):
+def check_sequence(probe, path, model, options, script, isa="reference", max_kl=1e-8, eight_bit_columns=False):
     """Runs `script`, a list of probe steps, in both. Returns the number of ties and of revived rows."""
-    run = probe.run(path, script, lazy=options, isa=isa, context_tokens=model.n_context)
-    reference = LazyLLM(model, options)
+    run = probe.run(path, script, lazy=options, isa=isa, context_tokens=model.n_context,
+                    **({"column_type": "q8"} if eight_bit_columns else {}))
+    reference = LazyLLM(model, options, **({"keep_column": eight_bits} if eight_bit_columns else {}))
     engine_steps = iter(run.steps)
     n_ties = n_revived = 0
     for step in script:

@@ -120,11 +120,23 @@ def choose_kept(options, keep, candidates, scores, prompt_end, missing=()):
     return sorted(kept)
 
 
+def eight_bits(x, block=32):
+    """Keys or values [heads, head_dim] as --kv q8_0 keeps them: bytes with a scale in fp16 for every `block`."""
+    kept = np.empty_like(x)
+    for begin in range(0, x.shape[-1], block):
+        part = x[:, begin:begin + block]
+        scale = (np.abs(part).max(axis=-1, keepdims=True) / 127).astype(np.float16).astype(x.dtype)
+        inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+        kept[:, begin:begin + block] = np.clip(np.rint(part * inverse), -127, 127) * scale
+    return kept
+
+
 class LazyLLM:
     """One sequence. `choose(stage_layer, candidates, scores, proposed) -> kept` overrides the choice of a stage."""
 
-    def __init__(self, model, options):
+    def __init__(self, model, options, keep_column=lambda x: x):
         self.model = model
+        self.keep_column = keep_column  # what becomes of keys and values [heads, head_dim] that are stored
         self.options = options
         self.n_tokens = 0
         self.columns = [{} for _ in range(model.config.n_layers)]
@@ -190,7 +202,7 @@ class LazyLLM:
         q, k, v = self.model.project(layer, hidden, rows)
         columns, count = self.columns[layer], self.count[layer]
         for row, position in enumerate(rows):
-            columns[position] = (k[row], v[row])
+            columns[position] = (self.keep_column(k[row]), self.keep_column(v[row]))
             count[position] = count.get(position, 0) + 1
         return q, np.stack([columns[p][0] for p in candidates]), np.stack([columns[p][1] for p in candidates])
 
