@@ -68,7 +68,7 @@ struct LazyOptions {
   bool prune_generated = true;          // whether generated tokens may be dropped as prompt tokens may
   // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
   // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper.
-  size_t max_revived = 3;
+  size_t max_revived = 1;
 };
 
 // How keys and values are kept.
