@@ -216,6 +216,19 @@ def test_record(run, smollm2, tmp_path):
     assert len(lazy["computed_fraction"]) == 30 and lazy["computed_fraction"][:10] == [1] * 10
 
 
+def test_keys_and_values_in_eight_bits(run, smollm2, tmp_path):
+    kept = {}
+    for kv in ("f16", "q8_0"):
+        path = tmp_path / f"{kv}.json"
+        done = run("run", "-m", smollm2, "-p", PROMPT, *GREEDY, "--lazy", "off", "--kv", kv, "--json", path,
+                   LAZYFILL_ISA="reference")
+        assert done.returncode == 0
+        kept[kv] = json.loads(path.read_text())["memory"]["kv_bytes"]
+    assert kept["q8_0"] / kept["f16"] == pytest.approx(17 / 64)  # the reference kernels keep 32 bits where others keep 16
+    wrong = run("run", "-m", smollm2, "-p", PROMPT, "--kv", "q4_0")
+    assert wrong.returncode == 2 and "--kv is one of f16, q8_0, not 'q4_0'" in wrong.stderr
+
+
 def test_dense_record_has_no_lazy_part(run, smollm2):
     result = run("run", "-m", smollm2, "--quiet", "-p", PROMPT, *GREEDY, "--lazy", "off", "--json", "-")
     assert json.loads(result.stdout)["lazy"] is None
