@@ -226,7 +226,7 @@ def test_keys_and_values_in_eight_bits(run, smollm2, tmp_path):
         kept[kv] = json.loads(path.read_text())["memory"]["kv_bytes"]
     assert kept["q8_0"] / kept["f16"] == pytest.approx(17 / 64)  # the reference kernels keep 32 bits where others keep 16
     wrong = run("run", "-m", smollm2, "-p", PROMPT, "--kv", "q4_0")
-    assert wrong.returncode == 2 and "--kv is one of f16, q8_0, not 'q4_0'" in wrong.stderr
+    assert wrong.returncode == 2 and "--kv is one of f16, q8_0, not 'q4_0'" in text_of(wrong.stderr)
 
 
 def test_dense_record_has_no_lazy_part(run, smollm2):
