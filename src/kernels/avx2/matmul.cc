@@ -59,7 +59,7 @@ inline __attribute__((always_inline)) __m256i group_codes(const std::byte* block
     return _mm256_or_si256(pairs, shifted(load(at + 128), 2 - g, 4));
   }
   const __m256i low = shifted(load(at + g % 4 * kGroupBytes), g >= 4 ? -4 : 0, 0xF);
-  if constexpr (L::kTable != nullptr) return _mm256_shuffle_epi8(code_table<L>(), low);
+  if constexpr (panels::kHasTable<L>) return _mm256_shuffle_epi8(code_table<L>(), low);
   if constexpr (L::kStoredBits == 5) return _mm256_or_si256(low, shifted(load(at + 256), 4 - g, 0x10));
   if constexpr (L::kStoredBits == 6) {
     return _mm256_or_si256(low, shifted(load(at + 256 + g / 4 * kGroupBytes), 4 - g % 4 * 2, 0x30));

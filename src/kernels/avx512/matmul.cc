@@ -66,7 +66,7 @@ __m512i group_codes(const std::byte* block, int g) {
   __m512i low = load(block + g % 4 * kGroupBytes);
   if (g >= 4) low = _mm512_srli_epi16(low, 4);
   low = _mm512_and_si512(low, _mm512_set1_epi8(0xF));
-  if constexpr (L::kTable != nullptr) return _mm512_shuffle_epi8(code_table<L>(), low);
+  if constexpr (panels::kHasTable<L>) return _mm512_shuffle_epi8(code_table<L>(), low);
   if constexpr (L::kStoredBits == 5) return add_bits(low, block + 256, g, 16);
   if constexpr (L::kStoredBits == 6) return _mm512_or_si512(low, pairs_at(block + 256, g, 4));
   return low;
