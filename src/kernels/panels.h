@@ -115,7 +115,8 @@ using Ternary = LowBit<2, 2, 32, Scales::kHalf, 0>;                            /
 using Table8 = LowBit<8, 4, 32, Scales::kHalf, 7, gguf::kIq4Values.data()>;    // IQ4_NL, IQ4_XS
 using Table5 = LowBit<5, 4, 32, Scales::kBf16, 4, gguf::kMxfp4Values.data()>;  // MXFP4
 
-// Whether the stored nibble is looked up. (GCC 12 with UBSan takes no comparison of L::kTable for a constant.)
+// Whether the stored nibble is looked up. (GCC 12 with UBSan takes no comparison of L::kTable for a
+// constant.)
 template <class L>
 inline constexpr bool kHasTable = L::kStoredBits != L::kBits;
 
