@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "tokenizer/jinja/from_json.h"
 #include "tokenizer/jinja/interpreter.h"
 #include "tokenizer/jinja/parser.h"
 #include "tokenizer/utf8.h"
@@ -18,6 +19,27 @@ jinja::Value messages_of(const std::vector<ChatMessage>& messages) {
     list.emplace_back(std::move(dict));
   }
   return jinja::Value::list(std::move(list));
+}
+
+Result<void> set_from_json(jinja::Interpreter& interpreter, const char* name, std::string_view json,
+                           const char* what) {
+  if (json.empty()) return {};
+  auto value = jinja::from_json(json, what);
+  if (!value) return tl::unexpected(value.error());
+  if (!value->is_kind(jinja::List::Kind::kList))
+    return fail(ErrorCode::kInvalidArgument, std::string(what) + " must be a JSON array");
+  interpreter.set_global(name, std::move(*value));
+  return {};
+}
+
+Result<void> set_variables(jinja::Interpreter& interpreter, std::string_view json) {
+  if (json.empty()) return {};
+  auto value = jinja::from_json(json, "the text of the template's variables");
+  if (!value) return tl::unexpected(value.error());
+  if (value->dict() == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "the template's variables must be a JSON object");
+  for (const auto& [name, variable] : value->dict()->items) interpreter.set_global(*name.text(), variable);
+  return {};
 }
 
 }  // namespace
@@ -57,6 +79,12 @@ Result<std::string> ChatTemplate::render(const Context& context) const {
     function.name = name;
     interpreter.set_global(name, jinja::Value(std::make_shared<const jinja::Function>(std::move(function))));
   }
+  if (auto done = set_from_json(interpreter, "messages", context.messages_json, "the text of the messages"); !done)
+    return tl::unexpected(done.error());
+  if (auto done = set_from_json(interpreter, "tools", context.tools_json, "the text of the tools"); !done)
+    return tl::unexpected(done.error());
+  if (auto done = set_variables(interpreter, context.variables_json); !done)
+    return tl::unexpected(done.error());
   return interpreter.render(program_->body);
 }
 

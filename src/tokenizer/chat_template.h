@@ -23,6 +23,10 @@ class ChatTemplate {
 
   struct Context {
     std::vector<ChatMessage> messages;
+    // JSON texts; see ChatRequest in lazyfill/types.h.
+    std::string messages_json;
+    std::string tools_json;
+    std::string variables_json;
     bool add_generation_prompt = true;
     std::string bos_token;
     std::string eos_token;

@@ -59,6 +59,7 @@ struct Stmt {
     kSet,       // target = expr
     kSetBlock,  // target = body, through the filter expr (may be null)
     kMacro,     // text(target names = defaults): body
+    kCall,      // expr, a call, with caller(target names = defaults): body
     kFilter,    // body through the filter expr
     kWith,      // target = expr pairs in branches' place: targets, values; body
     kScope,     // body
@@ -67,7 +68,8 @@ struct Stmt {
   };
   struct Target {
     std::string name;
-    std::string attribute;  // of a namespace; empty for a plain name
+    std::string attribute;      // of a namespace; empty for a plain name
+    std::vector<Target> parts;  // (a, b) instead of a name
   };
   struct Branch {
     ExprPtr test;

@@ -1,8 +1,11 @@
-// x | NAME
+// x | NAME for texts and numbers.
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 
+#include "tokenizer/jinja/filters.h"
+#include "tokenizer/jinja/formatting.h"
 #include "tokenizer/jinja/text_functions.h"
 #include "tokenizer/utf8.h"
 
@@ -17,41 +20,41 @@ Value bounded(Interpreter& run, std::string_view text) {
   return run.make(std::move(out));
 }
 
-bool flag(const Args& arguments, size_t index, std::string_view name) {
-  const Value* value = arguments.get(index, name);
-  return value != nullptr && value->truthy();
+// A text that keeps being markup where `input` was.
+Value alike(Interpreter& run, const Value& input, std::string_view text) {
+  const Value value = bounded(run, text);
+  return input.is_markup() && value.text() != nullptr ? Value::markup(*value.text()) : value;
 }
 
 Value trim(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* set = arguments.get(0, "chars");
+  if (set != nullptr && !set->is_none() && set->text() == nullptr)
+    return run.fail("the filter 'trim' takes a string");
   const std::string text = run.str(value);
-  return bounded(run, stripped(text, Side::kBoth, set == nullptr ? nullptr : set->text()));
-}
-
-Value length(Interpreter& run, const Value& value, const Args&) {
-  if (value.text() != nullptr) return Value(static_cast<int64_t>(utf8::length(*value.text())));
-  if (value.list() != nullptr) return Value(static_cast<int64_t>(value.list()->items.size()));
-  if (value.dict() != nullptr) return Value(static_cast<int64_t>(value.dict()->items.size()));
-  if (value.is_undefined()) return Value(int64_t{0});
-  return run.fail("a value of type " + std::string(value.type_name()) + " has no length");
-}
-
-Value join(Interpreter& run, const Value& value, const Args& arguments) {
-  std::vector<Value> items = run.items_of(value);
-  const Value* separator = arguments.get(0, "d");
-  if (const Value* attribute = arguments.get(1, "attribute")) {
-    for (Value& item : items) item = run.item(item, *attribute);
-  }
-  return joined(run, items, separator == nullptr ? std::string() : run.str(*separator));
+  return alike(run, value, stripped(text, Side::kBoth, set == nullptr ? nullptr : set->text()));
 }
 
 Value tojson(Interpreter& run, const Value& value, const Args& arguments) {
-  const Value* indent = arguments.get(4, "indent");
-  if (indent == nullptr && !arguments.positional.empty()) indent = &arguments.positional[0];
-  BoundedText out = run.text();
-  if (!append_json(value, indent == nullptr ? std::nullopt : indent->integer(), out)) {
-    return run.fail("a value has no form in JSON");
+  JsonStyle style;
+  style.ensure_ascii = flag(arguments, 0, "ensure_ascii");
+  style.sort_keys = flag(arguments, 3, "sort_keys");
+  const Value* indent = arguments.get(1, "indent");
+  if (indent != nullptr && !indent->is_none()) {
+    if (indent->text() == nullptr && !indent->integer()) return run.fail("'tojson' takes a number as indent");
+    const Value margin = indent->text() != nullptr ? *indent : run.binary("*", Value(" "), *indent);
+    if (run.failed()) return Value();
+    style.indent = *margin.text();
+    style.item_separator = ",";
   }
+  if (const Value* pair = arguments.get(2, "separators"); pair != nullptr && !pair->is_none()) {
+    const std::vector<Value> both = run.items_of(*pair);
+    if (both.size() != 2 || both[0].text() == nullptr || both[1].text() == nullptr)
+      return run.fail("'tojson' takes two separators");
+    style.item_separator = *both[0].text();
+    style.key_separator = *both[1].text();
+  }
+  BoundedText out = run.text();
+  if (!append_json(value, style, out)) return run.fail("a value has no form in JSON");
   return run.make(std::move(out));
 }
 
@@ -63,101 +66,36 @@ Value fallback(Interpreter&, const Value& value, const Args& arguments) {
 }
 
 Value replace(Interpreter& run, const Value& value, const Args& arguments) {
-  const Value* from = arguments.get(0, "old");
-  const Value* to = arguments.get(1, "new");
   const Value* count = arguments.get(2, "count");
-  if (from == nullptr || to == nullptr) return run.fail("the filter 'replace' takes two strings");
-  return replaced(run, run.str(value), run.str(*from), run.str(*to),
-                  count == nullptr ? -1 : count->integer().value_or(-1));
-}
-
-Value items(Interpreter& run, const Value& value, const Args&) {
-  if (value.is_undefined()) return Value::list({});
-  if (value.dict() == nullptr) return run.fail("the filter 'items' takes a mapping");
-  return call_method(run, value, "items", {});
-}
-
-Value first(Interpreter& run, const Value& value, const Args&) {
-  const std::vector<Value> all = run.items_of(value);
-  return all.empty() ? Value(Undefined{"first"}) : all.front();
-}
-
-Value last(Interpreter& run, const Value& value, const Args&) {
-  const std::vector<Value> all = run.items_of(value);
-  return all.empty() ? Value(Undefined{"last"}) : all.back();
-}
-
-// Arguments without the first `n`.
-Args rest_of(const Args& arguments, size_t n) {
-  Args rest;
-  for (size_t i = n; i < arguments.positional.size(); ++i) rest.positional.push_back(arguments.positional[i]);
-  return rest;
-}
-
-Value map(Interpreter& run, const Value& value, const Args& arguments) {
-  std::vector<Value> all = run.items_of(value);
-  const Value* attribute = arguments.positional.empty() ? arguments.get(0, "attribute") : nullptr;
-  const Value* filter = attribute == nullptr ? arguments.get(0, "filter") : nullptr;
-  if (attribute == nullptr && (filter == nullptr || filter->text() == nullptr)) {
-    return run.fail("the filter 'map' takes an attribute or the name of a filter");
-  }
-  for (Value& item : all) {
-    if (attribute == nullptr) {
-      item = run.filter(*filter->text(), item, rest_of(arguments, 1));
-      continue;
-    }
-    item = run.item(item, *attribute);
-    const Value* other = arguments.get(1, "default");
-    if (item.is_undefined() && other != nullptr) item = *other;
-  }
-  return Value::list(std::move(all));
-}
-
-// select, reject, selectattr and rejectattr.
-Value choose(Interpreter& run, const Value& value, const Args& arguments, bool by_attribute, bool wanted) {
-  const size_t n_skipped = by_attribute ? 1 : 0;
-  if (by_attribute && arguments.positional.empty())
-    return run.fail("'selectattr' and 'rejectattr' take an attribute");
-  const Value* test = arguments.get(n_skipped, "test");
-  std::vector<Value> kept;
-  for (const Value& item : run.items_of(value)) {
-    if (!run.spend(1)) return Value();
-    const Value subject = by_attribute ? run.item(item, arguments.positional[0]) : item;
-    const bool holds = test == nullptr ? subject.truthy()
-                                       : run.test(run.str(*test), subject, rest_of(arguments, n_skipped + 1));
-    if (holds == wanted) kept.push_back(item);
-  }
-  return Value::list(std::move(kept));
+  if (count != nullptr && !count->is_none() && !count->integer())
+    return run.fail("the filter 'replace' takes a whole number as count");
+  return replaced(run, run.str(value), run.str(*arguments.get(0, "old")), run.str(*arguments.get(1, "new")),
+                  count == nullptr || count->is_none() ? -1 : *count->integer());
 }
 
 Value to_integer(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* other = arguments.get(0, "default");
+  const Value* base = arguments.get(1, "base");
   const Value otherwise = other == nullptr ? Value(int64_t{0}) : *other;
+  if (value.is_undefined()) return run.fail(quoted(value.undefined()->name) + " is undefined");
   if (value.integer()) return Value(*value.integer());
-  double number = std::nan("");
-  if (value.is_float()) {
-    number = *value.number();
-  } else if (value.text() != nullptr) {
-    const std::string text(stripped(*value.text(), Side::kBoth, nullptr));
-    char* end = nullptr;
-    number = std::strtod(text.c_str(), &end);
-    if (text.empty() || *end != '\0') return otherwise;
+  std::optional<double> number = value.number();
+  if (value.text() != nullptr) {
+    const auto n = read_integer(*value.text(), base == nullptr ? 10 : base->integer().value_or(10));
+    if (n.out_of_range) return run.fail("a number is out of range");
+    if (n.value) return Value(*n.value);
+    number = read_float(*value.text());
   }
-  if (!(std::abs(number) < 9e15)) {
-    return value.is_float() || value.text() != nullptr ? run.fail("a number is out of range") : otherwise;
-  }
-  return Value(static_cast<int64_t>(number));
+  if (!number || !std::isfinite(*number)) return otherwise;
+  if (!(std::abs(*number) < 9.2e18)) return run.fail("a number is out of range");
+  return Value(static_cast<int64_t>(*number));
 }
 
-Value to_float(Interpreter&, const Value& value, const Args& arguments) {
+Value to_float(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* other = arguments.get(0, "default");
-  if (value.number()) return Value(*value.number());
-  if (value.text() != nullptr) {
-    const std::string text(stripped(*value.text(), Side::kBoth, nullptr));
-    char* end = nullptr;
-    const double number = std::strtod(text.c_str(), &end);
-    if (!text.empty() && *end == '\0') return Value(number);
-  }
+  if (value.is_undefined()) return run.fail(quoted(value.undefined()->name) + " is undefined");
+  const auto number = value.text() != nullptr ? read_float(*value.text()) : value.number();
+  if (number) return Value(*number);
   return other == nullptr ? Value(0.0) : *other;
 }
 
@@ -167,208 +105,208 @@ Value absolute(Interpreter& run, const Value& value, const Args&) {
   return *value.integer() < 0 ? arithmetic(run, "-", Value(int64_t{0}), value) : Value(*value.integer());
 }
 
+// Python's round(): the decimal digits of the exact value, ties to even.
+Value rounded(Interpreter& run, const Value& value, int64_t precision) {
+  if (value.integer() && precision >= 0) return Value(*value.integer());
+  const double number = *value.number();
+  if (!std::isfinite(number) || precision > 320) return Value(number);
+  if (precision >= 0) {
+    char buffer[700];
+    std::snprintf(buffer, sizeof(buffer), "%.*f", static_cast<int>(precision), number);
+    return Value(std::strtod(buffer, nullptr));
+  }
+  if (precision < -18) return value.is_float() ? Value(0.0) : Value(int64_t{0});
+  const long double scale = std::pow(10.0L, static_cast<long double>(-precision));
+  const long double result = std::nearbyint(static_cast<long double>(number) / scale) * scale;
+  if (value.is_float()) return Value(static_cast<double>(result));
+  if (std::abs(result) > 9.2e18L) return run.fail("a number is out of range");
+  return Value(static_cast<int64_t>(result));
+}
+
 Value round_number(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* precision = arguments.get(0, "precision");
   const Value* method = arguments.get(1, "method");
+  const std::string how = method == nullptr ? "common" : run.str(*method);
+  if (how != "common" && how != "ceil" && how != "floor")
+    return run.fail("the method of 'round' is common, ceil or floor");
   if (!value.number()) return run.fail("the filter 'round' takes a number");
-  const double scale =
-      std::pow(10.0, static_cast<double>(precision == nullptr ? 0 : precision->integer().value_or(0)));
+  if (how == "common" && precision != nullptr && precision->is_none())
+    return rounded(run, to_integer(run, rounded(run, value, 0), {}), 0);
+  if (precision != nullptr && !precision->integer()) return run.fail("the filter 'round' takes a whole number");
+  const int64_t digits = precision == nullptr ? 0 : *precision->integer();
+  if (how == "common") return rounded(run, value, digits);
+  const double scale = std::pow(10.0, static_cast<double>(digits));
   const double scaled = *value.number() * scale;
-  if (method != nullptr && method->text() != nullptr && *method->text() == "ceil")
-    return Value(std::ceil(scaled) / scale);
-  if (method != nullptr && method->text() != nullptr && *method->text() == "floor")
-    return Value(std::floor(scaled) / scale);
-  return Value(std::nearbyint(scaled) / scale);
+  if (!std::isfinite(scaled)) return run.fail("a number is out of range");
+  return Value(((how == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0) / scale);  // no -0.0
 }
 
 Value indent(Interpreter& run, const Value& value, const Args& arguments) {
+  if (value.text() == nullptr) return run.fail("the filter 'indent' takes a text");
   const Value* width = arguments.get(0, "width");
-  BoundedText margin_text = run.text();
-  const int64_t n_spaces = width == nullptr ? 4 : width->integer().value_or(0);
-  for (int64_t i = 0; i < n_spaces && !margin_text.overflow(); ++i) margin_text.append(" ");
-  const Value margin_value =
-      width != nullptr && width->text() != nullptr ? *width : run.make(std::move(margin_text));
+  const Value spaces = width == nullptr ? Value(int64_t{4}) : *width;
+  const Value margin_value = spaces.text() != nullptr ? spaces : run.binary("*", Value(" "), spaces);
   if (run.failed()) return Value();
   const std::string& margin = *margin_value.text();
   const std::string text = run.str(value) + "\n";  // the lines are views of it
   const bool blank = flag(arguments, 2, "blank");
   BoundedText out = run.text();
   bool first_line = true;
+  if (flag(arguments, 1, "first")) out.append(margin);
   for (const std::string_view line : lines_of(text)) {
     if (!first_line) out.append("\n");
-    if (first_line ? flag(arguments, 1, "first") : blank || !line.empty()) out.append(margin);
+    if (!first_line && (blank || !line.empty())) out.append(margin);
     out.append(line);
     first_line = false;
   }
   return run.make(std::move(out));
 }
 
-Value reverse(Interpreter& run, const Value& value, const Args&) {
-  std::vector<Value> all = run.items_of(value);
-  std::reverse(all.begin(), all.end());
-  return value.text() != nullptr ? joined(run, all, "") : Value::list(std::move(all));
+Value center(Interpreter& run, const Value& value, const Args& arguments) {
+  const Value* width = arguments.get(0, "width");
+  if (width != nullptr && !width->integer()) return run.fail("the filter 'center' takes a whole number");
+  return padded(run, run.str(value), width == nullptr ? 80 : *width->integer(), " ", Side::kBoth);
 }
 
-// What sort, unique, min and max look at: an attribute, and text without its case unless asked.
-Value key_of(Interpreter& run, const Value& item, const Args& arguments, size_t case_index) {
-  const Value* attribute = arguments.get(case_index + 1, "attribute");
-  Value key = attribute == nullptr ? item : run.item(item, *attribute);
-  if (key.text() == nullptr || flag(arguments, case_index, "case_sensitive")) return key;
-  return bounded(run, lower(*key.text()));
+Value truncate(Interpreter& run, const Value& value, const Args& arguments) {
+  const Value* length = arguments.get(0, "length");
+  const Value* end_value = arguments.get(2, "end");
+  const Value* leeway = arguments.get(3, "leeway");
+  const std::string text = run.str(value);
+  const std::string end = end_value == nullptr ? "..." : run.str(*end_value);
+  const int64_t longest = length == nullptr ? 255 : length->integer().value_or(-1);
+  const int64_t slack = leeway == nullptr || leeway->is_none() ? 5 : leeway->integer().value_or(-1);
+  const auto n_end = static_cast<int64_t>(utf8::length(end));
+  if (value.is_undefined() && longest >= n_end && slack >= 0) return value;
+  if (value.text() == nullptr || longest < n_end || slack < 0)
+    return run.fail("the filter 'truncate' takes a text, and a length above that of its end");
+  int64_t sum = 0;
+  if (__builtin_add_overflow(longest, slack, &sum)) return value;
+  if (static_cast<int64_t>(utf8::length(text)) <= sum) return value;
+  std::string_view head = first_characters(text, static_cast<size_t>(longest - n_end));
+  if (!flag(arguments, 1, "killwords")) head = head.substr(0, std::min(head.rfind(' '), head.size()));
+  return bounded(run, std::string(head) + end);
 }
 
-struct Keyed {
-  Value key;
-  Value item;
-};
-
-std::vector<Keyed> sorted(Interpreter& run, const Value& value, const Args& arguments, size_t case_index,
-                          bool reversed) {
-  std::vector<Keyed> all;
-  for (const Value& item : run.items_of(value))
-    all.push_back({key_of(run, item, arguments, case_index), item});
-  for (size_t i = 1; i < all.size(); ++i) {
-    if (!compare(all[0].key, all[i].key)) run.fail("values of different types have no order");
+Value count_words(Interpreter& run, const Value& value, const Args&) {
+  const std::string text = run.str(value);
+  int64_t n = 0;
+  bool inside = false;
+  for (size_t position = 0; position < text.size();) {
+    const utf8::Decoded c = utf8::decode(text, position);
+    const bool word = utf8::is_letter(c.code_point) || utf8::is_number(c.code_point) || c.code_point == '_';
+    if (word && !inside) ++n;
+    inside = word;
+    position += std::max<size_t>(1, c.n_bytes);
   }
-  size_t n_levels = 1;
-  while ((size_t{1} << n_levels) < all.size()) ++n_levels;
-  if (run.failed() || !run.spend(all.size() * n_levels)) return {};
-  std::stable_sort(all.begin(), all.end(), [reversed](const Keyed& a, const Keyed& b) {
-    const int order = compare(a.key, b.key).value_or(0);
-    return reversed ? order > 0 : order < 0;
-  });
-  return all;
+  return Value(n);
 }
 
-Value sort(Interpreter& run, const Value& value, const Args& arguments) {
-  std::vector<Value> all;
-  for (Keyed& keyed : sorted(run, value, arguments, 1, flag(arguments, 0, "reverse")))
-    all.push_back(std::move(keyed.item));
-  return Value::list(std::move(all));
+Value force_escape(Interpreter& run, const Value& value, const Args&) {
+  const Value text = escaped(run, run.str(value));
+  return run.failed() ? Value() : Value::markup(*text.text());
 }
 
-Value extreme(Interpreter& run, const Value& value, const Args& arguments, bool largest) {
-  const std::vector<Keyed> all = sorted(run, value, arguments, 0, largest);
-  return all.empty() ? Value(Undefined{"item"}) : all.front().item;
+Value escape(Interpreter& run, const Value& value, const Args& arguments) {
+  return value.is_markup() ? value : force_escape(run, value, arguments);
 }
 
-Value unique(Interpreter& run, const Value& value, const Args& arguments) {
-  std::vector<Value> keys;
-  std::vector<Value> kept;
-  for (const Value& item : run.items_of(value)) {
-    Value key = key_of(run, item, arguments, 0);
-    if (!run.spend(keys.size() + key.extent().weight)) return Value();
-    if (std::any_of(keys.begin(), keys.end(), [&](const Value& other) { return equals(other, key); }))
-      continue;
-    keys.push_back(std::move(key));
-    kept.push_back(item);
-  }
-  return Value::list(std::move(kept));
+Value safe(Interpreter& run, const Value& value, const Args&) {
+  return value.is_markup() ? value : Value::markup(run.str(value));
 }
 
-Value sum(Interpreter& run, const Value& value, const Args& arguments) {
-  const Value* attribute = arguments.get(0, "attribute");
-  const Value* start = arguments.get(1, "start");
-  Value total = start == nullptr ? Value(int64_t{0}) : *start;
-  for (const Value& item : run.items_of(value)) {
-    total = arithmetic(run, "+", total, attribute == nullptr ? item : run.item(item, *attribute));
-  }
-  return total;
+Value to_text(Interpreter& run, const Value& value, const Args&) {
+  return value.text() != nullptr ? value : Value(run.str(value));
 }
 
-Value dictsort(Interpreter& run, const Value& value, const Args& arguments) {
-  if (value.dict() == nullptr) return run.fail("the filter 'dictsort' takes a mapping");
-  const Value* by = arguments.get(1, "by");
-  Args by_key;
-  by_key.named = {{"case_sensitive", Value(flag(arguments, 0, "case_sensitive"))},
-                  {"attribute", Value(int64_t{by != nullptr && run.str(*by) == "value" ? 1 : 0})},
-                  {"reverse", Value(flag(arguments, 2, "reverse"))}};
-  return sort(run, call_method(run, value, "items", {}), by_key);
-}
-
-Value escape(Interpreter& run, const Value& value, const Args&) {
+Value url_encode(Interpreter& run, const Value& value, const Args&) {
+  if (value.dict() != nullptr || (value.list() != nullptr))
+    return run.fail("the filter 'urlencode' is supported for texts only");
   BoundedText out = run.text();
   for (const char c : run.str(value)) {
-    switch (c) {
-      case '&':
-        out.append("&amp;");
-        break;
-      case '<':
-        out.append("&lt;");
-        break;
-      case '>':
-        out.append("&gt;");
-        break;
-      case '"':
-        out.append("&#34;");
-        break;
-      case '\'':
-        out.append("&#39;");
-        break;
-      default:
-        out.append({&c, 1});
-    }
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view("_.-~/").find(c) != std::string_view::npos;
+    char buffer[4] = {c, '\0', '\0', '\0'};
+    if (!plain) std::snprintf(buffer, sizeof(buffer), "%%%02X", static_cast<unsigned char>(c));
+    out.append(buffer);
   }
   return run.make(std::move(out));
 }
 
-struct Entry {
-  std::string_view name;
-  Filter filter;
-};
+// An attribute that is none of the items: a method.
+Value attribute(Interpreter& run, const Value& value, const Args& arguments) {
+  const Value* name = arguments.get(0, "name");
+  if (name->text() == nullptr) return run.fail("the filter 'attr' takes a name");
+  if (value.dict() != nullptr && !has_method(value, *name->text())) return Value(Undefined{*name->text()});
+  return value.is_undefined() ? Value(Undefined{*name->text()}) : run.attribute(value, *name->text());
+}
 
-const std::array<Entry, 37> kFilters{{
-    {"trim", trim},
-    {"length", length},
-    {"count", length},
-    {"upper", [](Interpreter& run, const Value& v, const Args&) { return bounded(run, upper(run.str(v))); }},
-    {"lower", [](Interpreter& run, const Value& v, const Args&) { return bounded(run, lower(run.str(v))); }},
-    {"capitalize",
-     [](Interpreter& run, const Value& v, const Args&) { return bounded(run, capitalized(run.str(v))); }},
-    {"title",
-     [](Interpreter& run, const Value& v, const Args&) { return bounded(run, titled(run.str(v), false)); }},
-    {"string", [](Interpreter& run, const Value& v, const Args&) { return Value(run.str(v)); }},
-    {"safe", [](Interpreter& run, const Value& v, const Args&) { return Value(run.str(v)); }},
-    {"list", [](Interpreter& run, const Value& v, const Args&) { return Value::list(run.items_of(v)); }},
-    {"join", join},
-    {"tojson", tojson},
-    {"default", fallback},
-    {"d", fallback},
-    {"replace", replace},
-    {"items", items},
-    {"first", first},
-    {"last", last},
-    {"map", map},
-    {"select",
-     [](Interpreter& run, const Value& v, const Args& a) { return choose(run, v, a, false, true); }},
-    {"reject",
-     [](Interpreter& run, const Value& v, const Args& a) { return choose(run, v, a, false, false); }},
-    {"selectattr",
-     [](Interpreter& run, const Value& v, const Args& a) { return choose(run, v, a, true, true); }},
-    {"rejectattr",
-     [](Interpreter& run, const Value& v, const Args& a) { return choose(run, v, a, true, false); }},
-    {"int", to_integer},
-    {"float", to_float},
-    {"abs", absolute},
-    {"round", round_number},
-    {"indent", indent},
-    {"reverse", reverse},
-    {"sort", sort},
-    {"min", [](Interpreter& run, const Value& v, const Args& a) { return extreme(run, v, a, false); }},
-    {"max", [](Interpreter& run, const Value& v, const Args& a) { return extreme(run, v, a, true); }},
-    {"unique", unique},
-    {"sum", sum},
-    {"dictsort", dictsort},
-    {"escape", escape},
-    {"e", escape},
+Value format(Interpreter& run, const Value& value, const Args& arguments) {
+  if (!arguments.named.empty() && !arguments.positional.empty())
+    return run.fail("the filter 'format' takes either named arguments or others");
+  if (arguments.named.empty()) {
+    std::vector<Value> values = arguments.positional;
+    return format_percent(run, run.str(value), Value::tuple(std::move(values)));
+  }
+  Dict values;
+  for (const auto& argument : arguments.named) values.set(Value(argument.first), argument.second);
+  return format_percent(run, run.str(value), Value(std::move(values)));
+}
+
+template <std::string (*convert)(std::string_view)>
+Value converted(Interpreter& run, const Value& value, const Args&) {
+  return alike(run, value, convert(run.str(value)));
+}
+
+Value title(Interpreter& run, const Value& value, const Args&) {
+  return bounded(run, titled(run.str(value), false));
+}
+
+const std::array<FilterEntry, 25> kFilters{{
+    {"trim", "chars", 0, trim},
+    {"upper", "", 0, converted<upper>},
+    {"lower", "", 0, converted<lower>},
+    {"capitalize", "", 0, converted<capitalized>},
+    {"title", "", 0, title},
+    {"string", "", 0, to_text},
+    {"safe", "", 0, safe},
+    {"escape", "", 0, escape},
+    {"e", "", 0, escape},
+    {"forceescape", "", 0, force_escape},
+    {"tojson", "ensure_ascii indent separators sort_keys", 0, tojson},
+    {"default", "default_value boolean", 0, fallback},
+    {"d", "default_value boolean", 0, fallback},
+    {"replace", "old new count", 2, replace},
+    {"int", "default base", 0, to_integer},
+    {"float", "default", 0, to_float},
+    {"abs", "", 0, absolute},
+    {"round", "precision method", 0, round_number},
+    {"indent", "width first blank", 0, indent},
+    {"center", "width", 0, center},
+    {"truncate", "length killwords end leeway", 0, truncate},
+    {"wordcount", "", 0, count_words},
+    {"urlencode", "", 0, url_encode},
+    {"attr", "name", 1, attribute},
+    {"format", "*", 0, format},
 }};
 
 }  // namespace
 
-Filter find_filter(std::string_view name) {
+const FilterEntry* find_filter(std::string_view name) {
   const auto found = std::find_if(kFilters.begin(), kFilters.end(),
-                                  [name](const Entry& entry) { return entry.name == name; });
-  return found == kFilters.end() ? nullptr : found->filter;
+                                  [name](const FilterEntry& entry) { return entry.name == name; });
+  return found == kFilters.end() ? find_sequence_filter(name) : &*found;
+}
+
+bool flag(const Arguments& arguments, size_t index, std::string_view name) {
+  const Value* value = arguments.get(index, name);
+  return value != nullptr && value->truthy();
+}
+
+bool is_hashable(const Value& value) {
+  if (value.is_kind(List::Kind::kTuple))
+    return std::all_of(value.list()->items.begin(), value.list()->items.end(), is_hashable);
+  return value.dict() == nullptr && (value.list() == nullptr || !value.is_kind(List::Kind::kList));
 }
 
 }  // namespace lazyfill::jinja

@@ -1,6 +1,8 @@
 // Arithmetic and slices, as Python has them.
+#include <algorithm>
 #include <cmath>
 
+#include "tokenizer/jinja/formatting.h"
 #include "tokenizer/jinja/interpreter.h"
 #include "tokenizer/utf8.h"
 
@@ -45,33 +47,104 @@ Value whole(Interpreter& run, std::string_view op, int64_t a, int64_t b) {
   return overflow ? run.fail("a number is out of range") : Value(result);
 }
 
+// Python's divmod() of floats; b is not zero.
+std::pair<double, double> divide(double a, double b) {
+  double remainder = std::fmod(a, b);
+  double quotient = (a - remainder) / b;
+  if (remainder == 0) {
+    remainder = std::copysign(0.0, b);
+  } else if ((b < 0) != (remainder < 0)) {
+    remainder += b;
+    quotient -= 1;
+  }
+  if (quotient == 0) return {std::copysign(0.0, a / b), remainder};
+  const double floor = std::floor(quotient);
+  return {quotient - floor > 0.5 ? floor + 1 : floor, remainder};
+}
+
 Value real(Interpreter& run, std::string_view op, double a, double b) {
   if (op == "+") return Value(a + b);
   if (op == "-") return Value(a - b);
   if (op == "*") return Value(a * b);
-  if (op == "**") return Value(std::pow(a, b));
+  if (op == "**") {
+    if (a == 0 && b < 0) return run.fail("division by zero");
+    const double result = std::pow(a, b);
+    const bool finite = std::isfinite(a) && std::isfinite(b);
+    return finite && !std::isfinite(result) ? run.fail("a number is out of range") : Value(result);
+  }
   if (b == 0) return run.fail("division by zero");
   if (op == "/") return Value(a / b);
-  if (op == "//") return Value(std::floor(a / b));
-  const double remainder = std::fmod(a, b);
-  return Value(remainder != 0 && (remainder < 0) != (b < 0) ? remainder + b : remainder);
+  const auto [quotient, remainder] = divide(a, b);
+  return Value(op == "//" ? quotient : remainder);
 }
 
 Value repeated(Interpreter& run, const Value& value, int64_t count) {
   if (const std::string* text = value.text()) {
     BoundedText out = run.text();
     for (int64_t i = 0; i < count && !text->empty() && !out.overflow(); ++i) out.append(*text);
-    return run.make(std::move(out));
+    Value made = run.make(std::move(out));
+    return value.is_markup() && made.text() != nullptr ? Value::markup(*made.text()) : made;
   }
   std::vector<Value> items;
   for (int64_t i = 0; i < count && !value.list()->items.empty() && run.spend(4 * value.list()->items.size());
        ++i) {
     items.insert(items.end(), value.list()->items.begin(), value.list()->items.end());
   }
-  return Value(List{std::move(items), value.list()->is_tuple, {}});
+  return Value::make(value.list()->kind, std::move(items));
+}
+
+// Markup escapes what is added to it.
+Value join_markup(Interpreter& run, const Value& a, const Value& b) {
+  BoundedText out = run.text();
+  for (const Value* value : {&a, &b}) {
+    const Value text = value->is_markup() ? *value : escaped(run, *value->text());
+    if (run.failed()) return Value();
+    out.append(*text.text());
+  }
+  const Value made = run.make(std::move(out));
+  return run.failed() ? Value() : Value::markup(*made.text());
+}
+
+Value add(Interpreter& run, const Value& a, const Value& b) {
+  if (a.is_markup() || b.is_markup()) return join_markup(run, a, b);
+  BoundedText out = run.text();
+  out.append(*a.text());
+  out.append(*b.text());
+  return run.make(std::move(out));
+}
+
+int64_t saturated_product(int64_t a, int64_t b) {
+  int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? ((a < 0) == (b < 0) ? INT64_MAX : INT64_MIN) : product;
+}
+
+// Of a range; beyond 64 bits it wraps around, which can only show where a range is printed.
+int64_t nth_of(const List& list, int64_t n) {
+  int64_t value = 0;
+  (void)__builtin_mul_overflow(n, list.range[2], &value);
+  (void)__builtin_add_overflow(value, list.range[0], &value);
+  return value;
+}
+
+bool is_repeated(const Value& value) {
+  return value.text() != nullptr || value.is_kind(List::Kind::kList) || value.is_kind(List::Kind::kTuple);
 }
 
 }  // namespace
+
+Value Interpreter::binary(std::string_view op, const Value& a, const Value& b) {
+  if (failed()) return Value();
+  if (op == "+" && a.text() != nullptr && b.text() != nullptr) return add(*this, a, b);
+  for (const List::Kind kind : {List::Kind::kList, List::Kind::kTuple}) {
+    if (op != "+" || !a.is_kind(kind) || !b.is_kind(kind)) continue;
+    std::vector<Value> items = items_of(a);
+    const std::vector<Value> more = items_of(b);
+    items.insert(items.end(), more.begin(), more.end());
+    return Value::make(kind, std::move(items));
+  }
+  if (op == "%" && a.text() != nullptr) return format_percent(*this, *a.text(), b);
+  return arithmetic(*this, op, a, b);
+}
 
 Value arithmetic(Interpreter& run, std::string_view op, const Value& a, const Value& b) {
   if (run.failed()) return Value();
@@ -79,10 +152,8 @@ Value arithmetic(Interpreter& run, std::string_view op, const Value& a, const Va
     return whole(run, op, *a.integer(), *b.integer());
   }
   if (a.number() && b.number()) return real(run, op, *a.number(), *b.number());
-  const bool a_repeats = a.text() != nullptr || a.list() != nullptr;
-  const bool b_repeats = b.text() != nullptr || b.list() != nullptr;
-  if (op == "*" && a_repeats && b.integer()) return repeated(run, a, *b.integer());
-  if (op == "*" && b_repeats && a.integer()) return repeated(run, b, *a.integer());
+  if (op == "*" && is_repeated(a) && b.integer()) return repeated(run, a, *b.integer());
+  if (op == "*" && is_repeated(b) && a.integer()) return repeated(run, b, *a.integer());
   for (const Value* value : {&a, &b}) {
     if (value->is_undefined()) return run.fail(quoted(value->undefined()->name) + " is undefined");
   }
@@ -94,7 +165,7 @@ Value slice(Interpreter& run, const Value& object, const Value& begin, const Val
   if (object.is_undefined()) {
     return run.fail(quoted(object.undefined()->name) + " is undefined and has no items");
   }
-  if (object.text() == nullptr && object.list() == nullptr) {
+  if (object.text() == nullptr && object.sequence() == nullptr) {
     return run.fail("a value of type " + std::string(object.type_name()) + " cannot be sliced");
   }
   for (const Value* bound : {&begin, &end, &step}) {
@@ -120,10 +191,19 @@ Value slice(Interpreter& run, const Value& object, const Value& begin, const Val
     kept.push_back(items[static_cast<size_t>(i)]);
     if (__builtin_add_overflow(i, by, &i)) break;
   }
-  if (object.list() != nullptr) return Value(List{std::move(kept), object.list()->is_tuple, {}});
+  if (const List* list = object.list()) {
+    List part;
+    part.kind = list->kind;
+    part.items = std::move(kept);
+    if (list->kind == List::Kind::kRange) {
+      part.range = {nth_of(*list, first), nth_of(*list, last), saturated_product(list->range[2], by)};
+    }
+    return Value(std::move(part));
+  }
   BoundedText out = run.text();
   for (const Value& character : kept) out.append(*character.text());
-  return run.make(std::move(out));
+  const Value made = run.make(std::move(out));
+  return object.is_markup() && !run.failed() ? Value::markup(*made.text()) : made;
 }
 
 }  // namespace lazyfill::jinja

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "tokenizer/jinja/filters.h"
+#include "tokenizer/jinja/formatting.h"
+
 namespace lazyfill::jinja {
 namespace {
 
@@ -46,12 +49,23 @@ std::string ExpressionParser::expect_name() {
   return name;
 }
 
+std::string ExpressionParser::expect_dotted_name() {
+  std::string name = expect_name();
+  while (take_operator(".")) name += "." + expect_name();
+  return name;
+}
+
 void ExpressionParser::fail_here(const std::string& what) {
   if (!error_) {
     error_ =
         Error{ErrorCode::kUnsupported, "chat template, line " + std::to_string(current().line) + ": " + what};
   }
   position_ = tokens_.size() - 1;  // every loop ends at the end of the tokens
+}
+
+void ExpressionParser::check_names(bool may_be_unknown) {
+  if (!unknown_.empty() && !may_be_unknown) fail_here(unknown_.front());
+  unknown_.clear();
 }
 
 ExprPtr ExpressionParser::make(Expr::Kind kind, std::vector<ExprPtr> args, std::string name) {
@@ -91,11 +105,13 @@ ExprPtr ExpressionParser::parse_tuple(bool with_conditional) {
 
 ExprPtr ExpressionParser::parse_expression(bool with_conditional) {
   const Nesting nesting(*this);
+  const size_t n_unknown = unknown_.size();
   ExprPtr expr = parse_or();
   while (with_conditional && take_name("if")) {
     ExprPtr test = parse_or();
     ExprPtr otherwise = take_name("else") ? parse_expression() : nullptr;
     expr = make(Expr::Kind::kConditional, list_of(std::move(expr), std::move(test), std::move(otherwise)));
+    unknown_.resize(std::min(unknown_.size(), n_unknown));
   }
   return expr;
 }
@@ -227,9 +243,14 @@ ExprPtr ExpressionParser::parse_number() {
   int64_t integer = 0;
   double number = 0;
   const bool is_integer = token.type == Token::Type::kInteger;
-  const auto read = is_integer ? std::from_chars(token.text.data(), end, integer)
-                               : std::from_chars(token.text.data(), end, number);
-  if (read.ec != std::errc() || read.ptr != end) fail_here("a number is out of range");
+  if (is_integer) {
+    const auto value = read_integer(token.text, 0).value;
+    if (!value) fail_here("a number is out of range");
+    integer = value.value_or(0);
+  } else if (const auto read = std::from_chars(token.text.data(), end, number);
+             read.ec == std::errc::result_out_of_range) {
+    number = read_float(token.text).value_or(0);  // infinity, or nothing
+  }
   expr->constant = is_integer ? Value(integer) : Value(number);
   advance();
   return expr;
@@ -328,6 +349,8 @@ void ExpressionParser::parse_arguments(Expr& call) {
     if (current().type == Token::Type::kName && next().is_operator("=")) {
       std::string name = expect_name();
       advance();
+      const auto is_it = [&name](const auto& other) { return other.first == name; };
+      if (std::any_of(call.named.begin(), call.named.end(), is_it)) fail_here("an argument is given twice");
       call.named.emplace_back(std::move(name), parse_expression());
     } else {
       if (!call.named.empty()) fail_here("a positional argument follows a named one");
@@ -340,7 +363,8 @@ void ExpressionParser::parse_arguments(Expr& call) {
 }
 
 ExprPtr ExpressionParser::parse_filter(ExprPtr input) {
-  std::string name = expect_name();
+  std::string name = expect_dotted_name();
+  if (find_filter(name) == nullptr) unknown_.push_back("the filter " + quoted(name) + " is not supported");
   ExprPtr filter = make(Expr::Kind::kFilter, list_of(std::move(input)), std::move(name));
   if (current().is_operator("(")) parse_arguments(*filter);
   return filter;
@@ -353,7 +377,8 @@ ExprPtr ExpressionParser::parse_filters(ExprPtr input) {
 
 ExprPtr ExpressionParser::parse_test(ExprPtr input) {
   const bool negated = take_name("not");
-  std::string name = expect_name();
+  std::string name = expect_dotted_name();
+  if (find_test(name) == nullptr) unknown_.push_back("the test " + quoted(name) + " is not supported");
   ExprPtr test = make(Expr::Kind::kTest, list_of(std::move(input)), std::move(name));
   const Token& token = current();
   if (token.is_operator("(")) {

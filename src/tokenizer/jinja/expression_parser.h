@@ -33,6 +33,7 @@ class ExpressionParser {
   bool take_name(std::string_view wanted);
   void expect_operator(std::string_view wanted);
   std::string expect_name();
+  std::string expect_dotted_name();  // of a filter or a test
   void fail_here(const std::string& what);
 
   // An expression, or several with commas between them, which make a tuple.
@@ -41,6 +42,10 @@ class ExpressionParser {
   // `| name(...)` chains; `input` may be null for a block that is filtered.
   ExprPtr parse_filters(ExprPtr input);
   ExprPtr parse_filter(ExprPtr input);  // name(...), without the bar
+
+  // Filters and tests that are not known fail the template at once, as in Jinja, but for those that stand right
+  // under a condition: they may never run.
+  void check_names(bool may_be_unknown);
 
   // Recursion of the parser itself.
   struct Nesting {
@@ -83,6 +88,7 @@ class ExpressionParser {
   std::vector<Token> tokens_;
   size_t position_ = 0;
   int nesting_ = 0;
+  std::vector<std::string> unknown_;  // sentences about names since the last check_names()
   std::optional<Error> error_;
 };
 

@@ -61,7 +61,9 @@ std::string Interpreter::str(const Value& value) {
 std::vector<Value> Interpreter::items_of(const Value& value) {
   std::vector<Value> items;
   if (const List* list = value.list()) {
-    if (spend(4 * list->items.size())) items = list->items;
+    if (!spend(4 * list->items.size())) return items;
+    items.assign(list->items.begin() + static_cast<std::ptrdiff_t>(list->n_taken), list->items.end());
+    if (list->is_iterator()) list->n_taken = list->items.size();
   } else if (const Dict* dict = value.dict()) {
     if (!spend(4 * dict->items.size())) return items;
     for (const auto& item : dict->items) items.push_back(item.first);
@@ -123,15 +125,12 @@ Interpreter::Flow Interpreter::run(const Stmt& stmt) {
     case Stmt::Kind::kSet:
       assign(stmt.targets, eval(*stmt.expr));
       break;
-    case Stmt::Kind::kMacro: {
-      Function macro;
-      macro.kind = Function::Kind::kMacro;
-      macro.name = stmt.text;
-      macro.macro = macros_.size();
-      macros_.push_back(&stmt);
-      assign({stmt.text, ""}, Value(std::make_shared<const Function>(std::move(macro))));
+    case Stmt::Kind::kMacro:
+      assign({stmt.text, "", {}}, define_macro(stmt));
       break;
-    }
+    case Stmt::Kind::kCall:
+      run_call(stmt);
+      break;
     case Stmt::Kind::kSetBlock:
     case Stmt::Kind::kFilter: {
       frames_.emplace_back();
@@ -156,7 +155,9 @@ Interpreter::Flow Interpreter::run(const Stmt& stmt) {
       break;
     }
     case Stmt::Kind::kScope:
+      frames_.emplace_back();
       flow = run(stmt.body);
+      frames_.pop_back();
       break;
     case Stmt::Kind::kBreak:
       flow = Flow::kBreak;
@@ -194,18 +195,21 @@ void Interpreter::run_for(const Stmt& stmt) {
     items = std::move(kept);
   }
   if (failed()) return;
-  if (items.empty()) {
-    frames_.emplace_back();
-    run(stmt.otherwise);
-    frames_.pop_back();
-    return;
-  }
   auto loop = std::make_shared<Namespace>();  // one object for the whole loop, as in Jinja
+  loop->is_loop = true;
   namespaces_.push_back(loop);
   const Value loop_value(loop);
+  bool any_to_its_end = false;
   for (size_t i = 0; i < items.size() && !failed(); ++i) {
-    if (run_iteration(stmt, items, i, loop_value) == Flow::kBreak) break;
+    const Flow flow = run_iteration(stmt, items, i, loop_value);
+    any_to_its_end = any_to_its_end || flow == Flow::kNext;
+    if (flow == Flow::kBreak) break;
   }
+  // As Jinja has it: "else" runs when no iteration came to its end, also where all were left by continue or break.
+  if (any_to_its_end || failed()) return;
+  frames_.emplace_back();
+  run(stmt.otherwise);
+  frames_.pop_back();
 }
 
 Interpreter::Flow Interpreter::run_iteration(const Stmt& stmt, const std::vector<Value>& items, size_t index,
@@ -216,6 +220,10 @@ Interpreter::Flow Interpreter::run_iteration(const Stmt& stmt, const std::vector
   cycle.kind = Function::Kind::kMethod;
   cycle.name = "cycle";
   cycle.self = Value(i);
+  Function changed;
+  changed.kind = Function::Kind::kMethod;
+  changed.name = "changed";
+  changed.self = loop;
   loop.name_space()->attributes.items = {
       {Value("index"), Value(i + 1)},
       {Value("index0"), Value(i)},
@@ -227,6 +235,7 @@ Interpreter::Flow Interpreter::run_iteration(const Stmt& stmt, const std::vector
       {Value("previtem"), index > 0 ? items[index - 1] : Value()},
       {Value("nextitem"), index + 1 < items.size() ? items[index + 1] : Value()},
       {Value("cycle"), Value(std::make_shared<const Function>(std::move(cycle)))},
+      {Value("changed"), Value(std::make_shared<const Function>(std::move(changed)))},
       {Value("depth"), Value(int64_t{1})},
       {Value("depth0"), Value(int64_t{0})},
   };
@@ -242,16 +251,17 @@ void Interpreter::assign(const std::vector<Stmt::Target>& targets, const Value& 
   if (failed()) return;
   if (targets.size() == 1) return assign(targets.front(), value);
   const std::vector<Value> items = items_of(value);
-  if (items.size() != targets.size()) {
+  if (!failed() && value.is_undefined()) fail("an undefined value cannot be taken apart");
+  if (!failed() && items.size() != targets.size()) {
     fail(std::to_string(items.size()) + " values cannot be taken apart into " +
          std::to_string(targets.size()) + " names");
-    return;
   }
-  for (size_t i = 0; i < targets.size(); ++i) assign(targets[i], items[i]);
+  for (size_t i = 0; i < targets.size() && !failed(); ++i) assign(targets[i], items[i]);
 }
 
 void Interpreter::assign(const Stmt::Target& target, Value value) {
   if (failed()) return;
+  if (!target.parts.empty()) return assign(target.parts, value);
   const Extent extent = value.extent();
   if (extent.depth > 64 || extent.weight > limits_.max_steps) {
     fail("a value is too large");
@@ -262,7 +272,7 @@ void Interpreter::assign(const Stmt::Target& target, Value value) {
     return;
   }
   Namespace* name_space = eval_name(target.name).name_space();
-  if (name_space == nullptr) {
+  if (name_space == nullptr || name_space->is_loop) {
     fail(quoted(target.name) + " is not a namespace");
     return;
   }

@@ -31,7 +31,7 @@ struct Arguments {
 // Errors are sticky: after the first one every evaluation returns Undefined at once.
 class Interpreter {
  public:
-  explicit Interpreter(const Limits& limits) : limits_(limits), frames_(1) {}
+  explicit Interpreter(const Limits& limits) : limits_(limits), frames_(1), scopes_(1) {}
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
@@ -55,6 +55,8 @@ class Interpreter {
   std::vector<Value> items_of(const Value& value);
   Value attribute(const Value& object, const std::string& name);
   Value item(const Value& object, const Value& key);
+  // a op b for the operators of arithmetic.
+  Value binary(std::string_view op, const Value& a, const Value& b);
   Value filter(const std::string& name, const Value& input, const Arguments& arguments);
   bool test(const std::string& name, const Value& input, const Arguments& arguments);
   bool contains(const Value& container, const Value& item);
@@ -62,6 +64,12 @@ class Interpreter {
  private:
   enum class Flow { kNext, kBreak, kContinue };
   using Frame = std::map<std::string, Value, std::less<>>;
+  // A running macro sees its own frames, from `base` on, and those that its definition saw: not its caller's.
+  struct Scope {
+    size_t base = 0;
+    size_t parent = 0;      // scope of the definition
+    size_t parent_end = 0;  // its frames up to here
+  };
 
   Flow run(const Body& body);
   Flow run(const Stmt& stmt);
@@ -81,10 +89,13 @@ class Interpreter {
   Value eval_filter(const Expr& expr, const Value* input);
   Value eval_compare(const Expr& expr);
   Value eval_concat(const Expr& expr);
-  Value binary(const std::string& op, const Value& a, const Value& b);
   Arguments eval_arguments(const Expr& expr);
   Value call_global(const std::string& name, const Arguments& arguments);
-  Value call_macro(const Stmt& macro, const Arguments& arguments);
+  Value call_macro(const Function& function, const Arguments& arguments);
+  Value define_macro(const Stmt& stmt);
+  void run_call(const Stmt& stmt);
+  Value make_dict(const Arguments& arguments);
+  bool merge_into(Dict& dict, const Arguments& arguments);
   Value make_range(const Arguments& arguments);
   Value make_namespace(const Arguments& arguments);
   Value format_now(const Arguments& arguments);
@@ -98,17 +109,23 @@ class Interpreter {
   std::optional<Error> error_;
   std::map<std::string, Value, std::less<>> globals_;
   std::vector<Frame> frames_;  // the first holds the template's own variables
-  size_t frame_base_ = 0;      // a macro does not see the frames of its caller
+  std::vector<Scope> scopes_;
   std::vector<const Stmt*> macros_;
   std::vector<Value::NamespacePtr> namespaces_;  // emptied at the end, since they may hold each other
   BoundedText* output_ = nullptr;
 };
 
-// builtin_*.cc
-using Filter = Value (*)(Interpreter& run, const Value& input, const Arguments& arguments);
-Filter find_filter(std::string_view name);  // null when it is not known
-using Test = bool (*)(Interpreter& run, const Value& input, const Arguments& arguments);
-Test find_test(std::string_view name);
+// builtin_*.cc; the filters are in filters.h
+struct TestEntry {
+  std::string_view name;
+  size_t n_arguments = 0;
+  bool (*call)(Interpreter& run, const Value& input, const Arguments& arguments) = nullptr;
+};
+const TestEntry* find_test(std::string_view name);  // null when it is not known
+// Fails the run when arguments are missing, too many, given twice or not called so. `parameters` are names with
+// spaces between them; "*" takes anything.
+bool check_arguments(Interpreter& run, const std::string& what, std::string_view parameters, size_t n_required,
+                     const Arguments& arguments);
 bool has_method(const Value& object, std::string_view name);
 Value call_method(Interpreter& run, const Value& object, std::string_view name, const Arguments& arguments);
 // Python's arithmetic; fails the run on types that do not fit.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <optional>
 
+#include "tokenizer/jinja/text_functions.h"
 #include "tokenizer/utf8.h"
 
 namespace lazyfill::jinja {
@@ -15,8 +17,14 @@ bool is_name_start(char c) {
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
-bool is_blank(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
+bool is_octal(char c) {
+  return c >= '0' && c <= '7';
+}
+bool is_hex(char c) {
+  return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+bool is_blank(std::string_view text) {
+  return stripped(text, Side::kLeft, nullptr).empty();
 }
 
 // Line ends become "\n", and one at the very end goes.
@@ -69,24 +77,13 @@ class Lexer {
   void strip_before(size_t tag, std::string& text) const {
     const char sign = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
     if (sign == '-') {
-      while (!text.empty() && ends_with_space(text)) pop_character(text);
+      text.resize(stripped(text, Side::kRight, nullptr).size());
     } else if (sign != '+' && source_[tag + 1] != '{') {
       const size_t newline = text.rfind('\n');
       const bool at_line_start = newline != std::string::npos || line_starting_;
       const size_t line_begin = newline == std::string::npos ? 0 : newline + 1;
-      const bool blank =
-          std::all_of(text.begin() + static_cast<std::ptrdiff_t>(line_begin), text.end(), is_blank);
-      if (at_line_start && blank) text.resize(line_begin);
+      if (at_line_start && is_blank(std::string_view(text).substr(line_begin))) text.resize(line_begin);
     }
-  }
-  static bool ends_with_space(const std::string& text) {
-    return utf8::is_space(utf8::decode(text, last_character(text)).code_point);
-  }
-  static void pop_character(std::string& text) { text.resize(last_character(text)); }
-  static size_t last_character(const std::string& text) {
-    size_t at = text.size() - 1;
-    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80) --at;
-    return at;
   }
 
   void read_tag() {
@@ -114,24 +111,24 @@ class Lexer {
     if (source_.compare(at, 3, "raw") != 0) return false;
     at = skip_blanks(at + 3);
     const char sign = at < source_.size() ? source_[at] : '\0';
-    if (sign == '-' || sign == '+') ++at;
+    if (sign == '-') ++at;
     if (source_.compare(at, 2, "%}") != 0) return false;
     line_ += count_lines(position_, at);
     position_ = at + 2;
-    skip_after(sign, true);
+    skip_after(sign == '-' ? sign : '\0', false);
     for (size_t tag = source_.find("{%", position_); tag != std::string::npos;
          tag = source_.find("{%", tag + 2)) {
       size_t name = tag + 2;
       if (name < source_.size() && (source_[name] == '-' || source_[name] == '+')) ++name;
       name = skip_blanks(name);
       if (source_.compare(name, 6, "endraw") != 0) continue;
-      std::string text = source_.substr(position_, tag - position_);
-      strip_before(tag, text);
-      push(Token::Type::kText, std::move(text));
       name = skip_blanks(name + 6);
       const char end_sign = name < source_.size() ? source_[name] : '\0';
       if (end_sign == '-' || end_sign == '+') ++name;
-      if (source_.compare(name, 2, "%}") != 0) break;
+      if (source_.compare(name, 2, "%}") != 0) continue;
+      std::string text = source_.substr(position_, tag - position_);
+      strip_before(tag, text);
+      if (!text.empty()) push(Token::Type::kText, std::move(text));
       line_ += count_lines(position_, name);
       position_ = name + 2;
       skip_after(end_sign, true);
@@ -142,19 +139,14 @@ class Lexer {
   }
 
   size_t skip_blanks(size_t at) const {
-    while (at < source_.size() && is_blank(source_[at])) ++at;
-    return at;
+    return source_.size() - stripped(std::string_view(source_).substr(at), Side::kLeft, nullptr).size();
   }
 
   // What follows a closed tag: all whitespace after "-", one line break after a block or a comment.
   void skip_after(char sign, bool is_block) {
     const size_t begin = position_;
     if (sign == '-') {
-      while (position_ < source_.size()) {
-        const utf8::Decoded c = utf8::decode(source_, position_);
-        if (c.n_bytes == 0 || !utf8::is_space(c.code_point)) break;
-        position_ += c.n_bytes;
-      }
+      position_ = skip_blanks(position_);
     } else if (sign != '+' && is_block && position_ < source_.size() && source_[position_] == '\n') {
       ++position_;
     }
@@ -184,7 +176,7 @@ class Lexer {
 
   void read_token(std::vector<char>& brackets) {
     const char c = source_[position_];
-    if (is_name_start(c)) return read_name();
+    if (name_character(position_) > 0 && !is_digit(c)) return read_name();
     if (is_digit(c)) return read_number();
     if (c == '\'' || c == '"') return read_string(c);
     constexpr std::array<std::string_view, 6> kDouble{"//", "**", "==", "!=", ">=", "<="};
@@ -204,10 +196,18 @@ class Lexer {
     position_ += text.size();
   }
 
+  // Bytes of the character at a place, if it can stand in a name; else 0.
+  size_t name_character(size_t at) const {
+    if (at >= source_.size()) return 0;
+    if (static_cast<unsigned char>(source_[at]) < 0x80)
+      return is_name_start(source_[at]) || is_digit(source_[at]) ? 1 : 0;
+    const utf8::Decoded c = utf8::decode(source_, at);
+    return utf8::is_letter(c.code_point) || is_decimal(c.code_point) ? c.n_bytes : 0;
+  }
+
   void read_name() {
     const size_t begin = position_;
-    while (position_ < source_.size() && (is_name_start(source_[position_]) || is_digit(source_[position_])))
-      ++position_;
+    while (const size_t n_bytes = name_character(position_)) position_ += n_bytes;
     push(Token::Type::kName, source_.substr(begin, position_ - begin));
   }
 
@@ -225,6 +225,19 @@ class Lexer {
         ++position_;
       }
     };
+    const char kind = at(0) == '0' ? static_cast<char>(at(1) | 0x20) : '\0';
+    if (kind == 'x' || kind == 'o' || kind == 'b') {
+      const auto belongs = [kind](char c) {
+        return kind == 'x' ? is_hex(c) : kind == 'o' ? is_octal(c) : c == '0' || c == '1';
+      };
+      size_t n = 2;
+      while (belongs(at(n)) || (at(n) == '_' && belongs(at(n + 1)))) ++n;
+      if (n > 2) {
+        push(Token::Type::kInteger, source_.substr(position_, n));
+        position_ += n;
+        return;
+      }
+    }
     read_digits();
     if (!after_dot && at(0) == '.' && is_digit(at(1))) {
       is_float = true;
@@ -239,6 +252,8 @@ class Lexer {
       position_ += has_sign ? 2 : 1;
       read_digits();
     }
+    if (!is_float && digits[0] == '0' && digits.find_first_not_of('0') != std::string::npos)
+      return fail_here("a whole number begins with zero");
     push(is_float ? Token::Type::kFloat : Token::Type::kInteger, digits);
   }
 
@@ -261,8 +276,8 @@ class Lexer {
   // As in Python; an escape it does not know stays as it is. Leaves the position on the last character read.
   void read_escape(std::string& text) {
     const char c = source_[++position_];
-    constexpr std::string_view kFrom = "nrtabfv0\\'\"";
-    constexpr std::string_view kTo{"\n\r\t\a\b\f\v\0\\'\"", 11};
+    constexpr std::string_view kFrom = "nrtabfv\\'\"";
+    constexpr std::string_view kTo = "\n\r\t\a\b\f\v\\'\"";
     const size_t simple = kFrom.find(c);
     const size_t n_hex = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     if (simple != std::string_view::npos) {
@@ -284,6 +299,23 @@ class Lexer {
       }
       utf8::append(text, code_point);
       position_ += n_hex;
+    } else if (is_octal(c)) {
+      char32_t code_point = 0;
+      size_t n = 0;
+      for (; n < 3 && position_ + n < source_.size() && is_octal(source_[position_ + n]); ++n)
+        code_point = code_point * 8 + static_cast<char32_t>(source_[position_ + n] - '0');
+      utf8::append(text, code_point);
+      position_ += n - 1;
+    } else if (c == 'N') {
+      fail_here("characters by their names are not supported in strings");
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      // Python reads the backslash as one and the character as the escape that stands for it in ASCII.
+      const utf8::Decoded other = utf8::decode(source_, position_);
+      char buffer[16];
+      const char* format = other.code_point < 0x100 ? "\\x%02x" : other.code_point < 0x10000 ? "\\u%04x" : "\\U%08x";
+      std::snprintf(buffer, sizeof(buffer), format, static_cast<unsigned>(other.code_point));
+      text += buffer;
+      position_ += std::max<size_t>(1, other.n_bytes) - 1;
     } else {
       text += '\\';
       text += c;

@@ -42,6 +42,7 @@ class Parser : public ExpressionParser {
         parse_statement(stmt);
         expect(Token::Type::kBlockEnd);
       }
+      check_names(under_condition_);
       body.push_back(std::move(stmt));
     }
     if (ends.size() > 0)
@@ -71,11 +72,15 @@ class Parser : public ExpressionParser {
     if (name == "for") return parse_for(stmt);
     if (name == "set") return parse_set(stmt);
     if (name == "macro") return parse_macro(stmt);
+    if (name == "call") return parse_call(stmt);
     if (name == "filter") return parse_filter_block(stmt);
     if (name == "with") return parse_with(stmt);
     if (name == "generation") {  // marks what an assistant said, for training; renders as what it holds
       stmt.kind = Stmt::Kind::kScope;
+      const Condition condition(*this, false);
+      const int n_loops = std::exchange(n_loops_, 0);
       stmt.body = parse_last_block("endgeneration");
+      n_loops_ = n_loops;
     } else if (name == "break" || name == "continue") {
       stmt.kind = name == "break" ? Stmt::Kind::kBreak : Stmt::Kind::kContinue;
       if (n_loops_ == 0) fail_here("'" + name + "' outside of a loop");
@@ -86,9 +91,11 @@ class Parser : public ExpressionParser {
 
   void parse_if(Stmt& stmt) {
     stmt.kind = Stmt::Kind::kIf;
+    const Condition condition(*this, true);
     while (!error()) {
       Stmt::Branch branch;
       branch.test = parse_tuple(false);
+      check_names(true);
       branch.body = parse_block({"elif", "else", "endif"});
       stmt.branches.push_back(std::move(branch));
       if (take_name("elif")) continue;
@@ -98,16 +105,41 @@ class Parser : public ExpressionParser {
     }
   }
 
+  // a, b or (a, b) or a, (b, c); one that ends with a comma takes apart too.
+  std::vector<Stmt::Target> parse_targets() {
+    const Nesting nesting(*this);
+    std::vector<Stmt::Target> targets;
+    bool is_tuple = false;
+    do {
+      if (!targets.empty() && current().type != Token::Type::kName && !current().is_operator("(")) break;
+      if (take_operator("(")) {
+        targets.push_back({"", "", parse_targets()});
+        expect_operator(")");
+      } else {
+        targets.push_back({expect_target(), "", {}});
+      }
+      is_tuple = is_tuple || current().is_operator(",");
+    } while (take_operator(",") && !error());
+    if (is_tuple && targets.size() == 1) targets = {{"", "", {std::move(targets.front()), {}}}};
+    return targets;
+  }
+
+  std::string expect_target() {
+    for (const std::string_view word : {"true", "false", "none", "True", "False", "None"}) {
+      if (current().is_name(word)) fail_here("a constant cannot be set");
+    }
+    return expect_name();
+  }
+
   void parse_for(Stmt& stmt) {
     stmt.kind = Stmt::Kind::kFor;
-    const bool in_brackets = take_operator("(");
-    do {
-      stmt.targets.push_back({expect_name(), ""});
-    } while (take_operator(","));
-    if (in_brackets) expect_operator(")");
+    stmt.targets = parse_targets();
     if (!take_name("in")) fail_here("expected 'in'");
     stmt.expr = parse_tuple(false);
+    check_names(under_condition_);
+    const Condition condition(*this, false);
     if (take_name("if")) stmt.test = parse_expression();
+    check_names(false);
     if (current().is_name("recursive")) fail_here("recursive loops are not supported");
     ++n_loops_;
     stmt.body = parse_block({"else", "endfor"});
@@ -117,13 +149,13 @@ class Parser : public ExpressionParser {
   }
 
   void parse_set(Stmt& stmt) {
-    const bool in_brackets = take_operator("(");
-    do {
-      Stmt::Target target{expect_name(), ""};
-      if (take_operator(".")) target.attribute = expect_name();
-      stmt.targets.push_back(std::move(target));
-    } while (take_operator(","));
-    if (in_brackets) expect_operator(")");
+    if (next().is_operator(".")) {
+      stmt.targets.push_back({expect_name(), "", {}});
+      advance();
+      stmt.targets.back().attribute = expect_name();
+    } else {
+      stmt.targets = parse_targets();
+    }
     if (take_operator("=")) {
       stmt.kind = Stmt::Kind::kSet;
       stmt.expr = parse_tuple();
@@ -131,42 +163,87 @@ class Parser : public ExpressionParser {
     }
     stmt.kind = Stmt::Kind::kSetBlock;
     stmt.expr = parse_filters(nullptr);
+    const Condition condition(*this, false);
     stmt.body = parse_last_block("endset");
   }
 
   void parse_macro(Stmt& stmt) {
     stmt.kind = Stmt::Kind::kMacro;
-    stmt.text = expect_name();
-    expect_operator("(");
-    while (!current().is_operator(")") && !error()) {
-      stmt.targets.push_back({expect_name(), ""});
-      stmt.values.push_back(take_operator("=") ? parse_expression() : nullptr);
-      if (!take_operator(",")) break;
-    }
-    expect_operator(")");
+    stmt.text = expect_target();
+    const Condition condition(*this, false);
+    parse_parameters(stmt);
     const int n_loops = std::exchange(n_loops_, 0);
     stmt.body = parse_last_block("endmacro");
     n_loops_ = n_loops;
   }
 
+  void parse_parameters(Stmt& stmt) {
+    expect_operator("(");
+    while (!current().is_operator(")") && !error()) {
+      stmt.targets.push_back({expect_target(), "", {}});
+      for (size_t i = 0; i + 1 < stmt.targets.size(); ++i) {
+        if (stmt.targets[i].name == stmt.targets.back().name) fail_here("a parameter is named twice");
+      }
+      const bool has_default = !stmt.values.empty() && stmt.values.back() != nullptr;
+      stmt.values.push_back(take_operator("=") ? parse_expression() : nullptr);
+      if (has_default && stmt.values.back() == nullptr)
+        fail_here("a parameter without a default follows one that has it");
+      if (!take_operator(",")) break;
+    }
+    expect_operator(")");
+  }
+
+  // {% call(parameters) macro(arguments) %}
+  void parse_call(Stmt& stmt) {
+    stmt.kind = Stmt::Kind::kCall;
+    const Condition condition(*this, false);
+    if (current().is_operator("(")) parse_parameters(stmt);
+    stmt.text = "caller";
+    stmt.expr = parse_expression();
+    if (!error() && stmt.expr->kind != Expr::Kind::kCall) fail_here("expected a call");
+    const int n_loops = std::exchange(n_loops_, 0);
+    stmt.body = parse_last_block("endcall");
+    n_loops_ = n_loops;
+  }
+
   void parse_filter_block(Stmt& stmt) {
     stmt.kind = Stmt::Kind::kFilter;
+    const Condition condition(*this, false);
     stmt.expr = parse_filters(parse_filter(nullptr));
     stmt.body = parse_last_block("endfilter");
   }
 
   void parse_with(Stmt& stmt) {
     stmt.kind = Stmt::Kind::kWith;
-    while (current().type == Token::Type::kName) {
-      stmt.targets.push_back({expect_name(), ""});
+    while (current().type == Token::Type::kName || current().is_operator("(")) {
+      if (take_operator("(")) {
+        stmt.targets.push_back({"", "", parse_targets()});
+        expect_operator(")");
+      } else {
+        stmt.targets.push_back({expect_target(), "", {}});
+      }
       expect_operator("=");
       stmt.values.push_back(parse_expression());
       if (!take_operator(",")) break;
     }
+    check_names(under_condition_);
+    const Condition condition(*this, false);
     stmt.body = parse_last_block("endwith");
   }
 
+  // Whether what is parsed now stands right under a condition.
+  struct Condition {
+    Condition(Parser& parser, bool value)
+        : parser_(parser), before_(std::exchange(parser.under_condition_, value)) {}
+    ~Condition() { parser_.under_condition_ = before_; }
+    Condition(const Condition&) = delete;
+    Condition& operator=(const Condition&) = delete;
+    Parser& parser_;
+    bool before_;
+  };
+
   int n_loops_ = 0;
+  bool under_condition_ = false;
 };
 
 }  // namespace

@@ -9,10 +9,12 @@
 namespace lazyfill::jinja {
 namespace {
 
-// What Python's str.isspace() and str.strip() take for whitespace: White_Space and four separators of ASCII.
-bool is_python_space(char32_t c) {
-  return utf8::is_space(c) || (c >= 0x1C && c <= 0x1F);
+utf8proc_category_t category_of(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
 }
+bool is_upper(char32_t c) { return category_of(c) == UTF8PROC_CATEGORY_LU; }
+bool is_lower(char32_t c) { return category_of(c) == UTF8PROC_CATEGORY_LL; }
+bool is_cased(char32_t c) { return is_upper(c) || is_lower(c) || category_of(c) == UTF8PROC_CATEGORY_LT; }
 
 char32_t upper_of(char32_t c) {
   return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
@@ -117,14 +119,14 @@ std::string capitalized(std::string_view text) {
   return mapped(text, [&](char32_t c) { return std::exchange(first, false) ? upper_of(c) : lower_of(c); });
 }
 
-// str.title() starts a word after every character that is no letter; the filter only after spaces, dashes and
+// str.title() starts a word after every character that has no case; the filter only after spaces, dashes and
 // brackets.
 std::string titled(std::string_view text, bool words_by_letters) {
   bool at_start = true;
   return mapped(text, [&](char32_t c) {
     const char32_t out = at_start ? upper_of(c) : lower_of(c);
     const bool separates = is_python_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
-    at_start = words_by_letters ? !utf8::is_letter(c) : separates;
+    at_start = words_by_letters ? !is_cased(c) : separates;
     return out;
   });
 }
@@ -175,14 +177,78 @@ Value joined(Interpreter& run, const std::vector<Value>& items, std::string_view
   return run.make(std::move(out));
 }
 
-std::vector<std::string_view> lines_of(std::string_view text) {
+std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends) {
   std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    lines.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
+  size_t begin = 0;
+  for (size_t position = 0; position < text.size();) {
+    const utf8::Decoded c = utf8::decode(text, position);
+    const size_t at = position;
+    position += std::max<size_t>(1, c.n_bytes);
+    const bool ends = (c.code_point >= '\n' && c.code_point <= '\r') ||
+                      (c.code_point >= 0x1C && c.code_point <= 0x1E) || c.code_point == 0x85 ||
+                      c.code_point == 0x2028 || c.code_point == 0x2029;
+    if (!ends || c.n_bytes == 0) continue;
+    if (c.code_point == '\r' && position < text.size() && text[position] == '\n') ++position;
+    lines.push_back(text.substr(begin, (keep_ends ? position : at) - begin));
+    begin = position;
   }
+  if (begin < text.size()) lines.push_back(text.substr(begin));
   return lines;
+}
+
+std::string swapped_case(std::string_view text) {
+  std::string out;
+  for (size_t position = 0; position < text.size();) {
+    const utf8::Decoded c = utf8::decode(text, position);
+    const std::string_view bytes = text.substr(position, std::max<size_t>(1, c.n_bytes));
+    out += is_lower(c.code_point) ? upper(bytes) : is_upper(c.code_point) ? lower(bytes) : std::string(bytes);
+    position += bytes.size();
+  }
+  return out;
+}
+
+// White_Space and four separators of ASCII.
+bool is_python_space(char32_t c) { return utf8::is_space(c) || (c >= 0x1C && c <= 0x1F); }
+
+bool is_decimal(char32_t c) { return category_of(c) == UTF8PROC_CATEGORY_ND; }
+
+bool is_digit(char32_t c) {
+  struct Range {
+    char32_t first, last;
+  };
+  // Characters of Numeric_Type=Digit (Unicode 14).
+  constexpr Range kDigits[] = {{0xB2, 0xB3},     {0xB9, 0xB9},     {0x1369, 0x1371}, {0x19DA, 0x19DA},
+                               {0x2070, 0x2070}, {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468},
+                               {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA}, {0x24F5, 0x24FD},
+                               {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792},
+                               {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
+  return is_decimal(c) || std::any_of(std::begin(kDigits), std::end(kDigits),
+                                      [c](const Range& range) { return c >= range.first && c <= range.last; });
+}
+
+bool has_case(std::string_view text, bool upper_case) {
+  bool found = false;
+  for (size_t position = 0; position < text.size();) {
+    const utf8::Decoded c = utf8::decode(text, position);
+    position += std::max<size_t>(1, c.n_bytes);
+    if (!is_cased(c.code_point)) continue;
+    if (!(upper_case ? is_upper(c.code_point) : is_lower(c.code_point))) return false;
+    found = true;
+  }
+  return found;
+}
+
+bool is_titled(std::string_view text) {
+  bool found = false;
+  bool inside = false;
+  for (size_t position = 0; position < text.size();) {
+    const utf8::Decoded c = utf8::decode(text, position);
+    position += std::max<size_t>(1, c.n_bytes);
+    if (is_cased(c.code_point) && is_lower(c.code_point) != inside) return false;
+    inside = is_cased(c.code_point);
+    found = found || inside;
+  }
+  return found;
 }
 
 }  // namespace lazyfill::jinja

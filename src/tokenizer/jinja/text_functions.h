@@ -25,6 +25,16 @@ Value replaced(Interpreter& run, std::string_view text, std::string_view from, s
 Value split(Interpreter& run, std::string_view text, const std::string* separator, int64_t max_count,
             bool from_right);
 Value joined(Interpreter& run, const std::vector<Value>& items, std::string_view separator);
-std::vector<std::string_view> lines_of(std::string_view text);
+// Ends of lines are those of str.splitlines(): also form feeds, U+0085, U+2028 and their like.
+std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends = false);
+std::string swapped_case(std::string_view text);
+
+// What Python's str.isspace() and str.strip() take for whitespace.
+bool is_python_space(char32_t c);
+bool is_decimal(char32_t c);  // str.isdecimal()
+bool is_digit(char32_t c);    // str.isdigit(): also digits raised, lowered and in circles
+// str.isupper() and str.islower(): every letter that has a case has this one, and there is such a letter.
+bool has_case(std::string_view text, bool upper_case);
+bool is_titled(std::string_view text);  // str.istitle()
 
 }  // namespace lazyfill::jinja

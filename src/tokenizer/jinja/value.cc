@@ -70,89 +70,6 @@ void append_text_repr(const std::string& text, BoundedText& out) {
   out.append(quote);
 }
 
-void append_json_text(const std::string& text, BoundedText& out) {
-  out.append("\"");
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out.append("\\\"");
-        break;
-      case '\\':
-        out.append("\\\\");
-        break;
-      case '\n':
-        out.append("\\n");
-        break;
-      case '\r':
-        out.append("\\r");
-        break;
-      case '\t':
-        out.append("\\t");
-        break;
-      case '\b':
-        out.append("\\b");
-        break;
-      case '\f':
-        out.append("\\f");
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < ' ') {
-          char buffer[8];
-          std::snprintf(buffer, sizeof(buffer), "\\u%04x", static_cast<unsigned>(c));
-          out.append(buffer);
-        } else {
-          out.append({&c, 1});
-        }
-    }
-  }
-  out.append("\"");
-}
-
-bool append_json_key(const Value& key, BoundedText& out) {
-  if (key.text() != nullptr) {
-    append_json_text(*key.text(), out);
-    return true;
-  }
-  if (!key.is_none() && !key.is_number()) return false;
-  out.append("\"");
-  append_json(key, std::nullopt, out);
-  out.append("\"");
-  return true;
-}
-
-// The line break before an item, or the space after a comma.
-void append_json_break(std::optional<int64_t> indent, int depth, bool after_comma, BoundedText& out) {
-  if (!indent) return out.append(after_comma ? " " : "");
-  out.append("\n");
-  for (int64_t i = 0; i < *indent * depth && !out.overflow(); ++i) out.append(" ");
-}
-
-bool append_json_list(const List& list, std::optional<int64_t> indent, BoundedText& out, int depth) {
-  out.append("[");
-  for (size_t i = 0; i < list.items.size(); ++i) {
-    if (i > 0) out.append(",");
-    append_json_break(indent, depth + 1, i > 0, out);
-    if (!append_json(list.items[i], indent, out, depth + 1)) return false;
-  }
-  if (!list.items.empty()) append_json_break(indent, depth, false, out);
-  out.append("]");
-  return true;
-}
-
-bool append_json_dict(const Dict& dict, std::optional<int64_t> indent, BoundedText& out, int depth) {
-  out.append("{");
-  for (size_t i = 0; i < dict.items.size(); ++i) {
-    if (i > 0) out.append(",");
-    append_json_break(indent, depth + 1, i > 0, out);
-    if (!append_json_key(dict.items[i].first, out)) return false;
-    out.append(": ");
-    if (!append_json(dict.items[i].second, indent, out, depth + 1)) return false;
-  }
-  if (!dict.items.empty()) append_json_break(indent, depth, false, out);
-  out.append("}");
-  return true;
-}
-
 }  // namespace
 
 const Value* Dict::find(const Value& key) const {
@@ -177,6 +94,13 @@ void Dict::set(const Value& key, Value value) {
     }
   }
   items.emplace_back(key, std::move(value));
+}
+
+Value Value::make(List::Kind kind, std::vector<Value> items) {
+  List list;
+  list.items = std::move(items);
+  list.kind = kind;
+  return Value(std::move(list));
 }
 
 Value::Value(List list) {
@@ -210,18 +134,25 @@ std::optional<double> Value::number() const {
   return std::nullopt;
 }
 
+bool Value::is_same(const Value& other) const {
+  if (data_.index() != other.data_.index()) return false;
+  if (list() != nullptr) return list() == other.list();
+  if (dict() != nullptr) return dict() == other.dict();
+  return equals(*this, other);
+}
+
 bool Value::truthy() const {
   if (is_undefined() || is_none()) return false;
   if (const auto value = number()) return *value != 0;
   if (text() != nullptr) return !text()->empty();
-  if (list() != nullptr) return !list()->items.empty();
+  if (list() != nullptr) return list()->is_iterator() || !list()->items.empty();
   if (dict() != nullptr) return !dict()->items.empty();
   return true;
 }
 
 std::string_view Value::type_name() const {
-  constexpr std::string_view kNames[] = {"undefined", "none", "boolean", "integer",   "float",
-                                         "string",    "list", "mapping", "namespace", "function"};
+  constexpr std::string_view kNames[] = {"undefined", "none",    "boolean",   "integer",  "float", "string",
+                                         "list",      "mapping", "namespace", "function", "string"};
   return kNames[data_.index()];
 }
 
@@ -232,19 +163,39 @@ std::string quoted(std::string_view name) {
   return out;
 }
 
+namespace {
+
+// Wide enough for every int64_t and every double: an integer is compared with a float exactly.
+long double exact(const Value& value) {
+  return value.is_float() ? static_cast<long double>(*value.number())
+                          : static_cast<long double>(*value.integer());
+}
+
+bool equal_lists(const Value& a, const Value& b, int depth) {
+  using Kind = List::Kind;
+  const List& x = *a.list();
+  const List& y = *b.list();
+  const bool views = x.kind == Kind::kKeys || x.kind == Kind::kItems;
+  if (x.kind != y.kind) return false;
+  if (x.kind == Kind::kIterator || x.kind == Kind::kValues) return &x == &y;
+  if (x.items.size() != y.items.size()) return false;
+  const auto equal = [depth](const Value& p, const Value& q) { return equals(p, q, depth + 1); };
+  if (!views) return std::equal(x.items.begin(), x.items.end(), y.items.begin(), equal);
+  return std::all_of(x.items.begin(), x.items.end(), [&](const Value& p) {
+    return std::any_of(y.items.begin(), y.items.end(), [&](const Value& q) { return equal(p, q); });
+  });
+}
+
+}  // namespace
+
 bool equals(const Value& a, const Value& b, int depth) {
   if (depth > kMaxDepth) return false;
   if (a.is_number() && b.is_number()) {
     if (a.integer() && b.integer()) return *a.integer() == *b.integer();
-    return *a.number() == *b.number();
+    return exact(a) == exact(b);
   }
   if (a.text() != nullptr && b.text() != nullptr) return *a.text() == *b.text();
-  if (a.list() != nullptr && b.list() != nullptr) {
-    return a.list()->is_tuple == b.list()->is_tuple &&
-           std::equal(a.list()->items.begin(), a.list()->items.end(), b.list()->items.begin(),
-                      b.list()->items.end(),
-                      [depth](const Value& x, const Value& y) { return equals(x, y, depth + 1); });
-  }
+  if (a.list() != nullptr && b.list() != nullptr) return equal_lists(a, b, depth);
   if (a.dict() != nullptr && b.dict() != nullptr) {
     if (a.dict()->items.size() != b.dict()->items.size()) return false;
     return std::all_of(a.dict()->items.begin(), a.dict()->items.end(), [&](const auto& item) {
@@ -260,11 +211,16 @@ bool equals(const Value& a, const Value& b, int depth) {
 std::optional<int> compare(const Value& a, const Value& b, int depth) {
   if (depth > kMaxDepth) return std::nullopt;
   if (a.integer() && b.integer()) return *a.integer() < *b.integer() ? -1 : *a.integer() > *b.integer();
-  if (a.is_number() && b.is_number()) return *a.number() < *b.number() ? -1 : *a.number() > *b.number();
+  if (a.is_number() && b.is_number()) {
+    const long double x = exact(a);
+    const long double y = exact(b);
+    return x < y ? -1 : x > y ? 1 : x == y ? 0 : kUnordered;
+  }
   if (a.text() != nullptr && b.text() != nullptr)
     return a.text()->compare(*b.text());  // UTF-8 keeps the order
-  if (a.list() == nullptr || b.list() == nullptr || a.list()->is_tuple != b.list()->is_tuple)
-    return std::nullopt;
+  const bool lists = a.is_kind(List::Kind::kList) && b.is_kind(List::Kind::kList);
+  const bool tuples = a.is_kind(List::Kind::kTuple) && b.is_kind(List::Kind::kTuple);
+  if (!lists && !tuples) return std::nullopt;
   const auto& x = a.list()->items;
   const auto& y = b.list()->items;
   for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
@@ -294,6 +250,33 @@ void append_str(const Value& value, BoundedText& out) {
   if (!value.is_undefined()) append_repr(value, out);
 }
 
+namespace {
+
+void append_list_repr(const List& list, BoundedText& out, int depth) {
+  using Kind = List::Kind;
+  if (list.kind == Kind::kRange) {
+    out.append("range(" + std::to_string(list.range[0]) + ", " + std::to_string(list.range[1]));
+    if (list.range[2] != 1) out.append(", " + std::to_string(list.range[2]));
+    return out.append(")");
+  }
+  if (list.kind == Kind::kIterator) return out.append("<generator object>");
+  const bool is_tuple = list.kind == Kind::kTuple;
+  const bool is_view = list.kind == Kind::kKeys || list.kind == Kind::kValues || list.kind == Kind::kItems;
+  if (list.kind == Kind::kKeys) out.append("dict_keys(");
+  if (list.kind == Kind::kValues) out.append("dict_values(");
+  if (list.kind == Kind::kItems) out.append("dict_items(");
+  out.append(is_tuple ? "(" : "[");
+  for (size_t i = 0; i < list.items.size() && !out.overflow(); ++i) {
+    if (i > 0) out.append(", ");
+    append_repr(list.items[i], out, depth + 1);
+  }
+  if (is_tuple && list.items.size() == 1) out.append(",");
+  out.append(is_tuple ? ")" : "]");
+  if (is_view) out.append(")");
+}
+
+}  // namespace
+
 void append_repr(const Value& value, BoundedText& out, int depth) {
   if (depth > kMaxDepth || out.overflow()) return out.append("...");
   if (value.is_undefined()) return out.append("Undefined");
@@ -301,16 +284,11 @@ void append_repr(const Value& value, BoundedText& out, int depth) {
   if (value.is_bool()) return out.append(value.truthy() ? "True" : "False");
   if (value.is_int()) return out.append(std::to_string(*value.integer()));
   if (value.is_float()) return out.append(float_repr(*value.number()));
-  if (value.text() != nullptr) return append_text_repr(*value.text(), out);
-  if (const List* list = value.list()) {
-    out.append(list->is_tuple ? "(" : "[");
-    for (size_t i = 0; i < list->items.size(); ++i) {
-      if (i > 0) out.append(", ");
-      append_repr(list->items[i], out, depth + 1);
-    }
-    if (list->is_tuple && list->items.size() == 1) out.append(",");
-    return out.append(list->is_tuple ? ")" : "]");
-  }
+  if (value.is_markup()) out.append("Markup(");
+  if (value.text() != nullptr) append_text_repr(*value.text(), out);
+  if (value.is_markup()) out.append(")");
+  if (value.text() != nullptr) return;
+  if (value.list() != nullptr) return append_list_repr(*value.list(), out, depth);
   if (const Dict* dict = value.dict()) {
     out.append("{");
     for (size_t i = 0; i < dict->items.size(); ++i) {
@@ -321,32 +299,27 @@ void append_repr(const Value& value, BoundedText& out, int depth) {
     }
     return out.append("}");
   }
+  if (const Namespace* name_space = value.name_space(); name_space != nullptr && depth < kMaxDepth / 4) {
+    if (name_space->is_loop) {
+      out.append("<LoopContext ");
+      append_repr(*name_space->attributes.find("index"), out);
+      out.append("/");
+      append_repr(*name_space->attributes.find("length"), out);
+      return out.append(">");
+    }
+    out.append("<Namespace ");
+    append_repr(Value(name_space->attributes), out, depth + 1);
+    return out.append(">");
+  }
+  const Function* function = value.function();
+  if (function != nullptr && function->kind == Function::Kind::kMacro) {
+    out.append("<Macro ");
+    append_text_repr(function->name, out);
+    return out.append(">");
+  }
   out.append("<");
   out.append(value.type_name());
   out.append(">");
-}
-
-bool append_json(const Value& value, std::optional<int64_t> indent, BoundedText& out, int depth) {
-  if (depth > kMaxDepth) return false;
-  if (out.overflow()) return true;
-  if (value.is_none()) {
-    out.append("null");
-  } else if (value.is_bool()) {
-    out.append(value.truthy() ? "true" : "false");
-  } else if (value.is_float() && !std::isfinite(*value.number())) {
-    out.append(std::isnan(*value.number()) ? "NaN" : *value.number() > 0 ? "Infinity" : "-Infinity");
-  } else if (value.is_number()) {
-    append_repr(value, out);
-  } else if (value.text() != nullptr) {
-    append_json_text(*value.text(), out);
-  } else if (value.list() != nullptr) {
-    return append_json_list(*value.list(), indent, out, depth);
-  } else if (value.dict() != nullptr) {
-    return append_json_dict(*value.dict(), indent, out, depth);
-  } else {
-    return false;
-  }
-  return true;
 }
 
 }  // namespace lazyfill::jinja

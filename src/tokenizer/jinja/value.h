@@ -1,6 +1,7 @@
 // The values of a template, as Python has them: what they print, how they compare, how they become JSON.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,10 +27,18 @@ struct Extent {
       1;  // values inside, shared ones counted as often as they are met; 64 bytes of text count as one
   size_t depth = 1;
 };
+// Python's sequences, and what filters give: iterators, which can be gone through once, have no length and no
+// items by number, and are true even when they are empty.
 struct List {
+  enum class Kind { kList, kTuple, kRange, kKeys, kValues, kItems, kIterator };
   std::vector<Value> items;
-  bool is_tuple = false;
-  Extent extent;  // set when the list becomes a value, after which nothing changes it
+  Kind kind = Kind::kList;
+  Extent extent;                           // set when the list becomes a value, after which nothing changes it
+  std::array<int64_t, 3> range{0, 0, 1};   // kRange: begin, end, step
+  mutable size_t n_taken = 0;              // kIterator: how many items were gone through
+
+  bool is_sequence() const { return kind == Kind::kList || kind == Kind::kTuple || kind == Kind::kRange; }
+  bool is_iterator() const { return kind == Kind::kIterator; }
 };
 // In the order of insertion. Look-ups are linear: the dictionaries of chat templates have a handful of keys.
 struct Dict {
@@ -42,8 +51,14 @@ struct Dict {
 // The one mutable value.
 struct Namespace {
   Dict attributes;
+  bool is_loop = false;            // the variable "loop"
+  std::vector<Value> last_values;  // what loop.changed() got last
 };
 struct Function;
+// Text that is HTML already, as the filters "safe" and "escape" give it: what is added to it gets escaped.
+struct Markup {
+  std::shared_ptr<const std::string> text;
+};
 
 class Value {
  public:
@@ -65,8 +80,14 @@ class Value {
   explicit Value(Dict dict);
   explicit Value(NamespacePtr value) : data_(std::move(value)) {}
   explicit Value(FunctionPtr function) : data_(std::move(function)) {}
-  static Value list(std::vector<Value> items) { return Value(List{std::move(items), false, {}}); }
-  static Value tuple(std::vector<Value> items) { return Value(List{std::move(items), true, {}}); }
+  explicit Value(Markup markup) : data_(std::move(markup)) {}
+  static Value list(std::vector<Value> items) { return make(List::Kind::kList, std::move(items)); }
+  static Value tuple(std::vector<Value> items) { return make(List::Kind::kTuple, std::move(items)); }
+  static Value iterator(std::vector<Value> items) { return make(List::Kind::kIterator, std::move(items)); }
+  static Value make(List::Kind kind, std::vector<Value> items);
+  static Value markup(std::string text) {
+    return Value(Markup{std::make_shared<const std::string>(std::move(text))});
+  }
 
   bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   bool is_none() const { return std::holds_alternative<None>(data_); }
@@ -76,8 +97,17 @@ class Value {
   bool is_number() const { return is_bool() || is_int() || is_float(); }
 
   // Null when the value is of another type.
-  const std::string* text() const { return pointee<Text>(); }
-  const List* list() const { return pointee<ListPtr>(); }
+  const std::string* text() const {
+    const auto* markup = std::get_if<Markup>(&data_);
+    return markup == nullptr ? pointee<Text>() : markup->text.get();
+  }
+  bool is_markup() const { return std::holds_alternative<Markup>(data_); }
+  const List* list() const { return pointee<ListPtr>(); }  // of any kind
+  const List* sequence() const {                           // one that has a length and items by number
+    return list() != nullptr && list()->is_sequence() ? list() : nullptr;
+  }
+  bool is_kind(List::Kind kind) const { return list() != nullptr && list()->kind == kind; }
+  bool is_same(const Value& other) const;  // Python's "is"
   const Dict* dict() const { return pointee<DictPtr>(); }
   const Function* function() const { return pointee<FunctionPtr>(); }
   Namespace* name_space() const {
@@ -99,7 +129,8 @@ class Value {
     return pointer == nullptr ? nullptr : pointer->get();
   }
 
-  std::variant<Undefined, None, bool, int64_t, double, Text, ListPtr, DictPtr, NamespacePtr, FunctionPtr>
+  std::variant<Undefined, None, bool, int64_t, double, Text, ListPtr, DictPtr, NamespacePtr, FunctionPtr,
+               Markup>
       data_;
 };
 
@@ -110,6 +141,8 @@ struct Function {
   std::string name;
   Value self;        // kMethod
   size_t macro = 0;  // kMacro: place in the interpreter's list
+  size_t scope = 0;  // kMacro: where it was defined; see Interpreter::Scope
+  size_t scope_end = 0;
 };
 
 // Text that grows only as far as a limit allows.
@@ -130,7 +163,8 @@ class BoundedText {
 };
 
 bool equals(const Value& a, const Value& b, int depth = 0);
-// Negative, zero or positive; empty for values that have no order.
+// Negative, zero or positive, kUnordered where a NaN is among them; empty for values that have no order.
+inline constexpr int kUnordered = 1 << 20;
 std::optional<int> compare(const Value& a, const Value& b, int depth = 0);
 
 // A name as messages show it.
@@ -141,7 +175,15 @@ void append_str(const Value& value, BoundedText& out);
 void append_repr(const Value& value, BoundedText& out, int depth = 0);
 std::string float_repr(double value);
 
-// json.dumps(value, ensure_ascii=False, indent=indent); false for values that JSON does not have.
-bool append_json(const Value& value, std::optional<int64_t> indent, BoundedText& out, int depth = 0);
+// The keyword arguments of Python's json.dumps().
+struct JsonStyle {
+  bool ensure_ascii = false;
+  std::optional<std::string> indent;  // of one level; without it everything stands on one line
+  std::string item_separator = ", ";
+  std::string key_separator = ": ";
+  bool sort_keys = false;
+};
+// False for values that JSON does not have.
+bool append_json(const Value& value, const JsonStyle& style, BoundedText& out, int depth = 0);
 
 }  // namespace lazyfill::jinja

@@ -1,0 +1,238 @@
+// Calls of the interpreter: of filters and tests, of macros, and of the global functions.
+#include <algorithm>
+#include <ctime>
+
+#include "tokenizer/jinja/filters.h"
+#include "tokenizer/jinja/interpreter.h"
+#include "tokenizer/utf8.h"
+
+namespace lazyfill::jinja {
+
+Arguments Interpreter::eval_arguments(const Expr& expr) {
+  Arguments arguments;
+  for (size_t i = 1; i < expr.args.size(); ++i) arguments.positional.push_back(eval(*expr.args[i]));
+  for (const auto& argument : expr.named)
+    arguments.named.emplace_back(argument.first, eval(*argument.second));
+  size_t weight = 0;
+  for (const Value& value : arguments.positional) weight += value.extent().weight;
+  for (const auto& argument : arguments.named) weight += argument.second.extent().weight;
+  spend(weight);
+  return arguments;
+}
+
+Value Interpreter::eval_call(const Expr& expr) {
+  const Value callee = eval(*expr.args[0]);
+  const Arguments arguments = eval_arguments(expr);
+  if (failed()) return Value();
+  line_ = expr.line;
+  const Function* function = callee.function();
+  if (function == nullptr) {
+    return fail(callee.is_undefined()
+                    ? quoted(callee.undefined()->name) + " is undefined and cannot be called"
+                    : "a value of type " + std::string(callee.type_name()) + " cannot be called");
+  }
+  switch (function->kind) {
+    case Function::Kind::kGlobal:
+      return call_global(function->name, arguments);
+    case Function::Kind::kMethod:
+      if (!spend(function->self.extent().weight)) return Value();
+      return call_method(*this, function->self, function->name, arguments);
+    case Function::Kind::kMacro:
+      return call_macro(*function, arguments);
+  }
+  return Value();
+}
+
+// `input` stands for the innermost missing argument of a filter block.
+Value Interpreter::eval_filter(const Expr& expr, const Value* input) {
+  Value value;
+  if (!expr.args[0]) {
+    value = *input;
+  } else if (input != nullptr && expr.args[0]->kind == Expr::Kind::kFilter) {
+    value = eval_filter(*expr.args[0], input);
+  } else {
+    value = eval(*expr.args[0]);
+  }
+  const Arguments arguments = eval_arguments(expr);
+  line_ = expr.line;
+  return failed() ? Value() : filter(expr.name, value, arguments);
+}
+
+Value Interpreter::filter(const std::string& name, const Value& input, const Arguments& arguments) {
+  if (failed()) return Value();
+  const FilterEntry* known = find_filter(name);
+  if (known == nullptr) return fail("the filter '" + utf8::printable(name) + "' is not supported");
+  if (!check_arguments(*this, name, known->parameters, known->n_required, arguments)) return Value();
+  return spend(input.extent().weight) ? known->call(*this, input, arguments) : Value();
+}
+
+bool Interpreter::test(const std::string& name, const Value& input, const Arguments& arguments) {
+  if (failed()) return false;
+  const TestEntry* known = find_test(name);
+  if (known == nullptr) {
+    fail("the test '" + utf8::printable(name) + "' is not supported");
+    return false;
+  }
+  const size_t n = known->n_arguments;
+  const std::string_view parameters = n == 0 ? "" : name == "divisibleby" ? "num" : name == "in" ? "seq" : "other";
+  if (!check_arguments(*this, name, parameters, n, arguments)) return false;
+  return spend(input.extent().weight) && known->call(*this, input, arguments);
+}
+
+bool check_arguments(Interpreter& run, const std::string& what, std::string_view parameters, size_t n_required,
+                     const Arguments& arguments) {
+  if (parameters == "*") return true;
+  const auto complain = [&](const std::string& why) {
+    run.fail("the arguments of '" + utf8::printable(what) + "' do not fit: " + why);
+    return false;
+  };
+  std::vector<std::string_view> names;
+  while (!parameters.empty()) {
+    const size_t space = std::min(parameters.find(' '), parameters.size());
+    names.push_back(parameters.substr(0, space));
+    parameters.remove_prefix(std::min(space + 1, parameters.size()));
+  }
+  if (arguments.positional.size() > names.size()) return complain("there are too many");
+  size_t n_given = arguments.positional.size();
+  for (const auto& argument : arguments.named) {
+    const auto place = std::find(names.begin(), names.end(), argument.first);
+    if (place == names.end()) return complain("none is called " + quoted(argument.first));
+    if (static_cast<size_t>(place - names.begin()) < arguments.positional.size())
+      return complain(quoted(argument.first) + " is given twice");
+    if (static_cast<size_t>(place - names.begin()) < n_required) ++n_given;
+  }
+  return n_given >= n_required || complain("some are missing");
+}
+
+Value Interpreter::call_global(const std::string& name, const Arguments& arguments) {
+  if (name == "range") return make_range(arguments);
+  if (name == "namespace") return make_namespace(arguments);
+  if (name == "strftime_now") return format_now(arguments);
+  if (name == "dict") return make_dict(arguments);
+  const Value* message = arguments.get(0, "message");  // raise_exception
+  return fail(message == nullptr ? "it refuses the conversation"
+                                 : "it refuses the conversation: " + utf8::printable(str(*message), 200));
+}
+
+Value Interpreter::define_macro(const Stmt& stmt) {
+  Function macro;
+  macro.kind = Function::Kind::kMacro;
+  macro.name = stmt.text;
+  macro.macro = macros_.size();
+  macro.scope = scopes_.size() - 1;
+  macro.scope_end = frames_.size();
+  macros_.push_back(&stmt);
+  return Value(std::make_shared<const Function>(std::move(macro)));
+}
+
+Value Interpreter::call_macro(const Function& function, const Arguments& arguments) {
+  const Stmt& macro = *macros_[function.macro];
+  std::string parameters;
+  for (const Stmt::Target& target : macro.targets) parameters += target.name + " ";
+  Arguments given = arguments;
+  Value caller;
+  const auto is_caller = [](const auto& argument) { return argument.first == "caller"; };
+  if (const auto found = std::find_if(given.named.begin(), given.named.end(), is_caller);
+      found != given.named.end()) {
+    caller = found->second;
+    given.named.erase(found);
+  }
+  if (!check_arguments(*this, macro.text, parameters, 0, given)) return Value();
+  scopes_.push_back({frames_.size(), function.scope, function.scope_end});
+  frames_.emplace_back();
+  if (!caller.is_undefined()) frames_.back().insert_or_assign("caller", caller);
+  for (size_t i = 0; i < macro.targets.size() && !failed(); ++i) {
+    const std::string& name = macro.targets[i].name;
+    const Value* value = given.get(i, name);
+    assign(macro.targets[i], value != nullptr      ? *value
+                             : macro.values[i] ? eval(*macro.values[i])
+                                               : Value(Undefined{name}));
+  }
+  Value text(failed() ? std::string() : render_inner(macro.body));
+  frames_.pop_back();
+  scopes_.pop_back();
+  return failed() ? Value() : text;
+}
+
+// {% call macro() %}body{% endcall %}: the body becomes the macro "caller".
+void Interpreter::run_call(const Stmt& stmt) {
+  const Value callee = eval(*stmt.expr->args[0]);
+  Arguments arguments = eval_arguments(*stmt.expr);
+  if (failed()) return;
+  if (callee.function() == nullptr || callee.function()->kind != Function::Kind::kMacro) {
+    fail("only a macro can be called with a body");
+    return;
+  }
+  arguments.named.emplace_back("caller", define_macro(stmt));
+  append_str(call_macro(*callee.function(), arguments), *output_);
+}
+
+// What dict() and namespace() take: a mapping or a list of pairs, then names.
+bool Interpreter::merge_into(Dict& dict, const Arguments& arguments) {
+  if (arguments.positional.size() > 1) fail("dict() and namespace() take one value without a name");
+  if (failed()) return false;
+  if (!arguments.positional.empty() && arguments.positional[0].dict() != nullptr) {
+    dict.items = arguments.positional[0].dict()->items;
+  } else if (!arguments.positional.empty()) {
+    for (const Value& pair : items_of(arguments.positional[0])) {
+      const std::vector<Value> both = items_of(pair);
+      if (!failed() && (both.size() != 2 || !is_hashable(both[0]))) fail("dict() takes pairs of a key and a value");
+      if (!spend(dict.items.size())) return false;
+      dict.set(both[0], both[1]);
+    }
+  }
+  for (const auto& argument : arguments.named) {
+    if (!spend(dict.items.size())) return false;
+    dict.set(Value(argument.first), argument.second);
+  }
+  return !failed();
+}
+
+Value Interpreter::make_dict(const Arguments& arguments) {
+  Dict dict;
+  return merge_into(dict, arguments) ? Value(std::move(dict)) : Value();
+}
+
+Value Interpreter::make_range(const Arguments& arguments) {
+  int64_t bounds[3] = {0, 0, 1};
+  const size_t n = arguments.positional.size();
+  if (n < 1 || n > 3 || !arguments.named.empty()) return fail("range() takes one to three numbers");
+  for (size_t i = 0; i < n; ++i) {
+    const auto bound = arguments.positional[i].integer();
+    if (!bound) return fail("range() takes whole numbers");
+    bounds[n == 1 ? 1 : i] = *bound;
+  }
+  const auto [begin, end, step] = bounds;
+  if (step == 0) return fail("range() with a step of zero");
+  constexpr size_t kLongest = 100'000;  // Jinja's sandbox has the same limit
+  List list;
+  list.kind = List::Kind::kRange;
+  list.range = {begin, end, step};
+  for (int64_t i = begin; (step > 0 ? i < end : i > end) && spend(4);) {
+    list.items.emplace_back(i);
+    if (list.items.size() > kLongest) return fail("range() makes more than 100000 numbers");
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  return failed() ? Value() : Value(std::move(list));
+}
+
+Value Interpreter::make_namespace(const Arguments& arguments) {
+  auto name_space = std::make_shared<Namespace>();
+  if (!merge_into(name_space->attributes, arguments)) return Value();
+  namespaces_.push_back(name_space);
+  return Value(std::move(name_space));
+}
+
+Value Interpreter::format_now(const Arguments& arguments) {
+  const Value* format = arguments.get(0, "format");
+  if (format == nullptr || format->text() == nullptr) return fail("strftime_now() takes a format");
+  if (format->text()->size() > 128) return fail("the format of strftime_now() is too long");
+  const auto now = static_cast<std::time_t>(now_s_);
+  std::tm local{};
+  if (localtime_r(&now, &local) == nullptr) return fail("strftime_now() has no valid time");
+  char buffer[1024];
+  const size_t n = std::strftime(buffer, sizeof(buffer), format->text()->c_str(), &local);
+  return Value(std::string(buffer, n));
+}
+
+}  // namespace lazyfill::jinja

@@ -1,0 +1,31 @@
+// Numbers in texts and texts with places for values, as Python reads and writes them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tokenizer/jinja/interpreter.h"
+#include "tokenizer/jinja/text_functions.h"
+
+namespace lazyfill::jinja {
+
+struct ReadInteger {
+  std::optional<int64_t> value;  // empty: no number
+  bool out_of_range = false;     // a number that 64 bits cannot hold
+};
+// int(text, base) and float(text).
+ReadInteger read_integer(std::string_view text, int64_t base);
+std::optional<double> read_float(std::string_view text);
+
+// format % values: a tuple's items, a mapping's values by name, or one value. Fails the run where Python raises.
+Value format_percent(Interpreter& run, std::string_view format, const Value& values);
+// format.format(...): {}, {0}, {name} and {{; format specifications are not supported.
+Value format_braces(Interpreter& run, std::string_view format, const Arguments& arguments);
+
+// ljust (kRight), rjust (kLeft) and center: `side` is where the fill goes; width in characters.
+Value padded(Interpreter& run, std::string_view text, int64_t width, std::string_view fill, Side side);
+Value escaped(Interpreter& run, std::string_view text);  // for HTML
+std::string_view first_characters(std::string_view text, size_t n);
+
+}  // namespace lazyfill::jinja
