@@ -177,7 +177,10 @@ Value truncate(Interpreter& run, const Value& value, const Args& arguments) {
   const int64_t longest = length == nullptr ? 255 : length->integer().value_or(-1);
   const int64_t slack = leeway == nullptr || leeway->is_none() ? 5 : leeway->integer().value_or(-1);
   const auto n_end = static_cast<int64_t>(utf8::length(end));
-  if (value.is_undefined() && longest >= n_end && slack >= 0) return value;
+  const bool counts = value.is_undefined() || value.dict() != nullptr || value.list() != nullptr;
+  const size_t n_items = value.dict() != nullptr ? value.dict()->items.size()
+                         : value.list() != nullptr ? value.list()->items.size() : 0;
+  if (counts && longest >= n_end && slack >= 0 && static_cast<int64_t>(n_items) <= longest) return value;
   if (value.text() == nullptr || longest < n_end || slack < 0)
     return run.fail("the filter 'truncate' takes a text, and a length above that of its end");
   int64_t sum = 0;

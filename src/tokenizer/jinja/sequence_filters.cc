@@ -41,6 +41,7 @@ Value length(Interpreter& run, const Value& value, const Args&) {
     return Value(static_cast<int64_t>(value.list()->items.size()));
   if (value.dict() != nullptr) return Value(static_cast<int64_t>(value.dict()->items.size()));
   if (value.is_undefined()) return Value(int64_t{0});
+  if (value.name_space() != nullptr && value.name_space()->is_loop) return run.attribute(value, "length");
   return run.fail("a value of type " + std::string(value.type_name()) + " has no length");
 }
 

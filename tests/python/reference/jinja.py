@@ -34,6 +34,7 @@ def environment():
 
     env = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
                                                        extensions=[Generation, jinja2.ext.loopcontrols])
+    env.compiled = {}  # the latest template
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     now = datetime.datetime.fromtimestamp(NOW_S, datetime.timezone.utc)
@@ -46,13 +47,15 @@ def request(template, messages=(), tools=None, variables=None, add_generation_pr
             "add_generation_prompt": add_generation_prompt, "now_s": NOW_S}
 
 
-def render_reference(case, env=None):
-    """The text, or None where jinja2 refuses, and the name of its error."""
+def render_reference(case, env):
+    """The text, or None where jinja2 refuses, and the name of its error. `env` keeps what it has compiled."""
     given = {"bos_token": "<s>", "eos_token": "</s>", "tools": None, "documents": None, **case["variables"]}
     if case["tools"] is not None:
         given["tools"] = case["tools"]
     try:
-        text = (env or environment()).from_string(case["template"]).render(
+        if case["template"] not in env.compiled:
+            env.compiled = {case["template"]: env.from_string(case["template"])}
+        text = env.compiled[case["template"]].render(
             messages=case["messages"], add_generation_prompt=case["add_generation_prompt"], **given)
         text.encode("utf-8")  # lone surrogates are no text
         return text, None
