@@ -34,15 +34,17 @@ struct ChatFlags {
   ModelFlags model;
   LazyFlags lazy;
   GenerateFlags generate;
+  TemplateFlags chat_template;
   std::string file;
   std::string system;
 };
 
 class Conversation {
  public:
-  Conversation(const ChatFlags& flags, const Engine& engine, Session session, std::string document,
-               size_t context_tokens, Interrupt& interrupt)
+  Conversation(const ChatFlags& flags, ChatRequest request, const Engine& engine, Session session,
+               std::string document, size_t context_tokens, Interrupt& interrupt)
       : flags_(flags),
+        request_(std::move(request)),
         engine_(engine),
         session_(std::move(session)),
         document_(std::move(document)),
@@ -108,7 +110,9 @@ class Conversation {
 
   Result<std::vector<int32_t>> render(std::vector<ChatMessage> messages) const {
     if (!flags_.system.empty()) messages.insert(messages.begin(), {"system", flags_.system});
-    return tokenize_conversation(engine_, messages);
+    ChatRequest request = request_;
+    request.messages = std::move(messages);
+    return tokenize_conversation(engine_, request);
   }
 
   // Only what the session does not hold yet is new: the rest of the conversation is there already.
@@ -148,6 +152,7 @@ class Conversation {
   }
 
   const ChatFlags& flags_;
+  ChatRequest request_;  // tools and variables
   const Engine& engine_;
   Session session_;
   std::string document_;
@@ -211,6 +216,8 @@ int chat(const ChatFlags& flags) {
     if (!text) return report_failure(kCommand, text.error());
     document = std::move(*text);
   }
+  auto request = flags.chat_template.resolve();
+  if (!request) return report_failure(kCommand, request.error());
   auto loaded = load_engine(flags.model);
   if (!loaded) return report_failure(kCommand, loaded.error());
   const Engine& engine = loaded->engine;
@@ -228,7 +235,7 @@ int chat(const ChatFlags& flags) {
   if (!session) return report_failure(kCommand, session.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
-  Conversation conversation(flags, engine, std::move(*session), std::move(document), *context, interrupt);
+  Conversation conversation(flags, std::move(*request), engine, std::move(*session), std::move(document), *context, interrupt);
   if (auto read = conversation.read_document(); !read) return report_failure(kCommand, read.error());
   if (is_terminal(Stream::kInput)) terminal.note("/help shows the commands");
   return converse(conversation, interrupt);
@@ -243,6 +250,7 @@ int chat_command(const std::vector<std::string>& args) {
   flags.group("Conversation");
   flags.add_text("-f,--file", values.file, "FILE", "A document to talk about");
   flags.add_text("--system", values.system, "TEXT", "System message");
+  values.chat_template.add_to(flags);
   values.lazy.add_to(flags);
   values.generate.add_to(flags, 512);
   if (auto exit_code = flags.parse(args)) return *exit_code;

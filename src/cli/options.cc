@@ -10,6 +10,7 @@
 #include <limits>
 #include <new>
 #include <system_error>
+#include <nlohmann/json.hpp>
 
 #include "cli/text.h"
 
@@ -127,6 +128,42 @@ void PromptFlags::add_to(Flags& flags) {
   flags.add_text("-p,--prompt", prompt, "TEXT", "The prompt");
   flags.add_text("-f,--file", file, "FILE",
                  "The prompt is this file, - for standard input; with -p the text follows it");
+}
+
+void TemplateFlags::add_to(Flags& flags) {
+  flags.add_text("--tools", tools_file, "FILE",
+                 "Functions that the model may call: a JSON array as in OpenAI's interface, for its chat template");
+  flags.add_text("--template-vars", variables, "JSON",
+                 "Further variables of the chat template, such as '{\"enable_thinking\": false}'");
+}
+
+Result<ChatRequest> TemplateFlags::resolve() const {
+  ChatRequest request;
+  if (!tools_file.empty()) {
+    auto text = read_text_file(tools_file);
+    if (!text) return tl::unexpected(text.error());
+    const auto tools = nlohmann::ordered_json::parse(*text, nullptr, false);
+    if (!tools.is_array()) return fail(ErrorCode::kInvalidFile, quote(tools_file) + " holds no JSON array of tools");
+    request.tools_json = std::move(*text);
+  }
+  if (!variables.empty()) {
+    const auto object = nlohmann::ordered_json::parse(variables, nullptr, false);
+    if (!object.is_object())
+      return fail(ErrorCode::kInvalidArgument, "--template-vars takes a JSON object, such as '{\"name\": true}'");
+    request.variables_json = variables;
+  }
+  return request;
+}
+
+Result<std::string> read_messages(const std::string& path) {
+  auto text = read_text_file(path);
+  if (!text) return tl::unexpected(text.error());
+  const auto value = nlohmann::ordered_json::parse(*text, nullptr, false);
+  if (value.is_array()) return text;
+  if (value.is_object() && value.contains("messages") && value["messages"].is_array())
+    return value["messages"].dump();
+  return fail(ErrorCode::kInvalidFile,
+              quote(path) + " holds no JSON array of messages, each with \"role\" and \"content\"");
 }
 
 std::string user_preset_folder() {

@@ -44,6 +44,17 @@ struct PromptFlags {
   void add_to(Flags& flags);
 };
 
+// What the model's chat template gets besides the messages.
+struct TemplateFlags {
+  std::string tools_file;
+  std::string variables;
+  void add_to(Flags& flags);
+  // Tools and variables as JSON texts. Errors: an unreadable file, no JSON array, no JSON object.
+  Result<ChatRequest> resolve() const;
+};
+// A file that holds the messages of a conversation, as JSON: an array, or what /save of `chat` writes. Gives the array.
+Result<std::string> read_messages(const std::string& path);
+
 // Where `calibrate` keeps presets.
 std::string user_preset_folder();
 

@@ -26,6 +26,7 @@ constexpr char kSummary[] =
 constexpr char kExamples[] =
     "  lazyfill run -p \"The three primary colours are\"\n"
     "  lazyfill run --chat -f report.txt -p \"What did the committee decide?\" -n 200\n"
+    "  lazyfill run --chat --messages talk.json --tools tools.json\n"
     "  lazyfill run -m model.gguf -f long.txt -n 32 --temp 0 --lazy 9:0.5,15:0.5,22:0.5 --json out.json\n"
     "  cat long.txt | lazyfill run --lazy off\n"
     "  lazyfill run --jsonl prompts.jsonl --json answers.jsonl     # one object with \"prompt\" a line\n";
@@ -43,6 +44,8 @@ struct RunFlags {
   bool perplexity = false;
   bool chat = false;
   std::string system;
+  std::string messages;
+  TemplateFlags chat_template;
   std::string jsonl;
   std::string json;
 };
@@ -57,8 +60,10 @@ struct Prompt {
 // Everything that stays the same from prompt to prompt.
 class Runner {
  public:
-  Runner(const RunFlags& flags, LoadedEngine loaded, size_t context_tokens, const Interrupt& interrupt)
+  Runner(const RunFlags& flags, ChatRequest request, LoadedEngine loaded, size_t context_tokens,
+         const Interrupt& interrupt)
       : flags_(flags),
+        request_(std::move(request)),
         loaded_(std::move(loaded)),
         context_tokens_(context_tokens),
         interrupt_(interrupt),
@@ -120,10 +125,14 @@ class Runner {
  private:
   Result<std::vector<int32_t>> tokenize(const std::string& prompt) const {
     if (!flags_.chat) return engine().tokenize(prompt);
-    std::vector<ChatMessage> messages;
-    if (!flags_.system.empty()) messages.push_back({"system", flags_.system});
-    messages.push_back({"user", prompt});
-    return tokenize_conversation(engine(), messages);
+    ChatRequest request = request_;
+    if (flags_.messages.empty()) {
+      if (!flags_.system.empty()) request.messages.push_back({"system", flags_.system});
+      request.messages.push_back({"user", prompt});
+    } else {
+      request.messages_json = prompt;
+    }
+    return tokenize_conversation(engine(), request);
   }
 
   Result<Prompt> compressed(std::vector<int32_t> tokens) const {
@@ -160,6 +169,7 @@ class Runner {
   }
 
   const RunFlags& flags_;
+  ChatRequest request_;  // tools and variables
   Prompt prompt_;  // of the latest answer
   LoadedEngine loaded_;
   size_t context_tokens_;
@@ -245,6 +255,12 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (flags.n_fidelity > 0 && flags.json.empty() && flags.jsonl.empty())
     return wrong_usage(kCommand, "--fidelity goes into the record: give --json FILE too");
   if (!flags.system.empty() && !flags.chat) return wrong_usage(kCommand, "--system needs --chat");
+  if (!flags.messages.empty() && !flags.chat) return wrong_usage(kCommand, "--messages needs --chat");
+  const bool for_template = !flags.chat_template.tools_file.empty() || !flags.chat_template.variables.empty();
+  if (for_template && !flags.chat) return wrong_usage(kCommand, "--tools and --template-vars need --chat");
+  const bool has_prompt = !flags.prompt.prompt.empty() || !flags.prompt.file.empty() || !flags.jsonl.empty();
+  if (!flags.messages.empty() && (has_prompt || !flags.system.empty()))
+    return wrong_usage(kCommand, "--messages holds the whole conversation: leave -p, -f, --jsonl and --system out");
   return std::nullopt;
 }
 
@@ -259,10 +275,12 @@ int run(const RunFlags& flags) {
       return report_failure(kCommand, {ErrorCode::kNotFound,
                                        "cannot open " + quote(flags.jsonl) + ": " + std::strerror(errno)});
   } else if (!many) {
-    auto text = read_prompt(flags.prompt);
+    auto text = flags.messages.empty() ? read_prompt(flags.prompt) : read_messages(flags.messages);
     if (!text) return report_failure(kCommand, text.error());
     prompt = std::move(*text);
   }
+  auto request = flags.chat_template.resolve();
+  if (!request) return report_failure(kCommand, request.error());
   std::optional<OutputFile> output;
   if (many || !flags.json.empty()) {
     auto opened = OutputFile::open(flags.json.empty() ? "-" : flags.json);
@@ -276,7 +294,7 @@ int run(const RunFlags& flags) {
   auto stages = loaded->engine.resolve_schedule(flags.lazy.resolve(), *context);
   if (!stages) return report_schedule_error(kCommand, stages.error());
 
-  Runner runner(flags, std::move(*loaded), *context, interrupt);
+  Runner runner(flags, std::move(*request), std::move(*loaded), *context, interrupt);
   runner.terminal().note(model_summary(runner.engine().info()));
   if (!many)
     return run_one(runner, prompt, flags.json != "-", output);  // a record on standard output stands alone
@@ -292,6 +310,10 @@ int run_command(const std::vector<std::string>& args) {
   values.prompt.add_to(flags);
   flags.add_switch("--chat", values.chat, "Put the prompt into the model's chat template");
   flags.add_text("--system", values.system, "TEXT", "System message; with --chat");
+  flags.add_text("--messages", values.messages, "FILE",
+                 "A whole conversation in place of a prompt, as a JSON array of messages (with calls of tools and their "
+                 "results, if there are any) or as /save of chat writes it; with --chat");
+  values.chat_template.add_to(flags);
   flags.add_text("--jsonl", values.jsonl, "FILE",
                  "Many prompts: one JSON object with \"prompt\" a line; - for standard input");
   values.lazy.add_to(flags);

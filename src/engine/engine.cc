@@ -133,11 +133,18 @@ std::string Engine::piece(int32_t id) const {
 
 Result<std::string> Engine::apply_chat_template(const std::vector<ChatMessage>& messages,
                                                 bool add_generation_prompt) const {
+  return apply_chat_template({.messages = messages, .add_generation_prompt = add_generation_prompt});
+}
+
+Result<std::string> Engine::apply_chat_template(const ChatRequest& request) const {
   if (!impl_->chat_template) return fail(ErrorCode::kUnsupported, impl_->chat_template_error);
   const Tokenizer& tokenizer = *impl_->tokenizer;
   ChatTemplate::Context context;
-  context.messages = messages;
-  context.add_generation_prompt = add_generation_prompt;
+  context.messages = request.messages;
+  context.messages_json = request.messages_json;
+  context.tools_json = request.tools_json;
+  context.variables_json = request.variables_json;
+  context.add_generation_prompt = request.add_generation_prompt;
   if (tokenizer.bos_id() >= 0) context.bos_token = tokenizer.piece(tokenizer.bos_id(), true);
   if (tokenizer.eos_id() >= 0) context.eos_token = tokenizer.piece(tokenizer.eos_id(), true);
   return impl_->chat_template->render(context);
