@@ -1,5 +1,5 @@
-// Stands in for libFuzzer where the compiler has none: runs a fuzzer over a corpus and then over random changes of
-// it, the same ones every time.
+// Stands in for libFuzzer where the compiler has none: runs a fuzzer over a corpus and then over random
+// changes of it, the same ones every time.
 //   NAME_fuzz [-runs=N] [-seed=N] [-max_len=N] [-dict=FILE] FOLDER_OR_FILE...
 #include <algorithm>
 #include <cstdint>
@@ -77,7 +77,10 @@ std::vector<std::string> read_dictionary(const std::string& path) {
 class Mutator {
  public:
   Mutator(std::vector<std::string> corpus, std::vector<std::string> words, const Options& options)
-      : corpus_(std::move(corpus)), words_(std::move(words)), max_len_(options.max_len), random_(options.seed) {
+      : corpus_(std::move(corpus)),
+        words_(std::move(words)),
+        max_len_(options.max_len),
+        random_(options.seed) {
     if (corpus_.empty()) corpus_.emplace_back();
   }
 

@@ -1,5 +1,7 @@
-// Parses whatever text libFuzzer thinks of as a schedule, for models of several depths, and as a preset's file.
-//   build/fuzz/bin/schedule_fuzz -dict=fuzz/schedule.dict -max_len=512 -max_total_time=60 CORPUS fuzz/corpus/schedule
+// Parses whatever text libFuzzer thinks of as a schedule, for models of several depths, and as a preset's
+// file.
+//   build/fuzz/bin/schedule_fuzz -dict=fuzz/schedule.dict -max_len=512 -max_total_time=60 CORPUS
+//   fuzz/corpus/schedule
 #include <algorithm>
 #include <string_view>
 #include <vector>
@@ -33,7 +35,8 @@ void check_stages(const std::vector<lazyfill::ScheduleStage>& stages, const std:
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  static const std::vector<Depth> kDepths = {{1, {}}, {2, {0}}, {30, {0, 5, 9, 15, 22, 28}}, {80, {11, 23, 35, 47}}};
+  static const std::vector<Depth> kDepths = {
+      {1, {}}, {2, {0}}, {30, {0, 5, 9, 15, 22, 28}}, {80, {11, 23, 35, 47}}};
   for (const Depth& depth : kDepths) {
     const auto stages = lazyfill::parse_schedule(text, depth.n_layers, depth.prunable);
     if (stages) {

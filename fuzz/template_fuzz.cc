@@ -1,6 +1,7 @@
-// Parses whatever bytes libFuzzer thinks of as a chat template and renders it over a conversation with tools; what
-// follows a zero byte is taken for the messages' JSON text instead.
-//   build/fuzz/bin/template_fuzz -dict=fuzz/template.dict -max_len=2048 -max_total_time=60 CORPUS fuzz/corpus/template
+// Parses whatever bytes libFuzzer thinks of as a chat template and renders it over a conversation with tools;
+// what follows a zero byte is taken for the messages' JSON text instead.
+//   build/fuzz/bin/template_fuzz -dict=fuzz/template.dict -max_len=2048 -max_total_time=60 CORPUS
+//   fuzz/corpus/template
 #include <string>
 #include <string_view>
 

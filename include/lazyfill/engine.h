@@ -73,7 +73,8 @@ class Engine {
   Result<std::string> apply_chat_template(const std::vector<ChatMessage>& messages,
                                           bool add_generation_prompt = true) const;
 
-  // With tools, calls and their results. Errors also where a text is no JSON, or not of the form it must have.
+  // With tools, calls and their results. Errors also where a text is no JSON, or not of the form it must
+  // have.
   Result<std::string> apply_chat_template(const ChatRequest& request) const;
 
   // Checks a schedule against this model; the error lists the layers that can prune.

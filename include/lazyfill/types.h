@@ -13,11 +13,12 @@ struct ChatMessage {
   std::string content;
 };
 
-// A conversation with all that chat templates know of. The texts are JSON, in the form of OpenAI's chat interface and
-// of transformers' apply_chat_template(); a text that is empty is not given.
+// A conversation with all that chat templates know of. The texts are JSON, in the form of OpenAI's chat
+// interface and of transformers' apply_chat_template(); a text that is empty is not given.
 struct ChatRequest {
   std::vector<ChatMessage> messages;
-  std::string messages_json;   // an array in place of `messages`: with tool_calls, tool_call_id, parts of content...
+  std::string
+      messages_json;  // an array in place of `messages`: with tool_calls, tool_call_id, parts of content...
   std::string tools_json;      // an array of the functions that the model may call
   std::string variables_json;  // an object of further variables of the template: {"enable_thinking": false}
   bool add_generation_prompt = true;

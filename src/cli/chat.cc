@@ -235,7 +235,8 @@ int chat(const ChatFlags& flags) {
   if (!session) return report_failure(kCommand, session.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
-  Conversation conversation(flags, std::move(*request), engine, std::move(*session), std::move(document), *context, interrupt);
+  Conversation conversation(flags, std::move(*request), engine, std::move(*session), std::move(document),
+                            *context, interrupt);
   if (auto read = conversation.read_document(); !read) return report_failure(kCommand, read.error());
   if (is_terminal(Stream::kInput)) terminal.note("/help shows the commands");
   return converse(conversation, interrupt);

@@ -93,7 +93,8 @@ void collect_texts(const nlohmann::json& message, std::vector<std::string>& cont
 Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine,
                                                    const std::vector<ChatMessage>& messages,
                                                    bool add_generation_prompt) {
-  return tokenize_conversation(engine, {.messages = messages, .add_generation_prompt = add_generation_prompt});
+  return tokenize_conversation(engine,
+                               {.messages = messages, .add_generation_prompt = add_generation_prompt});
 }
 
 Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine, const ChatRequest& request) {
@@ -102,7 +103,8 @@ Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine, const C
   std::vector<std::string> contents;
   for (const ChatMessage& message : request.messages) contents.push_back(message.content);
   if (!request.messages_json.empty()) {
-    const auto messages = nlohmann::json::parse(request.messages_json, nullptr, false);  // it was rendered above
+    const auto messages =
+        nlohmann::json::parse(request.messages_json, nullptr, false);  // it was rendered above
     contents.clear();
     std::vector<std::string> others;
     for (const auto& message : messages) collect_texts(message, contents, others);

@@ -6,22 +6,21 @@
 #include <numeric>
 
 #include "cli/command.h"
+#include "cli/inspect_details.h"
 #include "cli/options.h"
 #include "cli/record.h"
 #include "cli/text.h"
 #include "gguf/file.h"
 #include "model/config.h"
-#include "tokenizer/tokenizer.h"
 
 namespace lazyfill::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr char kCommand[] = "inspect";
 constexpr char kSummary[] = "Shows what is in a GGUF file; works also for models that this build cannot run.";
 constexpr char kExamples[] =
     "  lazyfill inspect model.gguf\n"
+    "  lazyfill inspect model.gguf --ctx 8192             # what memory that takes\n"
     "  lazyfill inspect model.gguf --tensors\n"
     "  lazyfill inspect model.gguf --metadata\n"
     "  lazyfill inspect model.gguf --json\n";
@@ -32,6 +31,8 @@ struct InspectFlags {
   bool json = false;
   bool tensors = false;
   bool metadata = false;
+  bool chat_template = false;
+  size_t context_tokens = 0;
 };
 
 std::string type_name(gguf::TensorType type) {
@@ -106,6 +107,12 @@ std::vector<std::pair<std::string, TypeShare>> type_shares(const gguf::File& fil
   return shares;
 }
 
+double total_bytes(const std::vector<std::pair<std::string, TypeShare>>& shares) {
+  return std::accumulate(shares.begin(), shares.end(), 0.0, [](double sum, const auto& entry) {
+    return sum + static_cast<double>(entry.second.n_bytes);
+  });
+}
+
 // What this build makes of the file: sizes where the architecture is known, else the reason why it cannot
 // run.
 Json model_json(const gguf::File& file) {
@@ -123,16 +130,6 @@ Json model_json(const gguf::File& file) {
           {"prunable_layers", config->prunable_layers()}};
 }
 
-Json tokenizer_json(const gguf::File& file) {
-  auto tokenizer = Tokenizer::from_gguf(file);
-  if (!tokenizer) return {{"can_run", false}, {"reason", tokenizer.error().message}};
-  return {{"can_run", true},
-          {"kind", std::string((*tokenizer)->kind())},
-          {"n_tokens", (*tokenizer)->n_tokens()},
-          {"bos_id", (*tokenizer)->bos_id()},
-          {"eos_id", (*tokenizer)->eos_id()}};
-}
-
 Json tensors_json(const gguf::File& file) {
   Json list = Json::array();
   for (const gguf::TensorInfo& tensor : file.tensors()) {
@@ -144,12 +141,16 @@ Json tensors_json(const gguf::File& file) {
   return list;
 }
 
-Json describe(const gguf::File& file, const InspectFlags& flags) {
+Json describe(const gguf::File& file, const InspectFlags& flags, Json memory) {
   uint64_t n_parameters = 0;
   Json types = Json::array();
-  for (const auto& [name, share] : type_shares(file)) {
+  const auto shares = type_shares(file);
+  const double n_all_bytes = total_bytes(shares);
+  for (const auto& [name, share] : shares) {
     n_parameters += share.n_elements;
-    types.push_back({{"type", name}, {"n_tensors", share.n_tensors}, {"n_bytes", share.n_bytes}});
+    const double part = n_all_bytes > 0 ? static_cast<double>(share.n_bytes) / n_all_bytes : 0;
+    types.push_back(
+        {{"type", name}, {"n_tensors", share.n_tensors}, {"n_bytes", share.n_bytes}, {"share", part}});
   }
   Json value = {{"gguf_version", file.version()},
                 {"file_bytes", file.size_bytes()},
@@ -161,8 +162,10 @@ Json describe(const gguf::File& file, const InspectFlags& flags) {
                 {"n_tensors", file.tensors().size()},
                 {"tensor_types", std::move(types)},
                 {"has_chat_template", file.find("tokenizer.chat_template") != nullptr},
+                {"chat_template", chat_template_json(file)},
                 {"model", model_json(file)},
-                {"tokenizer", tokenizer_json(file)}};
+                {"tokenizer", tokenizer_json(file)},
+                {"memory", std::move(memory)}};
   if (flags.tensors) value["tensors"] = tensors_json(file);
   if (flags.metadata) {
     Json metadata = Json::object();
@@ -173,7 +176,11 @@ Json describe(const gguf::File& file, const InspectFlags& flags) {
 }
 
 void print_field(const char* name, const std::string& value) {
-  if (!value.empty()) std::printf("%-18s%s\n", name, printable(value).c_str());
+  if (value.empty()) return;
+  // One line each: a name with line breaks must not look like several fields.
+  std::string line = printable(value);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::printf("%-18s%s\n", name, line.c_str());
 }
 
 std::string or_unknown(const gguf::File& file, const std::string& key) {
@@ -191,6 +198,29 @@ void print_sizes(const gguf::File& file, const std::string& architecture) {
   print_field("context", or_unknown(file, architecture + ".context_length") + " tokens");
 }
 
+void print_tokenizer(const Json& tokenizer) {
+  const auto text = [&](const char* key) { return tokenizer[key].get<std::string>(); };
+  std::string line = text("kind") + ", " + grouped(tokenizer["n_tokens"].get<uint64_t>()) + " tokens";
+  if (!text("pre").empty()) line += ", split as " + text("pre");
+  print_field("tokeniser", line);
+  std::vector<std::string> tokens;
+  for (const auto& [name, token] : tokenizer["special_tokens"].items())
+    tokens.push_back(name + " " + quote(token["piece"].get<std::string>()) + " " +
+                     std::to_string(token["id"].get<uint64_t>()));
+  print_field("special tokens", join(tokens, ", "));
+}
+
+std::string chat_template_text(const Json& chat_template) {
+  if (!chat_template["present"]) return "none";
+  std::string text = chat_template["format"].get<std::string>();
+  if (text.empty()) text = "of a form of its own";
+  if (chat_template["tools"]) text += ", with tools";
+  if (chat_template["thinking"]) text += ", with thoughts";
+  text += ", " + grouped(chat_template["n_bytes"].get<uint64_t>()) + " bytes";
+  if (!chat_template["can_run"]) text += "; cannot be used: " + chat_template["reason"].get<std::string>();
+  return text;
+}
+
 void print_model(const Json& value, const gguf::File& file) {
   const auto text = [&](const char* key) { return value[key].get<std::string>(); };
   print_field("name", text("name"));
@@ -204,25 +234,37 @@ void print_model(const Json& value, const gguf::File& file) {
   print_sizes(file, text("architecture"));
   const Json& model = value["model"];
   const Json& tokenizer = value["tokenizer"];
-  if (tokenizer["can_run"]) {
-    print_field("tokeniser", tokenizer["kind"].get<std::string>() + ", " +
-                                 grouped(tokenizer["n_tokens"].get<uint64_t>()) + " tokens");
+  if (tokenizer["can_run"]) print_tokenizer(tokenizer);
+  print_field("chat template", chat_template_text(value["chat_template"]));
+  if (value["chat_template"]["present"]) {
+    print_field("  begins with", value["chat_template"]["first_line"].get<std::string>());
   }
-  print_field("chat template", value["has_chat_template"] ? "yes" : "no");
   if (model["can_run"]) {
-    std::vector<std::string> layers;
-    for (const Json& layer : model["prunable_layers"]) layers.push_back(std::to_string(layer.get<size_t>()));
-    print_field("prunable layers", join(layers, " "));
+    const auto layers = model["prunable_layers"].get<std::vector<size_t>>();
+    print_field("prunable layers", layers.empty()
+                                       ? "none"
+                                       : ranges_text(layers) + " (of 0-" +
+                                             std::to_string(model["n_layers"].get<size_t>() - 1) + ")");
   } else {
     print_field("cannot run", model["reason"].get<std::string>());
   }
   if (!tokenizer["can_run"]) print_field("cannot tokenise", tokenizer["reason"].get<std::string>());
 }
 
+void print_memory(const Json& memory) {
+  if (memory.is_null()) return;
+  std::printf("\n%-18s%12s%14s%12s\n", "memory at", "weights", "keys, values", "together");
+  for (const Json& entry : memory["at"]) {
+    std::printf("%-18s%12s%14s%12s\n", (grouped(entry["context_tokens"].get<uint64_t>()) + " tokens").c_str(),
+                bytes_text(memory["weights_bytes"].get<uint64_t>()).c_str(),
+                bytes_text(entry["kv_bytes"].get<uint64_t>()).c_str(),
+                bytes_text(entry["total_bytes"].get<uint64_t>()).c_str());
+  }
+}
+
 void print_types(const gguf::File& file) {
   const auto shares = type_shares(file);
-  double total = 0;
-  for (const auto& entry : shares) total += static_cast<double>(entry.second.n_bytes);
+  const double total = total_bytes(shares);
   std::printf("\n%-10s%10s%12s%8s\n", "type", "tensors", "size", "share");
   for (const auto& [name, share] : shares) {
     const double percent = total > 0 ? static_cast<double>(share.n_bytes) * 100 / total : 0;
@@ -245,13 +287,22 @@ int inspect(const InspectFlags& flags) {
   if (!path) return report_failure(kCommand, path.error());
   auto file = gguf::File::open(*path);
   if (!file) return report_failure(kCommand, file.error());
-  const Json value = describe(*file, flags);
+  auto memory = memory_json(*file, flags.context_tokens);
+  if (!memory) return wrong_usage(kCommand, memory.error().message);
+  if (flags.chat_template) {
+    const auto source = file->get_string("tokenizer.chat_template");
+    if (!source) return report_failure(kCommand, source.error());
+    std::printf("%s\n", (is_terminal(Stream::kOutput) ? printable(*source) : *source).c_str());
+    return kExitDone;
+  }
+  const Json value = describe(*file, flags, std::move(*memory));
   if (flags.json) {
     std::printf("%s", json_line(value).c_str());
     return kExitDone;
   }
   print_model(value, *file);
   print_types(*file);
+  print_memory(value["memory"]);
   if (flags.tensors) print_tensors(*file);
   if (flags.metadata) {
     std::printf("\n");
@@ -271,8 +322,11 @@ int inspect_command(const std::vector<std::string>& args) {
   flags.add_file(values.file, "The file to look into");
   flags.add_text("-m,--model", values.model, "MODEL.gguf",
                  "The same as a flag; default: the model in the user's cache");
+  flags.add_count("--ctx", values.context_tokens, 0, size_t{1} << 24,
+                  "Tokens of context to tell the memory for; default 0: some lengths up to the model's");
   flags.group("Output");
   flags.add_switch("--json", values.json, "One JSON object");
+  flags.add_switch("--template", values.chat_template, "Only the chat template, as it stands in the file");
   flags.add_switch("--tensors", values.tensors, "Every tensor with type, shape and size");
   flags.add_switch("--metadata", values.metadata, "Every key with its value, arrays by their beginning");
   if (auto exit_code = flags.parse(args)) return *exit_code;

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <limits>
 #include <new>
-#include <system_error>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "cli/text.h"
 
@@ -131,8 +131,9 @@ void PromptFlags::add_to(Flags& flags) {
 }
 
 void TemplateFlags::add_to(Flags& flags) {
-  flags.add_text("--tools", tools_file, "FILE",
-                 "Functions that the model may call: a JSON array as in OpenAI's interface, for its chat template");
+  flags.add_text(
+      "--tools", tools_file, "FILE",
+      "Functions that the model may call: a JSON array as in OpenAI's interface, for its chat template");
   flags.add_text("--template-vars", variables, "JSON",
                  "Further variables of the chat template, such as '{\"enable_thinking\": false}'");
 }
@@ -143,13 +144,15 @@ Result<ChatRequest> TemplateFlags::resolve() const {
     auto text = read_text_file(tools_file);
     if (!text) return tl::unexpected(text.error());
     const auto tools = nlohmann::ordered_json::parse(*text, nullptr, false);
-    if (!tools.is_array()) return fail(ErrorCode::kInvalidFile, quote(tools_file) + " holds no JSON array of tools");
+    if (!tools.is_array())
+      return fail(ErrorCode::kInvalidFile, quote(tools_file) + " holds no JSON array of tools");
     request.tools_json = std::move(*text);
   }
   if (!variables.empty()) {
     const auto object = nlohmann::ordered_json::parse(variables, nullptr, false);
     if (!object.is_object())
-      return fail(ErrorCode::kInvalidArgument, "--template-vars takes a JSON object, such as '{\"name\": true}'");
+      return fail(ErrorCode::kInvalidArgument,
+                  "--template-vars takes a JSON object, such as '{\"name\": true}'");
     request.variables_json = variables;
   }
   return request;

@@ -52,7 +52,8 @@ struct TemplateFlags {
   // Tools and variables as JSON texts. Errors: an unreadable file, no JSON array, no JSON object.
   Result<ChatRequest> resolve() const;
 };
-// A file that holds the messages of a conversation, as JSON: an array, or what /save of `chat` writes. Gives the array.
+// A file that holds the messages of a conversation, as JSON: an array, or what /save of `chat` writes. Gives
+// the array.
 Result<std::string> read_messages(const std::string& path);
 
 // Where `calibrate` keeps presets.

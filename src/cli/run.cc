@@ -170,7 +170,7 @@ class Runner {
 
   const RunFlags& flags_;
   ChatRequest request_;  // tools and variables
-  Prompt prompt_;  // of the latest answer
+  Prompt prompt_;        // of the latest answer
   LoadedEngine loaded_;
   size_t context_tokens_;
   const Interrupt& interrupt_;
@@ -260,7 +260,8 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (for_template && !flags.chat) return wrong_usage(kCommand, "--tools and --template-vars need --chat");
   const bool has_prompt = !flags.prompt.prompt.empty() || !flags.prompt.file.empty() || !flags.jsonl.empty();
   if (!flags.messages.empty() && (has_prompt || !flags.system.empty()))
-    return wrong_usage(kCommand, "--messages holds the whole conversation: leave -p, -f, --jsonl and --system out");
+    return wrong_usage(kCommand,
+                       "--messages holds the whole conversation: leave -p, -f, --jsonl and --system out");
   return std::nullopt;
 }
 
@@ -310,9 +311,10 @@ int run_command(const std::vector<std::string>& args) {
   values.prompt.add_to(flags);
   flags.add_switch("--chat", values.chat, "Put the prompt into the model's chat template");
   flags.add_text("--system", values.system, "TEXT", "System message; with --chat");
-  flags.add_text("--messages", values.messages, "FILE",
-                 "A whole conversation in place of a prompt, as a JSON array of messages (with calls of tools and their "
-                 "results, if there are any) or as /save of chat writes it; with --chat");
+  flags.add_text(
+      "--messages", values.messages, "FILE",
+      "A whole conversation in place of a prompt, as a JSON array of messages (with calls of tools and their "
+      "results, if there are any) or as /save of chat writes it; with --chat");
   values.chat_template.add_to(flags);
   flags.add_text("--jsonl", values.jsonl, "FILE",
                  "Many prompts: one JSON object with \"prompt\" a line; - for standard input");

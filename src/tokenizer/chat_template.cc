@@ -67,7 +67,8 @@ Result<std::string> ChatTemplate::render(const Context& context) const {
       return fail(ErrorCode::kInvalidArgument, "a message is not valid UTF-8: convert it to UTF-8 first");
     }
   }
-  jinja::Interpreter interpreter(jinja::Limits{.max_steps = context.max_steps, .max_bytes = context.max_bytes});
+  jinja::Interpreter interpreter(
+      jinja::Limits{.max_steps = context.max_steps, .max_bytes = context.max_bytes});
   interpreter.set_now(context.now_s != 0 ? context.now_s : static_cast<int64_t>(std::time(nullptr)));
   interpreter.set_global("messages", messages_of(context.messages));
   interpreter.set_global("add_generation_prompt", jinja::Value(context.add_generation_prompt));
@@ -79,7 +80,8 @@ Result<std::string> ChatTemplate::render(const Context& context) const {
     function.name = name;
     interpreter.set_global(name, jinja::Value(std::make_shared<const jinja::Function>(std::move(function))));
   }
-  if (auto done = set_from_json(interpreter, "messages", context.messages_json, "the text of the messages"); !done)
+  if (auto done = set_from_json(interpreter, "messages", context.messages_json, "the text of the messages");
+      !done)
     return tl::unexpected(done.error());
   if (auto done = set_from_json(interpreter, "tools", context.tools_json, "the text of the tools"); !done)
     return tl::unexpected(done.error());

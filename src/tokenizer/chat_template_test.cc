@@ -70,10 +70,14 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
   std::string nots;
   std::string sums = "1";
   std::string ifs;
+  std::string dots;
+  std::string pipes;
   for (int i = 0; i < 20000; ++i) {
     nots += "not ";
     sums += "+1";
     ifs += "{% if 1 %}";
+    dots += ".a";
+    pipes += "|e";
   }
   for (const std::string& source : {
            std::string("{% for i in range(1000000000000) %}x{% endfor %}"),
@@ -94,6 +98,35 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
            std::string("{{ '7'.zfill(100000000000) }}"),
            std::string("{{ 9223372036854775807 + 1 }}"),
            std::string("{{ 99999999999999999999 }}"),
+           std::string("{{ range(10 ** 18) | list }}"),
+           std::string("{{ range(100001) }}"),
+           std::string("{{ 'a'.ljust(9223372036854775807) }}"),
+           std::string("{{ 'a' | center(9223372036854775807) }}"),
+           std::string("{{ '%999999999d' % 1 }}"),
+           std::string("{{ '%.999999999f' % 1 }}"),
+           std::string("{{ (0,) * 9223372036854775807 }}"),
+           std::string("{{ [1] | batch(9223372036854775807, 'x') | list }}"),
+           std::string("{{ [1] | slice(9223372036854775807) | list }}"),
+           std::string("{{ ('a' * 40000000).find('a' * 20000000 ~ 'b') }}"),
+           std::string("{{ ('a' * 20000000 ~ 'b') in ('a' * 40000000) }}"),
+           std::string("{{ ('a' * 40000000).split('a' * 20000000 ~ 'b') }}"),
+           std::string("{{ ('a' * 20000000).strip('b' * 20000000 ~ 'a') }}"),
+           std::string("{% set k = ('a' * 40000,) * 2000 %}{{ {k: 1, k: 2, k: 3}.get(k) }}{% for i in "
+                       "range(99999) %}{{ k == k }}{% endfor %}"),
+           std::string("{{ ([['x'] * 3000] * 3000) | unique | list | sort }}"),
+           std::string("{{ ([('x',) * 3000] * 3000) | unique | list }}"),
+           std::string("{{ -9223372036854775807 - 2 }}"),
+           std::string("{{ (-9223372036854775807 - 1) // -1 }}"),
+           std::string("{{ (-9223372036854775807 - 1) | abs }}"),
+           std::string("{{ 10 ** 400 }}"),
+           std::string("{{ 10.0 ** 400 }}"),
+           std::string("{% call(x) f() %}{% endcall %}"),
+           "{{ a" + dots + " }}",
+           "{{ a" + pipes + " }}",
+           "{% for " + many + "x" + std::string(100000, ')') + " in y %}{% endfor %}",
+           "{{ " + std::string(100000, '[') + " }}",
+           "{{ " + std::string(100000, '-') + "1 }}",
+           "{{ " + std::string(100000, '{') + " }}",
            "{{ " + many + "1 }}",
            "{{ " + nots + "1 }}",
            "{{ " + sums + " }}",
@@ -101,6 +134,47 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
        }) {
     const auto text = render(source);
     EXPECT_FALSE(text) << source.substr(0, 80);
+  }
+}
+
+// Python's rules hold at the ends of what numbers can be.
+TEST(ChatTemplate, ExtremeNumbers) {
+  EXPECT_EQ(render("{{ 'abc'[-9223372036854775807:9223372036854775807:9223372036854775807] }}").value(), "a");
+  EXPECT_EQ(render("{{ 'abc'[::-9223372036854775807] }}{{ 'abc'[9223372036854775807:] }}").value(), "c");
+  EXPECT_EQ(
+      render("{{ [1, 2][9223372036854775807] }}|{{ 'x' * -5 }}|{{ 'x'[-9223372036854775807] }}|").value(),
+      "||||");
+  EXPECT_EQ(render("{{ (-9223372036854775807 - 1) % -1 }}").value(), "0");
+  EXPECT_EQ(render("{{ 9223372036854775807 == 9223372036854775807.0 }}").value(), "False");
+  EXPECT_EQ(render("{{ range(9223372036854775806, 9223372036854775807, 5) | list }}").value(),
+            "[9223372036854775806]");
+}
+
+TEST(ChatTemplate, MessagesToolsAndVariablesAsJson) {
+  ChatTemplate::Context context;
+  context.messages_json =
+      R"([{"role": "user", "content": [{"type": "text", "text": "h\u00e9"}], "n": 1.0, "none": null}])";
+  context.tools_json = R"([{"z": 1, "a": {"b": [true, 2.50]}}])";
+  context.variables_json = R"({"enable_thinking": false})";
+  EXPECT_EQ(render("{{ messages }}{{ tools | tojson }}{{ enable_thinking }}{{ documents }}", context).value(),
+            "[{'role': 'user', 'content': [{'type': 'text', 'text': 'hé'}], 'n': 1.0, 'none': None}]"
+            R"([{"z": 1, "a": {"b": [true, 2.5]}}])"
+            "FalseNone");
+}
+
+TEST(ChatTemplate, BadJsonIsRefused) {
+  const std::string deep(100000, '[');
+  std::string wide = "{";
+  for (int i = 0; i < 5000; ++i) wide += "\"k" + std::to_string(i) + "\": 1,";
+  wide.back() = '}';
+  for (const std::string& json : {std::string("["), std::string("{}"), std::string("[\"\xFF\"]"), deep,
+                                  std::string("[18446744073709551615]"), std::string("[1e999]"),
+                                  std::string("[] x"), "[" + wide + "]", std::string("[\"\\ud800\"]")}) {
+    ChatTemplate::Context context;
+    context.tools_json = json;
+    const auto text = render("x", context);
+    ASSERT_FALSE(text) << json.substr(0, 60);
+    EXPECT_THAT(text.error().message, HasSubstr("the tools")) << json.substr(0, 60);
   }
 }
 

@@ -301,6 +301,106 @@ def test_inspect(run, smollm2):
     assert run("inspect", smollm2, "--tensors", "--metadata").returncode == 0
 
 
+def test_inspect_tells_memory(run, smollm2, tmp_path):
+    """The figure for a context is what a session of that many tokens really takes."""
+    memory = json.loads(run("inspect", smollm2, "--json", "--ctx", "512").stdout)["memory"]
+    assert [entry["context_tokens"] for entry in memory["at"]] == [512]
+    record_path = tmp_path / "record.json"
+    prompt = "word " * 200
+    assert run("run", "-m", smollm2, "-p", prompt, "-n", "1", "--temp", "0", "--lazy", "off", "--json", record_path).returncode == 0
+    record = json.loads(record_path.read_text())
+    assert record["memory"]["kv_bytes"] == memory["kv_bytes_per_token"] * record["prompt_tokens"]
+    assert memory["at"][0]["kv_bytes"] == 512 * memory["kv_bytes_per_token"]
+    lengths = [entry["context_tokens"] for entry in json.loads(run("inspect", smollm2, "--json").stdout)["memory"]["at"]]
+    assert lengths == [2048, 8192]
+    assert_fails(run("inspect", smollm2, "--ctx", "9000"), 2, "9,000", "8,192")
+
+
+def test_inspect_as_text(run, smollm2):
+    out = text_of(run("inspect", smollm2, "--ctx", "4096").stdout)
+    for part in ("llama", "split as smollm", "bos ", "ChatML", "0-28", "Q4_1", "4,096 tokens", "together", "%"):
+        assert part in out, part
+    assert "\033" not in out
+    template = text_of(run("inspect", smollm2, "--template").stdout)
+    assert template.startswith("{% for message in messages %}")
+
+
+def test_inspect_json_describes_tokeniser_and_template(run, smollm2):
+    description = json.loads(run("inspect", smollm2, "--json").stdout)
+    assert description["tokenizer"]["pre"] == "smollm" and description["tokenizer"]["special_tokens"]["eos"]["piece"] == "<|im_end|>"
+    assert description["chat_template"]["format"] == "ChatML" and description["chat_template"]["can_run"]
+    assert abs(sum(entry["share"] for entry in description["tensor_types"]) - 1) < 1e-6
+
+
+def test_inspect_shows_no_escapes_of_a_hostile_file(run, tmp_path):
+    """Names, templates and keys that would steer a terminal come out without their control characters."""
+    hostile = "\033]0;owned\007\033[2J\u009b31m\nparameters        1 M"
+    path = tmp_path / "hostile.gguf"
+    texts = {"general.architecture": "quokka", "general.name": hostile, "general.license": hostile, "tokenizer.chat_template": hostile + "{{",
+             "tokenizer.ggml.model": hostile, "tokenizer.ggml.pre": hostile, "evil\033[1m": hostile}
+    keys = b"".join(gguf_string(key) + struct.pack("<I", 8) + gguf_string(value) for key, value in texts.items())
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(texts)) + keys + b"\0" * 64)
+    for flags in ([], ["--metadata", "--tensors"], ["--json", "--metadata"]):
+        result = run("inspect", path, *flags)
+        assert result.returncode == 0, result.stderr
+        assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", result.stdout + result.stderr), flags
+    assert text_of(run("inspect", path).stdout).count("\nparameters ") == 1
+
+
+# --- conversations ---
+
+TALK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": "Bye"}]
+
+
+def prompt_text(run, tmp_path, *args):
+    """The prompt that the model got, its control tokens written out."""
+    record_path = tmp_path / "record.json"
+    result = run("run", "-n", "1", "--temp", "0", "--json", record_path, *args)
+    assert result.returncode == 0, result.stderr
+    return json.loads(record_path.read_text())["prompt_token_ids"]
+
+
+def test_messages_are_a_whole_conversation(run, smollm2, tmp_path):
+    path = tmp_path / "talk.json"
+    path.write_text(json.dumps(TALK))
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps({"messages": TALK}))
+    ids = prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path)
+    assert ids == prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", saved)
+    parts = "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in TALK) + "<|im_start|>assistant\n"
+    tokens = json.loads(run("tokenize", "-m", smollm2, "-p", parts, "--json", "--parse-special").stdout)
+    assert ids == tokens["token_ids"]
+
+
+def test_control_tokens_in_messages_stay_text(run, smollm2, tmp_path):
+    path = tmp_path / "talk.json"
+    path.write_text(json.dumps([{"role": "user", "content": [{"type": "text", "text": "x"}]}]))
+    assert run("run", "-m", smollm2, "--chat", "--messages", path, "-n", "1").returncode == 1  # this template wants a text
+    path.write_text(json.dumps([{"role": "user", "content": "a<|im_end|>b"}]))
+    ids = prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path)
+    assert ids == prompt_text(run, tmp_path, "-m", smollm2, "--chat", "-p", "a<|im_end|>b")
+    path.write_text(json.dumps([{"role": "user<|im_end|>", "content": "ab"}]))
+    assert_fails(run("run", "-m", smollm2, "--chat", "--messages", path), 1, "control tokens")
+
+
+def test_wrong_tools_and_messages(run, smollm2, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{\"a\": ")
+    assert_fails(run("run", "-m", smollm2, "--chat", "-p", "x", "--tools", bad), 1, "no JSON array of tools")
+    assert_fails(run("run", "-m", smollm2, "--chat", "--messages", bad), 1, "no JSON array of messages")
+    assert_fails(run("run", "-m", smollm2, "--chat", "-p", "x", "--template-vars", "[1]"), 1, "--template-vars takes a JSON object")
+    assert_fails(run("run", "-m", smollm2, "-p", "x", "--tools", bad), 2, "--chat")
+    assert_fails(run("run", "-m", smollm2, "--messages", bad), 2, "--chat")
+    assert_fails(run("run", "-m", smollm2, "--chat", "--messages", bad, "-p", "x"), 2, "--messages")
+
+
+def test_tools_reach_the_template(run, smollm2, tmp_path):
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]))
+    result = run("run", "-m", smollm2, "--chat", "-p", "Hello", "-n", "1", "--tools", tools, "--template-vars", "{\"x\": true}")
+    assert result.returncode == 0, result.stderr
+
+
 def test_explain_page(run, smollm2, tmp_path):
     page = tmp_path / "page.html"
     prompt = "</script><script>alert(1)</script> \U0001F642 " * 6 + PROMPT

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["run", "chat", "bench", "explain", "tokenize", "inspect"]
+COMMANDS = ["run", "chat", "bench", "explain", "calibrate", "tokenize", "inspect"]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,12 @@ def complete_in_bash(manual, *words):
               'COMPREPLY=(); _lazyfill; printf "%s\\n" "${COMPREPLY[@]}"')
     result = subprocess.run(["bash", "-c", script, "bash", "lazyfill", *words], check=True, capture_output=True, text=True)
     return result.stdout.split()
+
+
+def test_every_command_is_looked_at(lazyfill):
+    text = subprocess.run([lazyfill, "--help"], check=True, capture_output=True, text=True).stdout
+    listed = text.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    assert [line.split()[0] for line in listed.splitlines()] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -56,6 +62,15 @@ def test_man_page_has_no_roff_errors(manual):
         pytest.skip("groff is not installed")
     result = subprocess.run(["groff", "-man", "-ww", "-Tutf8", manual / "lazyfill.1"], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_zsh_and_fish_know_every_flag(manual, lazyfill):
+    for command in COMMANDS:
+        zsh = (manual / "_lazyfill").read_text().partition(f"  {command}) flags=(")[2].partition("  ) ;;")[0]
+        fish = [line for line in (manual / "lazyfill.fish").read_text().splitlines() if f"from {command}'" in line]
+        for flag in flags_of(lazyfill, command):
+            assert flag in zsh, (command, flag)
+            assert any(f" -l {flag[2:]} " in line + " " for line in fish), (command, flag)
 
 
 @pytest.mark.parametrize("shell, file", [("zsh", "_lazyfill"), ("fish", "lazyfill.fish")])

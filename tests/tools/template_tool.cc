@@ -1,7 +1,8 @@
 // Renders chat templates for the comparison with Python's jinja2 (tests/python/test_templates.py).
 //
-// Each line of standard input is {"template": text, "messages": [...], "tools": [...] or null, "variables": {...},
-// "add_generation_prompt": flag, "now_s": seconds}, all but the first optional; each line of standard output is
+// Each line of standard input is {"template": text, "messages": [...], "tools": [...] or null, "variables":
+// {...}, "add_generation_prompt": flag, "now_s": seconds}, all but the first optional; each line of standard
+// output is
 // {"text": rendered} or {"error": sentence}.
 #include <iostream>
 #include <nlohmann/json.hpp>

@@ -31,6 +31,8 @@ Value trim(Interpreter& run, const Value& value, const Args& arguments) {
   if (set != nullptr && !set->is_none() && set->text() == nullptr)
     return run.fail("the filter 'trim' takes a string");
   const std::string text = run.str(value);
+  if (set != nullptr && set->text() != nullptr && !run.spend_search(text.size(), set->text()->size()))
+    return Value();
   return alike(run, value, stripped(text, Side::kBoth, set == nullptr ? nullptr : set->text()));
 }
 
@@ -132,7 +134,8 @@ Value round_number(Interpreter& run, const Value& value, const Args& arguments) 
   if (!value.number()) return run.fail("the filter 'round' takes a number");
   if (how == "common" && precision != nullptr && precision->is_none())
     return rounded(run, to_integer(run, rounded(run, value, 0), {}), 0);
-  if (precision != nullptr && !precision->integer()) return run.fail("the filter 'round' takes a whole number");
+  if (precision != nullptr && !precision->integer())
+    return run.fail("the filter 'round' takes a whole number");
   const int64_t digits = precision == nullptr ? 0 : *precision->integer();
   if (how == "common") return rounded(run, value, digits);
   const double scale = std::pow(10.0, static_cast<double>(digits));
@@ -178,8 +181,9 @@ Value truncate(Interpreter& run, const Value& value, const Args& arguments) {
   const int64_t slack = leeway == nullptr || leeway->is_none() ? 5 : leeway->integer().value_or(-1);
   const auto n_end = static_cast<int64_t>(utf8::length(end));
   const bool counts = value.is_undefined() || value.dict() != nullptr || value.list() != nullptr;
-  const size_t n_items = value.dict() != nullptr ? value.dict()->items.size()
-                         : value.list() != nullptr ? value.list()->items.size() : 0;
+  const size_t n_items = value.dict() != nullptr   ? value.dict()->items.size()
+                         : value.list() != nullptr ? value.list()->items.size()
+                                                   : 0;
   if (counts && longest >= n_end && slack >= 0 && static_cast<int64_t>(n_items) <= longest) return value;
   if (value.text() == nullptr || longest < n_end || slack < 0)
     return run.fail("the filter 'truncate' takes a text, and a length above that of its end");

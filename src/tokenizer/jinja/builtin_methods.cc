@@ -101,7 +101,8 @@ int64_t integer_at(Interpreter& run, const Arguments& arguments, size_t index, s
   return value->integer().value_or(fallback);
 }
 
-// The part of a text that start and end of find() and its like leave, and how many characters stand before it.
+// The part of a text that start and end of find() and its like leave, and how many characters stand before
+// it.
 struct Part {
   std::string_view text;
   int64_t n_before = 0;
@@ -157,7 +158,8 @@ Value text_question(const std::string& text, std::string_view name) {
   if (name == "isalpha") return Value(every_character(text, utf8::is_letter));
   if (name == "isspace") return Value(every_character(text, is_python_space));
   if (name == "isascii")
-    return Value(std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) >= 0; }));
+    return Value(
+        std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) >= 0; }));
   if (name == "isupper") return Value(has_case(text, true));
   if (name == "islower") return Value(has_case(text, false));
   if (name == "istitle") return Value(is_titled(text));
@@ -165,10 +167,11 @@ Value text_question(const std::string& text, std::string_view name) {
 }
 
 // Places are counted in characters.
-Value text_search(Interpreter& run, const std::string& text, std::string_view name, const Arguments& arguments) {
+Value text_search(Interpreter& run, const std::string& text, std::string_view name,
+                  const Arguments& arguments) {
   const std::string* wanted = text_at(run, arguments, 0, "/sub");
   const Part part = part_of(run, text, arguments);
-  if (run.failed()) return Value();
+  if (run.failed() || !run.spend_search(text.size(), wanted->size())) return Value();
   if (name == "count") {
     int64_t n = 0;
     if (!part.is_valid) return Value(n);
@@ -190,14 +193,15 @@ Value text_search(Interpreter& run, const std::string& text, std::string_view na
 Value text_partition(Interpreter& run, std::string_view text, bool from_right, const Arguments& arguments) {
   const std::string* separator = text_at(run, arguments, 0, "/sep");
   if (!run.failed() && separator->empty()) run.fail("a text cannot be split by nothing");
-  if (run.failed()) return Value();
+  if (run.failed() || !run.spend_search(text.size(), separator->size())) return Value();
   const size_t at = from_right ? text.rfind(*separator) : text.find(*separator);
   if (at == std::string_view::npos) {
     const Value whole = bounded(run, text);
-    return from_right ? Value::tuple({Value(""), Value(""), whole}) : Value::tuple({whole, Value(""), Value("")});
+    return from_right ? Value::tuple({Value(""), Value(""), whole})
+                      : Value::tuple({whole, Value(""), Value("")});
   }
-  return Value::tuple(
-      {bounded(run, text.substr(0, at)), Value(*separator), bounded(run, text.substr(at + separator->size()))});
+  return Value::tuple({bounded(run, text.substr(0, at)), Value(*separator),
+                       bounded(run, text.substr(at + separator->size()))});
 }
 
 Value text_lines(Interpreter& run, const std::string& text, const Arguments& arguments) {
@@ -219,7 +223,8 @@ Value text_zfill(Interpreter& run, const std::string& text, int64_t width) {
   return run.make(std::move(out));
 }
 
-Value text_padded(Interpreter& run, const std::string& text, std::string_view name, const Arguments& arguments) {
+Value text_padded(Interpreter& run, const std::string& text, std::string_view name,
+                  const Arguments& arguments) {
   const int64_t width = integer_at(run, arguments, 0, "/width", 0);
   const std::string* fill = text_at(run, arguments, 1, "/fillchar");
   if (fill != nullptr && utf8::length(*fill) != 1) run.fail("a text is filled with one character");
@@ -256,14 +261,17 @@ Value text_split(Interpreter& run, const std::string& text, bool from_right, con
   return run.failed() ? Value() : split(run, text, separator, count, from_right);
 }
 
-Value text_method(Interpreter& run, const std::string& text, std::string_view name, const Arguments& arguments) {
+Value text_method(Interpreter& run, const std::string& text, std::string_view name,
+                  const Arguments& arguments) {
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
     const Side side = name == "strip" ? Side::kBoth : name == "lstrip" ? Side::kLeft : Side::kRight;
     const std::string* set = text_at(run, arguments, 0, "/chars", true);
+    if (set != nullptr && !run.spend_search(text.size(), set->size())) return Value();
     return bounded(run, stripped(text, side, set));
   }
   if (name == "split" || name == "rsplit") return text_split(run, text, name == "rsplit", arguments);
-  if (name == "partition" || name == "rpartition") return text_partition(run, text, name == "rpartition", arguments);
+  if (name == "partition" || name == "rpartition")
+    return text_partition(run, text, name == "rpartition", arguments);
   if (name == "upper") return bounded(run, upper(text));
   if (name == "lower" || name == "casefold") return bounded(run, lower(text));
   if (name == "swapcase") return bounded(run, swapped_case(text));
@@ -302,7 +310,9 @@ Value dict_method(Interpreter& run, const Value& object, std::string_view name, 
     }
   }
   using Kind = List::Kind;
-  return Value::make(name == "items" ? Kind::kItems : name == "keys" ? Kind::kKeys : Kind::kValues,
+  return Value::make(name == "items"  ? Kind::kItems
+                     : name == "keys" ? Kind::kKeys
+                                      : Kind::kValues,
                      std::move(items));
 }
 
@@ -311,7 +321,8 @@ Value list_method(Interpreter& run, const Value& object, std::string_view name, 
   if (name == "copy") return object;
   if (arguments.positional.size() > 1) return run.fail("index() between two places is not supported");
   const auto is_wanted = [&](const Value& item) { return equals(item, arguments.positional[0]); };
-  if (name == "count") return Value(static_cast<int64_t>(std::count_if(items.begin(), items.end(), is_wanted)));
+  if (name == "count")
+    return Value(static_cast<int64_t>(std::count_if(items.begin(), items.end(), is_wanted)));
   const auto found = std::find_if(items.begin(), items.end(), is_wanted);
   if (found == items.end()) return run.fail("index() did not find the value");
   return Value(static_cast<int64_t>(found - items.begin()));
@@ -348,7 +359,8 @@ bool has_method(const Value& object, std::string_view name) {
 Value call_method(Interpreter& run, const Value& object, std::string_view name, const Arguments& arguments) {
   const MethodEntry* method = find_method(object, name);
   if (method == nullptr) return loop_method(run, object, arguments);
-  if (!check_arguments(run, std::string(name), method->parameters, method->n_required, arguments)) return Value();
+  if (!check_arguments(run, std::string(name), method->parameters, method->n_required, arguments))
+    return Value();
   if (object.dict() != nullptr) return dict_method(run, object, name, arguments);
   if (object.list() != nullptr) return list_method(run, object, name, arguments);
   if (!object.is_markup()) return text_method(run, *object.text(), name, arguments);

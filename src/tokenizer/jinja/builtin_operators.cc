@@ -126,6 +126,15 @@ int64_t nth_of(const List& list, int64_t n) {
   return value;
 }
 
+Value part_of_text(Interpreter& run, const Value& object, int64_t begin, int64_t end) {
+  std::string_view text = *object.text();
+  text.remove_prefix(first_characters(text, static_cast<size_t>(begin)).size());
+  BoundedText out = run.text();
+  out.append(first_characters(text, static_cast<size_t>(end - begin)));
+  const Value made = run.make(std::move(out));
+  return object.is_markup() && !run.failed() ? Value::markup(*made.text()) : made;
+}
+
 bool is_repeated(const Value& value) {
   return value.text() != nullptr || value.is_kind(List::Kind::kList) || value.is_kind(List::Kind::kTuple);
 }
@@ -172,11 +181,14 @@ Value slice(Interpreter& run, const Value& object, const Value& begin, const Val
     if (!bound->is_none() && !bound->integer())
       return run.fail("the bounds of a slice must be whole numbers");
   }
-  const std::vector<Value> items = run.items_of(object);
-  if (run.failed()) return Value();
-  const auto n = static_cast<int64_t>(items.size());
   const int64_t by = step.integer().value_or(1);
   if (by == 0) return run.fail("the step of a slice is zero");
+  const bool is_plain_text =
+      object.text() != nullptr && by == 1;  // the common case, without a value a character
+  if (is_plain_text && !run.spend(object.text()->size() / 8)) return Value();
+  const std::vector<Value> items = is_plain_text ? std::vector<Value>() : run.items_of(object);
+  if (run.failed()) return Value();
+  const auto n = static_cast<int64_t>(is_plain_text ? utf8::length(*object.text()) : items.size());
   const int64_t low = by > 0 ? 0 : -1;
   const int64_t high = by > 0 ? n : n - 1;
   const auto bound_of = [&](const Value& bound, int64_t fallback) {
@@ -186,6 +198,7 @@ Value slice(Interpreter& run, const Value& object, const Value& begin, const Val
   };
   const int64_t first = bound_of(begin, by > 0 ? low : high);
   const int64_t last = bound_of(end, by > 0 ? high : low);
+  if (is_plain_text) return part_of_text(run, object, first, std::max(first, last));
   std::vector<Value> kept;
   for (int64_t i = first; by > 0 ? i < last : i > last;) {
     kept.push_back(items[static_cast<size_t>(i)]);

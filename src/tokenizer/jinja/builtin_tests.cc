@@ -39,45 +39,72 @@ const std::array<TestEntry, 37> kTests{{
     {"number", 0, [](Interpreter&, const Value& v, const Args&) { return v.is_number(); }},
     {"string", 0, [](Interpreter&, const Value& v, const Args&) { return v.text() != nullptr; }},
     {"mapping", 0, [](Interpreter&, const Value& v, const Args&) { return v.dict() != nullptr; }},
-    {"sequence", 0, [](Interpreter&, const Value& v, const Args&) { return v.text() || v.sequence() || v.dict() || v.is_undefined(); }},
-    {"iterable", 0, [](Interpreter&, const Value& v,
-                    const Args&) { return v.text() || v.list() || v.dict() || v.is_undefined(); }},
-    {"callable", 0, [](Interpreter&, const Value& v, const Args&) { return v.function() != nullptr || v.is_undefined(); }},
+    {"sequence", 0,
+     [](Interpreter&, const Value& v, const Args&) {
+       return v.text() || v.sequence() || v.dict() || v.is_undefined();
+     }},
+    {"iterable", 0,
+     [](Interpreter&, const Value& v, const Args&) {
+       return v.text() || v.list() || v.dict() || v.is_undefined();
+     }},
+    {"callable", 0,
+     [](Interpreter&, const Value& v, const Args&) { return v.function() != nullptr || v.is_undefined(); }},
     {"escaped", 0, [](Interpreter&, const Value& v, const Args&) { return v.is_markup(); }},
-    {"even", 0, [](Interpreter& run, const Value& v, const Args&) { return divides(run, v, Value(int64_t{2}), 0); }},
-    {"odd", 0, [](Interpreter& run, const Value& v, const Args&) { return divides(run, v, Value(int64_t{2}), 1); }},
-    {"divisibleby", 1, [](Interpreter& run, const Value& v,
-                       const Args& a) { return divides(run, v, other(a), 0); }},
+    {"even", 0,
+     [](Interpreter& run, const Value& v, const Args&) { return divides(run, v, Value(int64_t{2}), 0); }},
+    {"odd", 0,
+     [](Interpreter& run, const Value& v, const Args&) { return divides(run, v, Value(int64_t{2}), 1); }},
+    {"divisibleby", 1,
+     [](Interpreter& run, const Value& v, const Args& a) { return divides(run, v, other(a), 0); }},
     {"lower", 0, [](Interpreter& run, const Value& v, const Args&) { return has_case(run.str(v), false); }},
     {"upper", 0, [](Interpreter& run, const Value& v, const Args&) { return has_case(run.str(v), true); }},
     {"in", 1, [](Interpreter& run, const Value& v, const Args& a) { return run.contains(other(a), v); }},
-    {"sameas", 1, [](Interpreter&, const Value& v,
-                  const Args& a) { return v.is_same(other(a)); }},
+    {"sameas", 1, [](Interpreter&, const Value& v, const Args& a) { return v.is_same(other(a)); }},
     {"eq", 1, [](Interpreter&, const Value& v, const Args& a) { return equals(v, other(a)); }},
     {"equalto", 1, [](Interpreter&, const Value& v, const Args& a) { return equals(v, other(a)); }},
     {"==", 1, [](Interpreter&, const Value& v, const Args& a) { return equals(v, other(a)); }},
     {"ne", 1, [](Interpreter&, const Value& v, const Args& a) { return !equals(v, other(a)); }},
     {"!=", 1, [](Interpreter&, const Value& v, const Args& a) { return !equals(v, other(a)); }},
-    {"lt", 1, [](Interpreter& run, const Value& v,
-              const Args& a) { return ordered(run, v, a, [](int o) { return o < 0; }); }},
-    {"lessthan", 1, [](Interpreter& run, const Value& v,
-                    const Args& a) { return ordered(run, v, a, [](int o) { return o < 0; }); }},
-    {"<", 1, [](Interpreter& run, const Value& v,
-             const Args& a) { return ordered(run, v, a, [](int o) { return o < 0; }); }},
-    {"le", 1, [](Interpreter& run, const Value& v,
-              const Args& a) { return ordered(run, v, a, [](int o) { return o <= 0; }); }},
-    {"<=", 1, [](Interpreter& run, const Value& v,
-              const Args& a) { return ordered(run, v, a, [](int o) { return o <= 0; }); }},
-    {"gt", 1, [](Interpreter& run, const Value& v,
-              const Args& a) { return ordered(run, v, a, [](int o) { return o > 0; }); }},
-    {"greaterthan", 1, [](Interpreter& run, const Value& v,
-                       const Args& a) { return ordered(run, v, a, [](int o) { return o > 0; }); }},
-    {">", 1, [](Interpreter& run, const Value& v,
-             const Args& a) { return ordered(run, v, a, [](int o) { return o > 0; }); }},
-    {"ge", 1, [](Interpreter& run, const Value& v,
-              const Args& a) { return ordered(run, v, a, [](int o) { return o >= 0; }); }},
-    {">=", 1, [](Interpreter& run, const Value& v,
-              const Args& a) { return ordered(run, v, a, [](int o) { return o >= 0; }); }},
+    {"lt", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o < 0; });
+     }},
+    {"lessthan", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o < 0; });
+     }},
+    {"<", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o < 0; });
+     }},
+    {"le", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o <= 0; });
+     }},
+    {"<=", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o <= 0; });
+     }},
+    {"gt", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o > 0; });
+     }},
+    {"greaterthan", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o > 0; });
+     }},
+    {">", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o > 0; });
+     }},
+    {"ge", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o >= 0; });
+     }},
+    {">=", 1,
+     [](Interpreter& run, const Value& v, const Args& a) {
+       return ordered(run, v, a, [](int o) { return o >= 0; });
+     }},
 }};
 
 }  // namespace

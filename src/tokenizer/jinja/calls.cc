@@ -74,13 +74,16 @@ bool Interpreter::test(const std::string& name, const Value& input, const Argume
     return false;
   }
   const size_t n = known->n_arguments;
-  const std::string_view parameters = n == 0 ? "" : name == "divisibleby" ? "num" : name == "in" ? "seq" : "other";
+  const std::string_view parameters = n == 0                  ? ""
+                                      : name == "divisibleby" ? "num"
+                                      : name == "in"          ? "seq"
+                                                              : "other";
   if (!check_arguments(*this, name, parameters, n, arguments)) return false;
   return spend(input.extent().weight) && known->call(*this, input, arguments);
 }
 
-bool check_arguments(Interpreter& run, const std::string& what, std::string_view parameters, size_t n_required,
-                     const Arguments& arguments) {
+bool check_arguments(Interpreter& run, const std::string& what, std::string_view parameters,
+                     size_t n_required, const Arguments& arguments) {
   if (parameters == "*") return true;
   const auto complain = [&](const std::string& why) {
     run.fail("the arguments of '" + utf8::printable(what) + "' do not fit: " + why);
@@ -144,7 +147,7 @@ Value Interpreter::call_macro(const Function& function, const Arguments& argumen
   for (size_t i = 0; i < macro.targets.size() && !failed(); ++i) {
     const std::string& name = macro.targets[i].name;
     const Value* value = given.get(i, name);
-    assign(macro.targets[i], value != nullptr      ? *value
+    assign(macro.targets[i], value != nullptr  ? *value
                              : macro.values[i] ? eval(*macro.values[i])
                                                : Value(Undefined{name}));
   }
@@ -176,8 +179,9 @@ bool Interpreter::merge_into(Dict& dict, const Arguments& arguments) {
   } else if (!arguments.positional.empty()) {
     for (const Value& pair : items_of(arguments.positional[0])) {
       const std::vector<Value> both = items_of(pair);
-      if (!failed() && (both.size() != 2 || !is_hashable(both[0]))) fail("dict() takes pairs of a key and a value");
-      if (!spend(dict.items.size())) return false;
+      if (!failed() && (both.size() != 2 || !is_hashable(both[0])))
+        fail("dict() takes pairs of a key and a value");
+      if (failed() || !spend(dict.items.size() * both[0].extent().weight)) return false;
       dict.set(both[0], both[1]);
     }
   }

@@ -16,7 +16,6 @@ bool holds(const std::string& op, int order) {
   return order >= 0;
 }
 
-
 }  // namespace
 
 Value Interpreter::eval(const Expr& expr) {
@@ -112,7 +111,7 @@ Value Interpreter::eval_dict(const Expr& expr) {
     const Value key = eval(*expr.args[i]);
     if (!failed() && !is_hashable(key))
       return fail("a value of type " + std::string(key.type_name()) + " cannot be a key");
-    if (!spend(dict.items.size())) return Value();
+    if (!spend(dict.items.size() * key.extent().weight)) return Value();
     dict.set(key, eval(*expr.args[i + 1]));
   }
   return Value(std::move(dict));
@@ -143,7 +142,7 @@ Value Interpreter::item(const Value& object, const Value& key) {
   if (failed()) return Value();
   if (object.is_undefined()) return fail(quoted(object.undefined()->name) + " is undefined and has no items");
   if (const Dict* dict = object.dict()) {
-    if (!spend(dict->items.size() + key.extent().weight)) return Value();
+    if (!spend(object.extent().weight + key.extent().weight)) return Value();
     if (const Value* found = dict->find(key)) return *found;
   }
   if (const auto index = key.integer()) {
@@ -156,10 +155,13 @@ Value Interpreter::item(const Value& object, const Value& key) {
       return i < list->items.size() ? list->items[i] : Value(Undefined{"item"});
     }
     if (object.text() != nullptr) {
-      const std::vector<Value> characters = items_of(object);
-      const size_t i = at(characters.size());
-      if (i >= characters.size()) return Value(Undefined{"item"});
-      return object.is_markup() ? Value::markup(*characters[i].text()) : characters[i];
+      if (!spend(object.text()->size() / 8)) return Value();
+      const size_t n = utf8::length(*object.text());
+      const size_t i = at(n);
+      if (i >= n) return Value(Undefined{"item"});
+      const Value none{None{}};
+      const Value begin(static_cast<int64_t>(i));
+      return slice(*this, object, begin, i + 1 == n ? none : Value(static_cast<int64_t>(i + 1)), none);
     }
   }
   if (key.text() != nullptr) return attribute(object, *key.text());
@@ -178,7 +180,10 @@ Value Interpreter::eval_slice(const Expr& expr) {
 bool Interpreter::contains(const Value& container, const Value& item) {
   if (!spend(container.extent().weight + item.extent().weight)) return false;
   if (container.text() != nullptr) {
-    if (item.text() != nullptr) return container.text()->find(*item.text()) != std::string::npos;
+    if (item.text() != nullptr) {
+      return spend_search(container.text()->size(), item.text()->size()) &&
+             container.text()->find(*item.text()) != std::string::npos;
+    }
     fail("only a string can be looked for in a string");
     return false;
   }

@@ -43,8 +43,8 @@ class ExpressionParser {
   ExprPtr parse_filters(ExprPtr input);
   ExprPtr parse_filter(ExprPtr input);  // name(...), without the bar
 
-  // Filters and tests that are not known fail the template at once, as in Jinja, but for those that stand right
-  // under a condition: they may never run.
+  // Filters and tests that are not known fail the template at once, as in Jinja, but for those that stand
+  // right under a condition: they may never run.
   void check_names(bool may_be_unknown);
 
   // Recursion of the parser itself.

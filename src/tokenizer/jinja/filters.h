@@ -10,7 +10,8 @@ namespace lazyfill::jinja {
 
 struct FilterEntry {
   std::string_view name;
-  std::string_view parameters;  // names with spaces between them; "*" for any; one that begins with "/" has no name
+  std::string_view
+      parameters;  // names with spaces between them; "*" for any; one that begins with "/" has no name
   size_t n_required = 0;
   Value (*call)(Interpreter& run, const Value& input, const Arguments& arguments) = nullptr;
 };

@@ -29,6 +29,8 @@ std::optional<std::string> without_separators(std::string_view text) {
   return out;
 }
 
+constexpr int kMostDigits = 1000;
+
 // One conversion of a format: %(name)-05.2f
 struct Conversion {
   std::optional<std::string> name;
@@ -67,7 +69,8 @@ class PercentFormat {
 
   int read_count() {
     int n = 0;
-    for (; current() >= '0' && current() <= '9'; ++position_) n = std::min(n * 10 + (current() - '0'), 1 << 20);
+    for (; current() >= '0' && current() <= '9'; ++position_)
+      n = std::min(n * 10 + (current() - '0'), 1 << 27);
     return n;
   }
 
@@ -82,7 +85,8 @@ class PercentFormat {
       conversion.name = std::string(format_.substr(position_ + 1, end - position_ - 1));
       position_ = end + 1;
     }
-    for (; current() != '\0' && std::string_view("-+ 0#").find(current()) != std::string_view::npos; ++position_)
+    for (; current() != '\0' && std::string_view("-+ 0#").find(current()) != std::string_view::npos;
+         ++position_)
       conversion.flags += current();
     conversion.width = read_count();
     if (current() == '.') {
@@ -92,6 +96,9 @@ class PercentFormat {
     if (current() == 'l' || current() == 'h' || current() == 'L') ++position_;
     conversion.type = current();
     ++position_;
+    if (conversion.precision > kMostDigits) run_.fail("a format asks for too many digits");
+    if (values_.dict() != nullptr) run_.spend(values_.dict()->items.size());
+    run_.spend(1);
     return conversion;
   }
 
@@ -147,7 +154,8 @@ class PercentFormat {
 
   void put_integer(const Value& value, const Conversion& conversion) {
     std::optional<int64_t> n = value.integer();
-    if (!n && value.is_float() && std::abs(*value.number()) < 9.2e18) n = static_cast<int64_t>(*value.number());
+    if (!n && value.is_float() && std::abs(*value.number()) < 9.2e18)
+      n = static_cast<int64_t>(*value.number());
     if (!n) return fail_type();
     const uint64_t magnitude = *n < 0 ? uint64_t{0} - static_cast<uint64_t>(*n) : static_cast<uint64_t>(*n);
     const char type = conversion.type == 'i' || conversion.type == 'u' ? 'd' : conversion.type;
@@ -155,7 +163,7 @@ class PercentFormat {
     char buffer[72];
     const auto end = std::to_chars(buffer, buffer + sizeof(buffer), magnitude, base).ptr;
     std::string digits(buffer, end);
-    const auto n_digits = static_cast<size_t>(std::clamp(conversion.precision, 0, 1000));
+    const auto n_digits = static_cast<size_t>(std::max(conversion.precision, 0));
     if (digits.size() < n_digits) digits = std::string(n_digits - digits.size(), '0') + digits;
     if (has(conversion, '#') && base != 10) digits = (base == 8 ? "0o" : "0x") + digits;
     if (type == 'X') std::transform(digits.begin(), digits.end(), digits.begin(), ::toupper);
@@ -165,9 +173,9 @@ class PercentFormat {
   void put_float(const Value& value, const Conversion& conversion) {
     if (!value.number()) return fail_type();
     const double number = *value.number();
-    const int precision = std::min(conversion.precision < 0 ? 6 : conversion.precision, 400);
+    const int precision = conversion.precision < 0 ? 6 : conversion.precision;
     const std::string format = std::string(has(conversion, '#') ? "%#.*" : "%.*") + conversion.type;
-    char buffer[1100];
+    char buffer[kMostDigits + 400];
     const int n = std::snprintf(buffer, sizeof(buffer), format.c_str(), precision, std::abs(number));
     put_number(std::signbit(number) && !std::isnan(number), std::string(buffer, static_cast<size_t>(n)),
                conversion);
@@ -189,7 +197,8 @@ class PercentFormat {
   }
 
   void put(std::string_view text, const Conversion& conversion) {
-    const Value value = padded(run_, text, conversion.width, " ", has(conversion, '-') ? Side::kRight : Side::kLeft);
+    const Value value =
+        padded(run_, text, conversion.width, " ", has(conversion, '-') ? Side::kRight : Side::kLeft);
     if (!run_.failed()) out_.append(*value.text());
   }
 

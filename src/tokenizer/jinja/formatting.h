@@ -18,7 +18,8 @@ struct ReadInteger {
 ReadInteger read_integer(std::string_view text, int64_t base);
 std::optional<double> read_float(std::string_view text);
 
-// format % values: a tuple's items, a mapping's values by name, or one value. Fails the run where Python raises.
+// format % values: a tuple's items, a mapping's values by name, or one value. Fails the run where Python
+// raises.
 Value format_percent(Interpreter& run, std::string_view format, const Value& values);
 // format.format(...): {}, {0}, {name} and {{; format specifications are not supported.
 Value format_braces(Interpreter& run, std::string_view format, const Arguments& arguments);

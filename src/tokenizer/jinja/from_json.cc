@@ -64,7 +64,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
   bool open(bool is_object) {
-    if (open_.size() >= kMaxDepth) return fail("is nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    if (open_.size() >= kMaxDepth)
+      return fail("is nested deeper than " + std::to_string(kMaxDepth) + " levels");
     open_.push_back({is_object, {}, {}, {}});
     return true;
   }

@@ -205,7 +205,8 @@ void Interpreter::run_for(const Stmt& stmt) {
     any_to_its_end = any_to_its_end || flow == Flow::kNext;
     if (flow == Flow::kBreak) break;
   }
-  // As Jinja has it: "else" runs when no iteration came to its end, also where all were left by continue or break.
+  // As Jinja has it: "else" runs when no iteration came to its end, also where all were left by continue or
+  // break.
   if (any_to_its_end || failed()) return;
   frames_.emplace_back();
   run(stmt.otherwise);

@@ -48,6 +48,8 @@ class Interpreter {
   Value fail(const std::string& message);
   bool failed() const { return error_.has_value(); }
   bool spend(size_t n_steps);
+  // For a search, whose time can be the product of both lengths.
+  bool spend_search(size_t text_bytes, size_t wanted_bytes) { return spend(text_bytes * wanted_bytes / 256); }
   BoundedText text() const { return BoundedText(limits_.max_bytes - bytes_used_); }
   Value make(BoundedText text);  // the text as a value, its bytes counted
   std::string str(const Value& value);
@@ -122,10 +124,10 @@ struct TestEntry {
   bool (*call)(Interpreter& run, const Value& input, const Arguments& arguments) = nullptr;
 };
 const TestEntry* find_test(std::string_view name);  // null when it is not known
-// Fails the run when arguments are missing, too many, given twice or not called so. `parameters` are names with
-// spaces between them; "*" takes anything.
-bool check_arguments(Interpreter& run, const std::string& what, std::string_view parameters, size_t n_required,
-                     const Arguments& arguments);
+// Fails the run when arguments are missing, too many, given twice or not called so. `parameters` are names
+// with spaces between them; "*" takes anything.
+bool check_arguments(Interpreter& run, const std::string& what, std::string_view parameters,
+                     size_t n_required, const Arguments& arguments);
 bool has_method(const Value& object, std::string_view name);
 Value call_method(Interpreter& run, const Value& object, std::string_view name, const Arguments& arguments);
 // Python's arithmetic; fails the run on types that do not fit.

@@ -312,7 +312,9 @@ class Lexer {
       // Python reads the backslash as one and the character as the escape that stands for it in ASCII.
       const utf8::Decoded other = utf8::decode(source_, position_);
       char buffer[16];
-      const char* format = other.code_point < 0x100 ? "\\x%02x" : other.code_point < 0x10000 ? "\\u%04x" : "\\U%08x";
+      const char* format = other.code_point < 0x100     ? "\\x%02x"
+                           : other.code_point < 0x10000 ? "\\u%04x"
+                                                        : "\\U%08x";
       std::snprintf(buffer, sizeof(buffer), format, static_cast<unsigned>(other.code_point));
       text += buffer;
       position_ += std::max<size_t>(1, other.n_bytes) - 1;

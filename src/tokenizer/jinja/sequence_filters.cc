@@ -159,7 +159,9 @@ void sort_keyed(Interpreter& run, std::vector<Keyed>& all, bool reversed) {
   }
   size_t n_levels = 1;
   while ((size_t{1} << n_levels) < all.size()) ++n_levels;
-  if (run.failed() || !run.spend(all.size() * n_levels)) return all.clear();
+  size_t weight = 0;
+  for (const Keyed& keyed : all) weight += keyed.key.extent().weight;
+  if (run.failed() || !run.spend(weight * n_levels)) return all.clear();
   std::stable_sort(all.begin(), all.end(), [reversed](const Keyed& a, const Keyed& b) {
     const int order = compare(a.key, b.key).value_or(0);
     if (order == kUnordered) return false;
@@ -167,8 +169,9 @@ void sort_keyed(Interpreter& run, std::vector<Keyed>& all, bool reversed) {
   });
 }
 
-// Several attributes with commas between them sort by the first, then by the second... Always a list, and lists
-// compare only the first items that differ: values without an order are sorted where they are all the same.
+// Several attributes with commas between them sort by the first, then by the second... Always a list, and
+// lists compare only the first items that differ: values without an order are sorted where they are all the
+// same.
 Value sort_key(Interpreter& run, const Value& item, const Value* attribute, bool case_sensitive) {
   std::vector<Value> paths = {attribute == nullptr ? Value(None{}) : *attribute};
   if (attribute != nullptr && attribute->text() != nullptr) {
@@ -206,7 +209,7 @@ Value unique(Interpreter& run, const Value& value, const Args& arguments) {
   for (const Value& item : run.items_of(value)) {
     Value key = key_of(run, item, arguments);
     if (!is_hashable(key)) return run.fail("the filter 'unique' takes values that can be keys");
-    if (!run.spend(keys.size() + key.extent().weight)) return Value();
+    if (!run.spend((keys.size() + 1) * key.extent().weight)) return Value();
     if (std::any_of(keys.begin(), keys.end(), [&](const Value& other) { return equals(other, key); }))
       continue;
     keys.push_back(std::move(key));

@@ -12,9 +12,15 @@ namespace {
 utf8proc_category_t category_of(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c));
 }
-bool is_upper(char32_t c) { return category_of(c) == UTF8PROC_CATEGORY_LU; }
-bool is_lower(char32_t c) { return category_of(c) == UTF8PROC_CATEGORY_LL; }
-bool is_cased(char32_t c) { return is_upper(c) || is_lower(c) || category_of(c) == UTF8PROC_CATEGORY_LT; }
+bool is_upper(char32_t c) {
+  return category_of(c) == UTF8PROC_CATEGORY_LU;
+}
+bool is_lower(char32_t c) {
+  return category_of(c) == UTF8PROC_CATEGORY_LL;
+}
+bool is_cased(char32_t c) {
+  return is_upper(c) || is_lower(c) || category_of(c) == UTF8PROC_CATEGORY_LT;
+}
 
 char32_t upper_of(char32_t c) {
   return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
@@ -133,6 +139,7 @@ std::string titled(std::string_view text, bool words_by_letters) {
 
 Value replaced(Interpreter& run, std::string_view text, std::string_view from, std::string_view to,
                int64_t max_count) {
+  if (!run.spend_search(text.size(), from.size())) return Value();
   BoundedText out = run.text();
   size_t position = 0;
   for (int64_t n = 0; max_count < 0 || n < max_count; ++n) {
@@ -158,6 +165,7 @@ Value split(Interpreter& run, std::string_view text, const std::string* separato
             bool from_right) {
   if (separator != nullptr && separator->empty()) return run.fail("a text cannot be split by nothing");
   if (!run.spend(text.size() / 8)) return Value();
+  if (separator != nullptr && !run.spend_search(text.size(), separator->size())) return Value();
   std::vector<std::string_view> parts = separator == nullptr
                                             ? split_by_space(text, max_count, from_right)
                                             : split_by(text, *separator, max_count, from_right);
@@ -208,22 +216,27 @@ std::string swapped_case(std::string_view text) {
 }
 
 // White_Space and four separators of ASCII.
-bool is_python_space(char32_t c) { return utf8::is_space(c) || (c >= 0x1C && c <= 0x1F); }
+bool is_python_space(char32_t c) {
+  return utf8::is_space(c) || (c >= 0x1C && c <= 0x1F);
+}
 
-bool is_decimal(char32_t c) { return category_of(c) == UTF8PROC_CATEGORY_ND; }
+bool is_decimal(char32_t c) {
+  return category_of(c) == UTF8PROC_CATEGORY_ND;
+}
 
 bool is_digit(char32_t c) {
   struct Range {
     char32_t first, last;
   };
   // Characters of Numeric_Type=Digit (Unicode 14).
-  constexpr Range kDigits[] = {{0xB2, 0xB3},     {0xB9, 0xB9},     {0x1369, 0x1371}, {0x19DA, 0x19DA},
-                               {0x2070, 0x2070}, {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468},
-                               {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA}, {0x24F5, 0x24FD},
-                               {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792},
-                               {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
-  return is_decimal(c) || std::any_of(std::begin(kDigits), std::end(kDigits),
-                                      [c](const Range& range) { return c >= range.first && c <= range.last; });
+  constexpr Range kDigits[] = {
+      {0xB2, 0xB3},     {0xB9, 0xB9},       {0x1369, 0x1371},   {0x19DA, 0x19DA},   {0x2070, 0x2070},
+      {0x2074, 0x2079}, {0x2080, 0x2089},   {0x2460, 0x2468},   {0x2474, 0x247C},   {0x2488, 0x2490},
+      {0x24EA, 0x24EA}, {0x24F5, 0x24FD},   {0x24FF, 0x24FF},   {0x2776, 0x277E},   {0x2780, 0x2788},
+      {0x278A, 0x2792}, {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
+  return is_decimal(c) || std::any_of(std::begin(kDigits), std::end(kDigits), [c](const Range& range) {
+           return c >= range.first && c <= range.last;
+         });
 }
 
 bool has_case(std::string_view text, bool upper_case) {

@@ -33,9 +33,9 @@ struct List {
   enum class Kind { kList, kTuple, kRange, kKeys, kValues, kItems, kIterator };
   std::vector<Value> items;
   Kind kind = Kind::kList;
-  Extent extent;                           // set when the list becomes a value, after which nothing changes it
-  std::array<int64_t, 3> range{0, 0, 1};   // kRange: begin, end, step
-  mutable size_t n_taken = 0;              // kIterator: how many items were gone through
+  Extent extent;                          // set when the list becomes a value, after which nothing changes it
+  std::array<int64_t, 3> range{0, 0, 1};  // kRange: begin, end, step
+  mutable size_t n_taken = 0;             // kIterator: how many items were gone through
 
   bool is_sequence() const { return kind == Kind::kList || kind == Kind::kTuple || kind == Kind::kRange; }
   bool is_iterator() const { return kind == Kind::kIterator; }
