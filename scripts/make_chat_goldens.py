@@ -7,16 +7,14 @@ With a model, its own chat template is among the cases; without one, those that 
 """
 
 import argparse
-import datetime
 import json
 import pathlib
+import sys
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "python"))
+from reference import jinja  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden" / "chat_templates.json"
-NOW_S = 1753526096  # 2025-07-26 10:34:56 UTC
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TALK = [{"role": "system", "content": "  You are terse.\n"}, {"role": "user", "content": "What's 6 x 7?\n"},
@@ -151,38 +149,13 @@ a{# comment #}b{#- comment -#} c
 ]
 
 
-def environment():
-    def raise_exception(message):
-        raise jinja2.exceptions.TemplateError(message)
-
-    def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-    class Generation(jinja2.ext.Extension):
-        tags = {"generation"}
-
-        def parse(self, parser):
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-            return jinja2.nodes.Scope(body).set_lineno(line)
-
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
-                                                       extensions=[Generation, jinja2.ext.loopcontrols])
-    env.filters["tojson"] = tojson
-    env.globals["raise_exception"] = raise_exception
-    now = datetime.datetime.fromtimestamp(NOW_S, datetime.timezone.utc)
-    env.globals["strftime_now"] = lambda text: now.strftime(text)
-    return env
-
-
 def case(template, messages, add_generation_prompt):
     record = {"template": template, "messages": messages, "add_generation_prompt": add_generation_prompt}
-    try:
-        record["expected"] = environment().from_string(template).render(
-            messages=messages, add_generation_prompt=add_generation_prompt, bos_token="<s>", eos_token="</s>", tools=None,
-            documents=None)
-    except Exception as error:  # what jinja2 refuses we refuse; the sentences differ
-        record["error"] = type(error).__name__
+    text, error = jinja.render_reference(jinja.request(template, messages, add_generation_prompt=add_generation_prompt), jinja.environment())
+    if error is None:
+        record["expected"] = text
+    else:  # what jinja2 refuses we refuse; the sentences differ
+        record["error"] = error.partition(":")[0]
     return record
 
 
@@ -201,7 +174,7 @@ def main():
     cases = [case(template, messages, prompt) for template in [own, *FORMATS.values()] for messages in (HELLO, TALK)
              for prompt in (True, False)]
     cases += [case(template, HELLO, True) for template in CASES]
-    record = {"now_s": NOW_S, "default_model": own, "cases": cases}
+    record = {"now_s": jinja.NOW_S, "default_model": own, "cases": cases}
     GOLDEN.write_text(json.dumps(record, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
     print(f"{len(cases)} cases, {sum('error' in c for c in cases)} of them refused")
 
