@@ -32,7 +32,7 @@ class ChatTemplate {
     std::string eos_token;
     // Where a template ends with an error: steps of its interpreter, bytes of all texts that it makes on the
     // way.
-    size_t max_steps = 20'000'000;  // a second or two
+    size_t max_steps = 10'000'000;  // about a second
     size_t max_bytes = size_t{100} << 20;
     int64_t now_s = 0;  // what strftime_now() shows, seconds since 1970; 0: the clock
   };

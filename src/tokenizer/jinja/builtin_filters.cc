@@ -46,7 +46,7 @@ Value tojson(Interpreter& run, const Value& value, const Args& arguments) {
     const Value margin = indent->text() != nullptr ? *indent : run.binary("*", Value(" "), *indent);
     if (run.failed()) return Value();
     style.indent = *margin.text();
-    style.item_separator = ",";
+    style.item_separator.resize(1);  // the comma
   }
   if (const Value* pair = arguments.get(2, "separators"); pair != nullptr && !pair->is_none()) {
     const std::vector<Value> both = run.items_of(*pair);

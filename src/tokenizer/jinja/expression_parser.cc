@@ -51,7 +51,10 @@ std::string ExpressionParser::expect_name() {
 
 std::string ExpressionParser::expect_dotted_name() {
   std::string name = expect_name();
-  while (take_operator(".")) name += "." + expect_name();
+  while (take_operator(".")) {
+    name += '.';
+    name += expect_name();
+  }
   return name;
 }
 
