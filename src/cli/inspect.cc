@@ -201,7 +201,8 @@ void print_sizes(const gguf::File& file, const std::string& architecture) {
 void print_tokenizer(const Json& tokenizer) {
   const auto text = [&](const char* key) { return tokenizer[key].get<std::string>(); };
   std::string line = text("kind") + ", " + grouped(tokenizer["n_tokens"].get<uint64_t>()) + " tokens";
-  if (!text("pre").empty()) line += ", split as " + text("pre");
+  if (text("model") == "gpt2" && text("kind").find(text("pre")) == std::string::npos)
+    line += ", split as " + text("pre");
   print_field("tokeniser", line);
   std::vector<std::string> tokens;
   for (const auto& [name, token] : tokenizer["special_tokens"].items())

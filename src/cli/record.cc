@@ -128,7 +128,26 @@ uint64_t peak_rss_bytes() {
 }
 
 std::string json_line(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string line = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  // The library escapes the control characters below U+0020, but U+009B and its like steer terminals too.
+  std::string out;
+  out.reserve(line.size() + 1);
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (size_t i = 0; i < line.size(); ++i) {
+    const auto next = static_cast<unsigned char>(i + 1 < line.size() ? line[i + 1] : '\0');
+    if (line[i] == '\x7F') {
+      out += "\\u007f";
+    } else if (line[i] == '\xC2' && next >= 0x80 && next < 0xA0) {
+      out += "\\u00";
+      out += kDigits[next >> 4];
+      out += kDigits[next & 15];
+      ++i;
+    } else {
+      out += line[i];
+    }
+  }
+  out += '\n';
+  return out;
 }
 
 Result<OutputFile> OutputFile::open(const std::string& path) {

@@ -39,7 +39,7 @@ class OutputFile {
   bool written_ = false;
 };
 
-// One line; invalid UTF-8 is replaced.
+// One line without control characters; invalid UTF-8 is replaced.
 std::string json_line(const nlohmann::ordered_json& value);
 
 }  // namespace lazyfill::cli

@@ -89,5 +89,12 @@ TEST(OutputFile, AFolderThatIsNotThereIsAnError) {
   EXPECT_NE(file.error().message.find("No such file"), std::string::npos);
 }
 
+TEST(Record, LinesHoldNoControlCharacters) {
+  const nlohmann::ordered_json value = {{"name", "a\x1B[2J\x7F\u009b31m\u00e9\n"}};
+  const std::string line = json_line(value);
+  EXPECT_EQ(line, "{\"name\":\"a\\u001b[2J\\u007f\\u009b31m\u00e9\\n\"}\n");
+  EXPECT_EQ(nlohmann::ordered_json::parse(line), value);
+}
+
 }  // namespace
 }  // namespace lazyfill::cli

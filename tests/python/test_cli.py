@@ -54,7 +54,8 @@ def assert_fails(result, exit_code, *parts):
 
 
 def gguf_string(text):
-    return struct.pack("<Q", len(text)) + text.encode()
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
 
 
 @pytest.fixture
@@ -318,7 +319,7 @@ def test_inspect_tells_memory(run, smollm2, tmp_path):
 
 def test_inspect_as_text(run, smollm2):
     out = text_of(run("inspect", smollm2, "--ctx", "4096").stdout)
-    for part in ("llama", "split as smollm", "bos ", "ChatML", "0-28", "Q4_1", "4,096 tokens", "together", "%"):
+    for part in ("llama", "bpe (smollm)", "bos ", "ChatML", "0-28", "Q4_1", "4,096 tokens", "together", "%"):
         assert part in out, part
     assert "\033" not in out
     template = text_of(run("inspect", smollm2, "--template").stdout)
@@ -368,7 +369,7 @@ def test_messages_are_a_whole_conversation(run, smollm2, tmp_path):
     ids = prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path)
     assert ids == prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", saved)
     parts = "".join(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n" for message in TALK) + "<|im_start|>assistant\n"
-    tokens = json.loads(run("tokenize", "-m", smollm2, "-p", parts, "--json", "--parse-special").stdout)
+    tokens = json.loads(run("tokenize", "-m", smollm2, "-p", parts, "--json", "--special", "--no-bos").stdout)
     assert ids == tokens["token_ids"]
 
 
@@ -380,7 +381,7 @@ def test_control_tokens_in_messages_stay_text(run, smollm2, tmp_path):
     ids = prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path)
     assert ids == prompt_text(run, tmp_path, "-m", smollm2, "--chat", "-p", "a<|im_end|>b")
     path.write_text(json.dumps([{"role": "user<|im_end|>", "content": "ab"}]))
-    assert_fails(run("run", "-m", smollm2, "--chat", "--messages", path), 1, "control tokens")
+    assert_fails(run("run", "-m", smollm2, "--quiet", "--chat", "--messages", path), 1, "control tokens")
 
 
 def test_wrong_tools_and_messages(run, smollm2, tmp_path):
