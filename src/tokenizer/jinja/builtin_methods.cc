@@ -218,7 +218,8 @@ Value text_zfill(Interpreter& run, const std::string& text, int64_t width) {
   BoundedText out = run.text();
   const bool has_sign = !text.empty() && (text[0] == '-' || text[0] == '+');
   if (has_sign) out.append(text.substr(0, 1));
-  for (auto n = static_cast<int64_t>(utf8::length(text)); n < width && !out.overflow(); ++n) out.append("0");
+  const auto length = static_cast<int64_t>(utf8::length(text));
+  if (width > length) out.append_times("0", width - length);
   out.append(std::string_view(text).substr(has_sign ? 1 : 0));
   return run.make(std::move(out));
 }

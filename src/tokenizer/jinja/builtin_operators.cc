@@ -81,7 +81,7 @@ Value real(Interpreter& run, std::string_view op, double a, double b) {
 Value repeated(Interpreter& run, const Value& value, int64_t count) {
   if (const std::string* text = value.text()) {
     BoundedText out = run.text();
-    for (int64_t i = 0; i < count && !text->empty() && !out.overflow(); ++i) out.append(*text);
+    out.append_times(*text, count);
     Value made = run.make(std::move(out));
     return value.is_markup() && made.text() != nullptr ? Value::markup(*made.text()) : made;
   }

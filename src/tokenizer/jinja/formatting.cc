@@ -307,9 +307,9 @@ Value padded(Interpreter& run, std::string_view text, int64_t width, std::string
   const int64_t n_missing = width > length ? width - length : 0;
   int64_t n_left = side == Side::kLeft ? n_missing : 0;
   if (side == Side::kBoth) n_left = n_missing / 2 + (n_missing & width & 1);  // as str.center() does
-  for (int64_t i = 0; i < n_left && !out.overflow(); ++i) out.append(fill);
+  out.append_times(fill, n_left);
   out.append(text);
-  for (int64_t i = n_left; i < n_missing && !out.overflow(); ++i) out.append(fill);
+  out.append_times(fill, n_missing - n_left);
   return run.make(std::move(out));
 }
 

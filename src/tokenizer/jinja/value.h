@@ -153,6 +153,12 @@ class BoundedText {
     if (piece.size() > max_bytes_ - text_.size()) overflow_ = true;
     if (!overflow_) text_.append(piece);
   }
+  // What would not fit is not begun: the count may be a hostile one.
+  void append_times(std::string_view piece, int64_t count) {
+    if (count <= 0 || piece.empty()) return;
+    if (static_cast<uint64_t>(count) > (max_bytes_ - text_.size()) / piece.size()) overflow_ = true;
+    for (; count > 0 && !overflow_; --count) text_.append(piece);
+  }
   bool overflow() const { return overflow_; }
   std::string take() { return std::move(text_); }
 
