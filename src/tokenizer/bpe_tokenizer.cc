@@ -1,10 +1,12 @@
 // Byte-level BPE as GPT-2 introduced it: words are cut by a pre-tokeniser, each word starts as bytes, and the
-// pair with the lowest merge rank joins first, the leftmost of equals.
+// pair with the lowest merge rank joins first, the leftmost of equals. Gemma 4 and others merge in the same
+// way, but from characters, with SentencePiece's marks for spaces and tokens for single bytes.
 #include <algorithm>
 #include <array>
 #include <limits>
 
 #include "tokenizer/pretokenizer.h"
+#include "tokenizer/sentencepiece_normalizer.h"
 #include "tokenizer/string_index.h"
 #include "tokenizer/utf8.h"
 #include "tokenizer/vocabulary_tokenizer.h"
@@ -86,20 +88,21 @@ class WordMerger {
 class BpeTokenizer final : public VocabularyTokenizer {
  public:
   BpeTokenizer(Vocabulary vocabulary, const TokenizerData& data, PreTokenizer pre)
-      : VocabularyTokenizer(std::move(vocabulary), {TokenType::kUserDefined},
-                            data.add_bos.value_or(pre.habits().adds_bos), data.add_eos.value_or(false)),
+      : VocabularyTokenizer(
+            std::move(vocabulary), {TokenType::kUserDefined},
+            {.bos = data.add_bos.value_or(pre.habits().adds_bos), .eos = data.add_eos.value_or(false)}, data),
         pre_(std::move(pre)),
-        kind_("bpe (" + (data.pre.empty() ? std::string("default") : data.pre) + ")"),
+        kind_("bpe (" + std::string(pre_.name()) + ")"),
         tokens_(n_tokens()),
         merges_(data.merges.size()) {
     for (size_t i = 0; i < n_tokens(); ++i) {
       const auto id = static_cast<int32_t>(i);
-      if (this->vocabulary().type(id) == TokenType::kNormal) tokens_.insert(this->vocabulary().text(id), id);
+      const TokenType type = this->vocabulary().type(id);
+      // Merges of characters may lead to tokens that are also found in texts as they are written.
+      if (type == TokenType::kNormal || (pre_.habits().is_plain && type == TokenType::kUserDefined))
+        tokens_.insert(this->vocabulary().text(id), id);
     }
-    for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-      const char c = static_cast<char>(byte);
-      byte_ids_[byte] = tokens_.find({&c, 1});
-    }
+    find_byte_tokens();
   }
 
   Result<void> read_merges(std::span<const std::string> merges) {
@@ -109,9 +112,9 @@ class BpeTokenizer final : public VocabularyTokenizer {
       const size_t space = merge.find(' ', 1);
       joined.clear();
       size_t n_left = 0;
-      bool known = space != std::string_view::npos && append_byte_level(merge.substr(0, space), joined);
+      bool known = space != std::string_view::npos && append_token(merge.substr(0, space), joined);
       n_left = joined.size();
-      known = known && append_byte_level(merge.substr(space + 1), joined);
+      known = known && append_token(merge.substr(space + 1), joined);
       const std::string_view text(joined.data(), joined.size());
       const int32_t left = known ? tokens_.find(text.substr(0, n_left)) : -1;
       const int32_t right = known ? tokens_.find(text.substr(n_left)) : -1;
@@ -126,14 +129,67 @@ class BpeTokenizer final : public VocabularyTokenizer {
   }
 
   std::string piece(int32_t id, bool with_special) const override {
+    const std::string_view text = vocabulary().text(id);
+    const TokenType type = vocabulary().type(id);
     if (vocabulary().is_special(id) && !with_special) return {};
-    return std::string(vocabulary().text(id));
+    if (!pre_.habits().is_plain || (type != TokenType::kNormal && type != TokenType::kByte))
+      return std::string(text);
+    const auto byte = type == TokenType::kByte ? byte_of_token(text) : std::nullopt;
+    return byte ? std::string(1, static_cast<char>(*byte)) : replace_all(text, kSpaceMark, " ");
   }
   std::string_view kind() const override { return kind_; }
 
  private:
+  void find_byte_tokens() {
+    byte_ids_.fill(-1);
+    for (size_t byte = 0; byte < byte_ids_.size() && !pre_.habits().is_plain; ++byte) {
+      const char c = static_cast<char>(byte);
+      byte_ids_[byte] = tokens_.find({&c, 1});
+    }
+    for (size_t i = 0; i < n_tokens() && pre_.habits().is_plain; ++i) {
+      const auto id = static_cast<int32_t>(i);
+      const auto byte = byte_of_token(vocabulary().text(id));
+      if (byte && vocabulary().type(id) == TokenType::kByte) byte_ids_[*byte] = id;
+    }
+  }
+
+  // The bytes of a token as merges spell it.
+  bool append_token(std::string_view token, std::vector<char>& out) const {
+    if (!pre_.habits().is_plain) return append_byte_level(token, out);
+    out.insert(out.end(), token.begin(), token.end());
+    return true;
+  }
+
+  // What a word consists of before anything is merged.
+  void add_symbols(std::string_view word, WordMerger& merger) const {
+    if (!pre_.habits().is_plain) {
+      add_bytes(word, merger);
+      return;
+    }
+    for (size_t position = 0; position < word.size();) {
+      const std::string_view character = word.substr(position, utf8::decode(word, position).n_bytes);
+      const int32_t id = tokens_.find(character);
+      if (id >= 0) {
+        merger.add(id);
+      } else {
+        add_bytes(character, merger);
+      }
+      position += character.size();
+    }
+  }
+  void add_bytes(std::string_view bytes, WordMerger& merger) const {
+    for (const char c : bytes) {
+      const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
+      if (id >= 0) merger.add(id);  // a byte without a token is dropped, as the reference tokenisers do
+    }
+  }
+
   Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
     std::string composed;
+    if (pre_.habits().is_plain) {
+      composed = replace_all(text, " ", kSpaceMark);
+      text = composed;
+    }
     if (pre_.habits().composes) {
       auto normal = utf8::compose(text);
       if (!normal) return tl::unexpected(normal.error());
@@ -149,10 +205,7 @@ class BpeTokenizer final : public VocabularyTokenizer {
         ids.push_back(whole);
         continue;
       }
-      for (const char c : word) {
-        const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-        if (id >= 0) merger.add(id);  // a byte without a token is dropped, as the reference tokenisers do
-      }
+      add_symbols(word, merger);
       merger.finish(ids);
     }
     return {};
@@ -168,9 +221,12 @@ class BpeTokenizer final : public VocabularyTokenizer {
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data) {
-  auto pre = PreTokenizer::make(data.pre.empty() ? "default" : data.pre);
+  const std::string unsaid = data.model == "gemma4" ? "gemma4" : "default";
+  auto pre = PreTokenizer::make(data.pre.empty() || data.model == "gemma4" ? unsaid : data.pre);
   if (!pre) return tl::unexpected(pre.error());
-  auto vocabulary = Vocabulary::build(data, Vocabulary::Form::kByteLevel);
+  const bool plain = pre->habits().is_plain;
+  auto vocabulary =
+      Vocabulary::build(data, plain ? Vocabulary::Form::kPlain : Vocabulary::Form::kByteLevel, {});
   if (!vocabulary) return tl::unexpected(vocabulary.error());
   auto tokenizer = std::make_unique<BpeTokenizer>(std::move(*vocabulary), data, std::move(*pre));
   if (auto read = tokenizer->read_merges(data.merges); !read) return tl::unexpected(read.error());

@@ -144,6 +144,25 @@ TEST(BpeTokenizer, BadFilesAreRefused) {
   }
 }
 
+// Gemma 4's form: merges from characters, U+2581 for spaces, tokens for the bytes of what is not there.
+TEST(BpeTokenizer, MergesCharacters) {
+  const std::vector<std::string> tokens{"<bos>", "\u2581", "a", "\u2581a", "<0xC3>", "<0xA9>", "\n", "\n\n"};
+  const std::vector<std::string> merges{"\u2581 a", "\n \n"};
+  TokenizerData data;
+  data.model = "gemma4";
+  data.tokens = tokens;
+  data.merges = merges;
+  data.types = {3, 1, 1, 1, 6, 6, 1, 1};
+  data.bos_id = 0;
+  EXPECT_THAT(encode(data, "a a\u00E9\n\n"), ElementsAre(0, 2, 3, 4, 5, 7));
+  const auto tokenizer = make_tokenizer(data).value();
+  EXPECT_EQ(tokenizer->kind(), "bpe (gemma4)");
+  EXPECT_EQ(tokenizer->decode({2, 3, 4, 5, 7}, false), "a a\u00E9\n\n");
+  StreamingDecoder decoder(*tokenizer);
+  EXPECT_EQ(decoder.push(4), "") << "half a character";
+  EXPECT_EQ(decoder.push(5), "\u00E9");
+}
+
 // A naive merger takes minutes for this; the test has no clock, but its time limit would end such a run.
 TEST(BpeTokenizer, AMegabyteOfOneLetter) {
   const Fixture fixture;

@@ -38,7 +38,8 @@ Result<TokenizerData> read_tokenizer_data(const gguf::File& file) {
   auto tokens = strings_of(file, "tokenizer.ggml.tokens");
   if (!tokens) return tl::unexpected(tokens.error());
   data.tokens = *tokens;
-  if (data.model == "gpt2") {
+  data.name = file.get_string("general.name").value_or("");
+  if (data.model == "gpt2" || data.model == "gemma4") {
     auto merges = strings_of(file, "tokenizer.ggml.merges");
     if (!merges) return tl::unexpected(merges.error());
     data.merges = *merges;
@@ -52,9 +53,18 @@ Result<TokenizerData> read_tokenizer_data(const gguf::File& file) {
            read_optional(file, "tokenizer.ggml.unknown_token_id", &File::get_uint, data.unknown_id),
            read_optional(file, "tokenizer.ggml.eot_token_id", &File::get_uint, data.eot_id),
            read_optional(file, "tokenizer.ggml.eom_token_id", &File::get_uint, data.eom_id),
+           read_optional(file, "tokenizer.ggml.seperator_token_id", &File::get_uint, data.separator_id),
+           read_optional(file, "tokenizer.ggml.cls_token_id", &File::get_uint, data.class_id),
            read_optional(file, "tokenizer.ggml.add_bos_token", &File::get_bool, data.add_bos),
            read_optional(file, "tokenizer.ggml.add_eos_token", &File::get_bool, data.add_eos),
+           read_optional(file, "tokenizer.ggml.add_sep_token", &File::get_bool, data.add_separator),
            read_optional(file, "tokenizer.ggml.add_space_prefix", &File::get_bool, data.add_space_prefix),
+           read_optional(file, "tokenizer.ggml.remove_extra_whitespaces", &File::get_bool,
+                         data.remove_extra_whitespaces),
+           read_optional(file, "tokenizer.ggml.precompiled_charsmap", &File::get_ints, data.character_map),
+           read_optional(file, "tokenizer.ggml.normalizer.lowercase", &File::get_bool, data.lower_case),
+           read_optional(file, "tokenizer.ggml.normalizer.strip_accents", &File::get_bool,
+                         data.strip_accents),
        }) {
     if (!read) return tl::unexpected(read.error());
   }

@@ -126,16 +126,24 @@ Result<PreTokenizer> PreTokenizer::make(std::string_view name) {
   }
   PreTokenizer made;
   made.habits_ = spec->habits;
-  for (const std::string_view step : spec->steps) {
-    if (step.empty()) break;
-    auto code = compile(step);
-    if (!code) return tl::unexpected(code.error());
-    made.steps_.push_back(std::move(*code));
+  made.name_ = name;
+  for (const PreTokenizerStep& step : spec->steps) {
+    if (step.groups != DigitGroups::kNone) {
+      made.steps_.push_back({nullptr, step.groups});
+    } else if (!step.expression.empty()) {
+      auto code = compile(step.expression);
+      if (!code) return tl::unexpected(code.error());
+      made.steps_.push_back({std::move(*code)});
+    }
   }
   return made;
 }
 
 Result<void> PreTokenizer::split(std::string_view text, std::vector<std::string_view>& words) const {
+  if (steps_.empty()) {
+    words.push_back(text);
+    return {};
+  }
   const Matcher matcher;
   if (!matcher.ready())
     return fail(ErrorCode::kOutOfMemory, "there is no memory to split the text into words");
@@ -145,7 +153,9 @@ Result<void> PreTokenizer::split(std::string_view text, std::vector<std::string_
     std::vector<std::string_view>& target = i + 1 == steps_.size() ? words : cut;
     if (&target == &cut) cut.clear();
     for (const std::string_view piece : pieces) {
-      if (!matcher.cut(steps_[i].get(), piece, target)) {
+      if (steps_[i].groups != DigitGroups::kNone) {
+        group_digits(steps_[i].groups, piece, target);
+      } else if (!matcher.cut(steps_[i].code.get(), piece, target)) {
         return fail(ErrorCode::kOutOfMemory,
                     "the text could not be split into words within the limits of memory");
       }
@@ -153,6 +163,39 @@ Result<void> PreTokenizer::split(std::string_view text, std::vector<std::string_
     std::swap(pieces, cut);
   }
   return {};
+}
+
+void group_digits(DigitGroups groups, std::string_view text, std::vector<std::string_view>& words) {
+  size_t begin = 0;  // of what is not yet a word
+  const auto cut_at = [&](size_t position) {
+    if (position > begin) words.push_back(text.substr(begin, position - begin));
+    begin = position;
+  };
+  std::vector<size_t> digits;  // where those of one number begin, and its end
+  for (size_t position = 0; position < text.size();) {
+    utf8::Decoded c = utf8::decode(text, position);
+    const auto counts = [&] {
+      return groups == DigitGroups::kNumbers ? utf8::is_number(c.code_point) : utf8::is_digit(c.code_point);
+    };
+    if (!counts()) {
+      position += c.n_bytes;
+      continue;
+    }
+    digits.clear();
+    while (position < text.size() && counts()) {
+      digits.push_back(position);
+      position += c.n_bytes;
+      if (position < text.size()) c = utf8::decode(text, position);
+    }
+    const size_t n_digits = digits.size();
+    digits.push_back(position);
+    const bool is_bounded = position == text.size() || !utf8::is_word_character(c.code_point);
+    if (groups == DigitGroups::kBounded && !is_bounded) continue;
+    if (groups != DigitGroups::kCuts) cut_at(digits.front());
+    for (size_t i = n_digits % 3; i < n_digits; i += 3) cut_at(digits[i]);
+    if (groups != DigitGroups::kCuts) cut_at(position);
+  }
+  cut_at(text.size());
 }
 
 std::vector<std::string_view> pretokenizer_names() {

@@ -10,9 +10,19 @@
 
 namespace lazyfill {
 
+struct PreTokenizerStep {
+  constexpr PreTokenizerStep() = default;
+  constexpr PreTokenizerStep(const char* text) : expression(text) {}
+  constexpr PreTokenizerStep(std::string_view text) : expression(text) {}
+  constexpr PreTokenizerStep(DigitGroups digits) : groups(digits) {}
+
+  std::string_view expression;
+  DigitGroups groups = DigitGroups::kNone;
+};
+
 struct PreTokenizerSpec {
   std::string_view names;  // with a space between two
-  std::array<std::string_view, 6> steps;
+  std::array<PreTokenizerStep, 6> steps;
   PreTokenizer::Habits habits;
 };
 
@@ -25,11 +35,13 @@ struct PreTokenizerSpec {
 #define LAZYFILL_CASED(SUFFIX) \
   R"([^\r\n\p{L}\p{N}]?)" LAZYFILL_CAPITALS "*" LAZYFILL_SMALL "+" SUFFIX \
   R"(|[^\r\n\p{L}\p{N}]?)" LAZYFILL_CAPITALS "+" LAZYFILL_SMALL "*" SUFFIX
-#define LAZYFILL_LLAMA3(DIGITS) \
-  LAZYFILL_CONTRACTION R"(|[^\r\n\p{L}\p{N}]?\p{L}+|)" DIGITS R"(| ?[^\s\p{L}\p{N}]+[\r\n]*)" LAZYFILL_SPACES
-#define LAZYFILL_DEEPSEEK3 \
-  R"re([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)re" \
-  LAZYFILL_SPACES
+#define LAZYFILL_UNCONTRACTED(DIGITS) R"([^\r\n\p{L}\p{N}]?\p{L}+|)" DIGITS R"(| ?[^\s\p{L}\p{N}]+[\r\n]*)"
+#define LAZYFILL_LLAMA3(DIGITS) LAZYFILL_CONTRACTION "|" LAZYFILL_UNCONTRACTED(DIGITS) LAZYFILL_SPACES
+#define LAZYFILL_GPT4O(DIGITS, AFTER_PUNCTUATION) \
+  LAZYFILL_CASED(LAZYFILL_CONTRACTION "?") "|" DIGITS R"(| ?[^\s\p{L}\p{N}]+)" AFTER_PUNCTUATION LAZYFILL_SPACES
+#define LAZYFILL_DEEPSEEK3_WORDS \
+  R"re([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+)re"
+#define LAZYFILL_DEEPSEEK3 LAZYFILL_DEEPSEEK3_WORDS R"([\r\n]*)" LAZYFILL_SPACES
 
 inline constexpr std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -37,6 +49,7 @@ inline constexpr std::string_view kLlama3 = LAZYFILL_LLAMA3(R"(\p{N}{1,3})");
 inline constexpr std::string_view kQwen2 = LAZYFILL_LLAMA3(R"(\p{N})");
 inline constexpr std::string_view kNumber = R"(\p{N})";
 inline constexpr std::string_view kThreeNumbers = R"(\p{N}{1,3})";
+inline constexpr std::string_view kCjkAndKana = "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+";
 inline constexpr std::string_view kCjkOfDeepseek = "[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+";
 // Latin, Greek, Cyrillic, Armenian and other letters that have case.
 inline constexpr std::string_view kCasedLetters =
@@ -61,8 +74,20 @@ inline constexpr PreTokenizerSpec kPreTokenizers[] = {
     {"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", {kNumber, kGpt2}, {}},
     {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", {kLlama3},
      {.takes_whole_words = true, .adds_bos = true}},
-    {"dbrx smaug-bpe glm4 chatglm-bpe", {kLlama3}, {}},
-    {"qwen2 deepseek-r1-qwen kormo", {kQwen2}, {.composes = true}},
+    {"dbrx smaug-bpe chatglm-bpe", {kLlama3}, {}},
+    {"glm4 glm5", {kLlama3}, {.takes_whole_words = true}},
+    {"qwen2 deepseek-r1-qwen kormo f2llmv2", {kQwen2}, {.composes = true}},
+    {"laguna", {R"([^\n]+|\n+)", kQwen2}, {}},
+    {"ufakzeka", {LAZYFILL_UNCONTRACTED(R"(\p{N})") LAZYFILL_SPACES}, {}},
+    // Spaces in portions of powers of two. The file's \s*[\r\n]+ needs no second look within a run of spaces,
+    // where it would cost the square of the run's length.
+    {"jais-2", {LAZYFILL_CONTRACTION "|" LAZYFILL_UNCONTRACTED(R"(\p{N}{1,3})")
+                R"(|(?<![^\S\r\n])\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S))"
+                R"(|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s)"}, {}},
+    // Words with the spaces between them. Nothing follows the group, so that it may give nothing back.
+    {"exaone-moe", {LAZYFILL_CONTRACTION
+                    R"(|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*+(?: \p{L}\p{M}*+)*+)++|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?)"
+                    R"(|\s*[\r\n]|\s+(?!\S)|\s+)"}, {}},
     {"stablelm2 hunyuan megrez solar-open grok-2", {kQwen2}, {}},
     {"qwen35", {LAZYFILL_CONTRACTION R"(|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*)"
                 LAZYFILL_SPACES}, {.composes = true}},
@@ -74,15 +99,36 @@ inline constexpr PreTokenizerSpec kPreTokenizers[] = {
      {}},
     {"tekken", {LAZYFILL_CASED("") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" LAZYFILL_SPACES},
      {.takes_whole_words = true, .adds_bos = true}},
-    {"gpt-4o llama4 kanana2 minimax-m2",
-     {LAZYFILL_CASED(LAZYFILL_CONTRACTION "?") R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" LAZYFILL_SPACES}, {}},
+    {"gpt-4o llama4 kanana2 minimax-m2 talkie", {LAZYFILL_GPT4O(R"(\p{N}{1,3})", R"([\r\n/]*)")}, {}},
+    {"granite-embed-multi-97m", {LAZYFILL_GPT4O(R"(\p{N}{1,3})", R"([\r\n/]*)")}, {.takes_whole_words = true}},
+    {"tiny_aya cohere2moe", {DigitGroups::kBounded, LAZYFILL_GPT4O(R"(\p{N}{1,3})", R"([\r\n/]*)")}, {}},
+    {"youtu", {"[\uAC00-\uD7A3\u3131-\u318E]+|[\uFF01\u2026\u201C\u201D\u2018\u2019\u2014\uFF1A\uFF1B\uFF0C\u3001-\u303F"
+               "\uFE30-\uFE4F]+|[\u3105-\u312F]+|[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+",
+               LAZYFILL_GPT4O(R"(\p{N})", R"([\r\n/]*)")}, {.takes_whole_words = true}},
+    // Han characters apart. [^\p{Ll}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}] is capitals and letters without case but no
+    // Han, which the model's file writes as an intersection of sets.
+    {"kimi-k2", {R"(\p{sc:Han}+)"
+                 R"(|[^\r\n\p{L}\p{N}]?[^\p{Ll}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}]*[^\p{Lu}\p{Lt}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}]+)"
+                 LAZYFILL_CONTRACTION "?"
+                 R"(|[^\r\n\p{L}\p{N}]?[^\p{Ll}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}]+[^\p{Lu}\p{Lt}\p{N}\p{P}\p{S}\p{Z}\p{C}\p{sc:Han}]*)"
+                 LAZYFILL_CONTRACTION "?"
+                 R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" LAZYFILL_SPACES}, {}},
+    {"superbpe", {R"(\p{N}+)", DigitGroups::kCuts}, {}},
     // The third step of the model's file is \s+$; of each run of spaces only its beginning is worth a try.
     {"deepseek-llm", {R"([\r\n])", kCasedLetters,
                       R"(\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+)",
                       R"((?<!\s)\s++\z)", kCjkOfDeepseek, R"(\p{N}+)"}, {}},
     {"deepseek-coder", {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kCjkOfDeepseek, kNumber}, {}},
-    {"deepseek-v3 hunyuan-dense joyai-llm",
-     {kThreeNumbers, "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+", LAZYFILL_DEEPSEEK3}, {}},
+    {"deepseek-v3 hunyuan-dense joyai-llm hy_v4", {kThreeNumbers, kCjkAndKana, LAZYFILL_DEEPSEEK3}, {}},
+    {"spark2_5", {kThreeNumbers, kCjkAndKana, LAZYFILL_DEEPSEEK3_WORDS R"(|[\r\n]|\s+(?!\S)|\s+)", kNumber}, {}},
+    // As llama.cpp has it.
+    {"afmoe", {DigitGroups::kNumbers,
+               "[\u4E00-\u9FFF\u3400-\u4DBF\uF900-\uFAFF\u3040-\u309F\u30A0-\u30FF\uFF65-\uFF9F\u2F00-\u2FDF\u0E40-\u0E7F"
+               "\u0E80-\u0EFF\u1780-\u17FF\u1000-\u109F\uAA60-\uAA7F\uA9E0-\uA9FF\uAC00-\uD7AF\u1100-\u11FF]+",
+               LAZYFILL_DEEPSEEK3}, {}},
+    {"chameleon", {"<sentinel:[0-9]+>", "IMGIMG[A-I]{1,4}Z", R"([\t\n]|    |  )", kNumber, R"([\p{P}!-/:-@\[-`{-~])", kGpt2},
+     {.adds_bos = true}},
+    {"gemma4 sarvam-moe granite-embed-multi-311m", {}, {.adds_bos = true, .is_plain = true}},
     {"falcon", {R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2, "[0-9][0-9][0-9]"}, {}},
     {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}, {}},  // as llama.cpp has it
     {"bloom poro-chat gpt3-finnish", {" ?[^(\\s|.,!?\u2026\u3002\uFF0C\u3001\u0964\u06D4\u060C)]+"}, {}},
@@ -95,7 +141,10 @@ inline constexpr PreTokenizerSpec kPreTokenizers[] = {
 #undef LAZYFILL_CAPITALS
 #undef LAZYFILL_SMALL
 #undef LAZYFILL_CASED
+#undef LAZYFILL_UNCONTRACTED
 #undef LAZYFILL_LLAMA3
+#undef LAZYFILL_GPT4O
+#undef LAZYFILL_DEEPSEEK3_WORDS
 #undef LAZYFILL_DEEPSEEK3
 
 }  // namespace lazyfill

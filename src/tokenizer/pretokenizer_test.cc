@@ -76,6 +76,29 @@ TEST(PreTokenizer, PunctuationFirst) {
   EXPECT_THAT(split("default", "x 12"), ElementsAre("x", " ", "12"));
 }
 
+TEST(PreTokenizer, DigitsFromTheRight) {
+  const auto group = [](DigitGroups groups, std::string_view text) {
+    std::vector<std::string_view> words;
+    group_digits(groups, text, words);
+    return std::vector<std::string>(words.begin(), words.end());
+  };
+  EXPECT_THAT(group(DigitGroups::kNumbers, "a1234567b12"), ElementsAre("a", "1", "234", "567", "b", "12"));
+  EXPECT_THAT(group(DigitGroups::kNumbers, "\u00BD123"), ElementsAre("\u00BD", "123"));
+  EXPECT_THAT(group(DigitGroups::kBounded, "1234 1234b"), ElementsAre("1", "234", " 1234b"));
+  EXPECT_THAT(group(DigitGroups::kCuts, "a1234 123456"), ElementsAre("a1", "234 ", "123", "456"));
+  EXPECT_TRUE(group(DigitGroups::kCuts, "").empty());
+}
+
+TEST(PreTokenizer, NewerNames) {
+  EXPECT_THAT(split("jais-2", "a     b"), ElementsAre("a", "    ", " b"));
+  EXPECT_THAT(split("jais-2", "a" + std::string(700, ' ') + "\nb"),
+              ElementsAre("a", std::string(700, ' ') + "\n", "b"));
+  EXPECT_THAT(split("exaone-moe", "two words, more"), ElementsAre("two words", ",", " more"));
+  EXPECT_THAT(split("kimi-k2", "ab\u4E2D\u6587cd"), ElementsAre("ab", "\u4E2D\u6587", "cd"));
+  EXPECT_THAT(split("ufakzeka", "it's"), ElementsAre("it", "'s"));
+  EXPECT_THAT(split("gemma4", "one text 12"), ElementsAre("one text 12"));
+}
+
 TEST(PreTokenizer, TheWordsAreTheText) {
   const std::string text = "  Tab\t\u3000 \u6F22\u5B57\u300C1\u300D \U0001F600's'\u0301 ...\r\n\n \x7F 'LL";
   for (const std::string_view name : pretokenizer_names()) {

@@ -92,6 +92,23 @@ TEST(SentencePieceTokenizer, ControlTokensOnlyWhenAskedFor) {
   EXPECT_EQ(std::count(plain.begin(), plain.end(), 1), 0);
 }
 
+TEST(SentencePieceTokenizer, ControlTokensOfPhi3SwallowSpaces) {
+  const Fixture fixture;
+  TokenizerData data = fixture.data();
+  const Tokenizer::EncodeOptions special{.parse_special = true};
+  EXPECT_THAT(encode(data, "a<bos>  b", special), ElementsAre(5, 1, 13, 6));
+  data.name = "Phi-3 mini";
+  EXPECT_THAT(encode(data, "a<bos>  b", special), ElementsAre(5, 1, 6));
+  EXPECT_THAT(encode(data, "a<bos> \n\t", special), ElementsAre(5, 1));
+}
+
+TEST(SentencePieceTokenizer, UnusedPiecesAreTakenApartAgain) {
+  Fixture fixture;
+  fixture.types[10] = 5;  // bc
+  EXPECT_THAT(encode(fixture.data(), "bc"), ElementsAre(6, 7));
+  EXPECT_THAT(encode(fixture.data(), "abc"), ElementsAre(12)) << "but others may grow from them";
+}
+
 TEST(SentencePieceTokenizer, BosByDefault) {
   const Fixture fixture;
   TokenizerData data = fixture.data();

@@ -6,11 +6,14 @@
 namespace lazyfill {
 
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const TokenizerData& data) {
-  if (data.model == "gpt2") return make_bpe_tokenizer(data);
+  if (data.model == "gpt2" || data.model == "gemma4") return make_bpe_tokenizer(data);
   if (data.model == "llama") return make_sentencepiece_tokenizer(data);
-  return fail(ErrorCode::kUnsupported, "the tokeniser \"" + utf8::printable(data.model) +
-                                           "\" (tokenizer.ggml.model) is not supported; supported: gpt2 "
-                                           "(byte-level BPE), llama (SentencePiece)");
+  if (data.model == "t5") return make_unigram_tokenizer(data);
+  if (data.model == "bert") return make_wordpiece_tokenizer(data);
+  return fail(ErrorCode::kUnsupported,
+              "the tokeniser \"" + utf8::printable(data.model) +
+                  "\" (tokenizer.ggml.model) is not supported; supported: gpt2 and gemma4 (BPE), llama "
+                  "(SentencePiece), t5 (unigram), bert (WordPiece)");
 }
 
 std::string StreamingDecoder::push(int32_t id) {

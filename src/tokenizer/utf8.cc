@@ -43,6 +43,18 @@ size_t valid_prefix(std::string_view text, size_t position) {
   return n;
 }
 
+Result<std::string> mapped(std::string_view text, utf8proc_option_t how) {
+  utf8proc_uint8_t* changed = nullptr;
+  const auto n_bytes = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                    static_cast<utf8proc_ssize_t>(text.size()), &changed,
+                                    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | how));
+  if (n_bytes < 0)
+    return fail(ErrorCode::kOutOfMemory, "the text could not be normalised for lack of memory");
+  std::string out(reinterpret_cast<const char*>(changed), static_cast<size_t>(n_bytes));
+  std::free(changed);  // utf8proc allocates with malloc
+  return out;
+}
+
 }  // namespace
 
 Decoded decode(std::string_view text, size_t position) {
@@ -108,20 +120,37 @@ std::string printable(std::string_view name, size_t longest) {
 }
 
 Result<std::string> compose(std::string_view text) {
-  utf8proc_uint8_t* composed = nullptr;
-  const auto n_bytes = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                    static_cast<utf8proc_ssize_t>(text.size()), &composed,
-                                    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  if (n_bytes < 0)
-    return fail(ErrorCode::kOutOfMemory, "the text could not be normalised for lack of memory");
-  std::string out(reinterpret_cast<const char*>(composed), static_cast<size_t>(n_bytes));
-  std::free(composed);  // utf8proc allocates with malloc
-  return out;
+  return mapped(text, UTF8PROC_COMPOSE);
+}
+
+Result<std::string> decompose(std::string_view text) {
+  return mapped(text, UTF8PROC_DECOMPOSE);
 }
 
 size_t length(std::string_view text) {
   return static_cast<size_t>(std::count_if(
       text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+}
+
+size_t leading_spaces(std::string_view text) {
+  size_t n = 0;
+  while (n < text.size()) {
+    const Decoded c = decode(text, n);
+    if (c.n_bytes == 0 || !is_space(c.code_point)) break;
+    n += c.n_bytes;
+  }
+  return n;
+}
+
+std::string_view without_trailing_spaces(std::string_view text) {
+  while (!text.empty()) {
+    size_t begin = text.size() - 1;
+    while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) --begin;
+    const Decoded c = decode(text, begin);
+    if (c.n_bytes == 0 || !is_space(c.code_point)) break;
+    text = text.substr(0, begin);
+  }
+  return text;
 }
 
 bool is_letter(char32_t c) {
@@ -136,10 +165,44 @@ bool is_number(char32_t c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
 }
 
+bool is_digit(char32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
+}
+
+bool is_word_character(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  // Letters in circles and squares count as letters although they are symbols.
+  const bool framed = (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+                      (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+  return framed || category == UTF8PROC_CATEGORY_PC ||
+         (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO);
+}
+
 bool is_space(char32_t c) {
   if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
   return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
          c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+bool is_other(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category == UTF8PROC_CATEGORY_CN ||
+         (category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO);
+}
+
+bool is_accent(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_MN;
+}
+
+bool is_punctuation(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+void append_lower_case(std::string& out, char32_t c) {
+  append(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+  if (c == 0x130) append(out, 0x307);  // the one character whose lower case is two
 }
 
 }  // namespace lazyfill::utf8

@@ -37,14 +37,26 @@ std::string replace_invalid(std::string_view text);
 // is cut after `longest`.
 std::string printable(std::string_view name, size_t longest = 48);
 
-// Normalisation form C of valid text.
+// Normalisation forms C and D of valid text.
 Result<std::string> compose(std::string_view text);
+Result<std::string> decompose(std::string_view text);
 
 // Characters of valid text.
 size_t length(std::string_view text);
 
-bool is_letter(char32_t c);  // category L*
-bool is_number(char32_t c);  // category N*
-bool is_space(char32_t c);   // property White_Space
+// Bytes of white space that valid text begins with; valid text without that at its end.
+size_t leading_spaces(std::string_view text);
+std::string_view without_trailing_spaces(std::string_view text);
+
+bool is_letter(char32_t c);          // category L*
+bool is_number(char32_t c);          // category N*
+bool is_digit(char32_t c);           // category Nd
+bool is_space(char32_t c);           // property White_Space
+bool is_word_character(char32_t c);  // \w: letters, marks, numbers, connectors
+bool is_other(char32_t c);           // category C*: controls, formats, what is not assigned
+bool is_accent(char32_t c);          // category Mn: marks that take no place of their own
+bool is_punctuation(char32_t c);     // category P*
+// Of one character; most are one character.
+void append_lower_case(std::string& out, char32_t c);
 
 }  // namespace lazyfill::utf8

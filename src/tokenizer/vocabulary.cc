@@ -58,7 +58,7 @@ bool append_byte_level(std::string_view token, std::vector<char>& out) {
   return true;
 }
 
-Result<Vocabulary> Vocabulary::build(const TokenizerData& data, Form form) {
+Result<Vocabulary> Vocabulary::build(const TokenizerData& data, Form form, const Names& names) {
   if (data.tokens.empty()) return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.tokens is empty");
   if (data.tokens.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.tokens has more entries than token ids can count");
@@ -67,6 +67,7 @@ Result<Vocabulary> Vocabulary::build(const TokenizerData& data, Form form) {
   if (auto read = vocabulary.read_types(data); !read) return tl::unexpected(read.error());
   if (auto read = vocabulary.read_texts(data, form); !read) return tl::unexpected(read.error());
   if (auto read = vocabulary.read_special_ids(data); !read) return tl::unexpected(read.error());
+  vocabulary.find_unsaid_ids(names);
   vocabulary.find_end_tokens();
   return vocabulary;
 }
@@ -114,21 +115,39 @@ Result<void> Vocabulary::read_texts(const TokenizerData& data, Form form) {
 }
 
 Result<void> Vocabulary::read_special_ids(const TokenizerData& data) {
-  const auto bos = checked_id(data.bos_id, size(), "tokenizer.ggml.bos_token_id");
+  // Encoders begin with what they call a class token; files name it by either key.
+  const auto bos = data.bos_id ? checked_id(data.bos_id, size(), "tokenizer.ggml.bos_token_id")
+                               : checked_id(data.class_id, size(), "tokenizer.ggml.cls_token_id");
   const auto eos = checked_id(data.eos_id, size(), "tokenizer.ggml.eos_token_id");
   const auto unknown = checked_id(data.unknown_id, size(), "tokenizer.ggml.unknown_token_id");
   const auto eot = checked_id(data.eot_id, size(), "tokenizer.ggml.eot_token_id");
   const auto eom = checked_id(data.eom_id, size(), "tokenizer.ggml.eom_token_id");
-  for (const auto* id : {&bos, &eos, &unknown, &eot, &eom}) {
+  const auto separator = checked_id(data.separator_id, size(), "tokenizer.ggml.seperator_token_id");
+  for (const auto* id : {&bos, &eos, &unknown, &eot, &eom, &separator}) {
     if (!*id) return tl::unexpected(id->error());
   }
   bos_id_ = *bos;
   eos_id_ = *eos;
   unknown_id_ = *unknown;
+  separator_id_ = *separator;
   for (const int32_t id : {*eos, *eot, *eom}) {
     if (id >= 0) end_ids_.push_back(id);
   }
   return {};
+}
+
+void Vocabulary::find_unsaid_ids(const Names& names) {
+  for (size_t i = 0; i < size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    if (types_[i] == TokenType::kUnknown && unknown_id_ < 0) unknown_id_ = id;
+    if (types_[i] != TokenType::kControl) continue;
+    if (bos_id_ < 0 && text(id) == names.bos) bos_id_ = id;
+    if (separator_id_ < 0 && text(id) == names.separator) separator_id_ = id;
+    if (eos_id_ < 0 && text(id) == names.eos) {
+      eos_id_ = id;
+      end_ids_.push_back(id);
+    }
+  }
 }
 
 void Vocabulary::find_end_tokens() {

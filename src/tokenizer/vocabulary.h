@@ -17,14 +17,17 @@ namespace lazyfill {
 // The keys tokenizer.ggml.* as they stand in the file. The spans are only read while a tokeniser is made of
 // them.
 struct TokenizerData {
-  std::string model;  // "gpt2": byte-level BPE, "llama": SentencePiece
+  std::string model;  // "gpt2": byte-level BPE, "llama" and "t5": SentencePiece, "bert": WordPiece
   std::string pre;    // splitter of byte-level BPE
+  std::string name;   // general.name: some models' habits are told by nothing else
   std::span<const std::string> tokens;
   std::span<const std::string> merges;  // "left right", the earlier the stronger
   std::vector<float> scores;            // empty: none
   std::vector<int64_t> types;           // empty: all normal
-  std::optional<uint64_t> bos_id, eos_id, unknown_id, eot_id, eom_id;
-  std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::optional<uint64_t> bos_id, eos_id, unknown_id, eot_id, eom_id, separator_id, class_id;
+  std::optional<bool> add_bos, add_eos, add_separator, add_space_prefix, remove_extra_whitespaces;
+  std::optional<bool> lower_case, strip_accents;  // of WordPiece
+  std::vector<int64_t> character_map;             // bytes; empty: none
 };
 
 // Numbers of tokenizer.ggml.token_type.
@@ -43,7 +46,11 @@ class Vocabulary {
     kPlain,      // tokens are UTF-8 text
     kByteLevel,  // normal tokens are bytes, each written as one character of the GPT-2 alphabet
   };
-  static Result<Vocabulary> build(const TokenizerData& data, Form form);
+  // Control tokens that stand for what a file leaves unsaid, if they exist.
+  struct Names {
+    std::string_view bos, eos, separator;
+  };
+  static Result<Vocabulary> build(const TokenizerData& data, Form form, const Names& names);
 
   size_t size() const { return types_.size(); }
   // The bytes of the token: those that the GPT-2 alphabet stands for, otherwise as in the file.
@@ -59,6 +66,7 @@ class Vocabulary {
   int32_t bos_id() const { return bos_id_; }  // -1: none, as for the others
   int32_t eos_id() const { return eos_id_; }
   int32_t unknown_id() const { return unknown_id_; }
+  int32_t separator_id() const { return separator_id_; }
   bool is_end(int32_t id) const;
 
   std::vector<std::pair<std::string_view, int32_t>> of_types(std::span<const TokenType> types) const;
@@ -67,6 +75,7 @@ class Vocabulary {
   Result<void> read_types(const TokenizerData& data);
   Result<void> read_special_ids(const TokenizerData& data);
   Result<void> read_texts(const TokenizerData& data, Form form);
+  void find_unsaid_ids(const Names& names);
   void find_end_tokens();
 
   std::vector<char> bytes_;        // all texts, one after another
@@ -76,6 +85,7 @@ class Vocabulary {
   int32_t bos_id_ = -1;
   int32_t eos_id_ = -1;
   int32_t unknown_id_ = -1;
+  int32_t separator_id_ = -1;
 };
 
 // Appends the bytes that a token of the GPT-2 alphabet stands for; false when it holds another character.

@@ -1,5 +1,6 @@
 #include "tokenizer/vocabulary_tokenizer.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "tokenizer/utf8.h"
@@ -7,14 +8,42 @@
 namespace lazyfill {
 
 VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types,
-                                         bool add_bos, bool add_eos)
-    : vocabulary_(std::move(vocabulary)),
-      literals_(vocabulary_.of_types(literal_types)),
-      add_bos_(add_bos && vocabulary_.bos_id() >= 0),
-      add_eos_(add_eos && vocabulary_.eos_id() >= 0) {
+                                         Frame frame, const TokenizerData& data)
+    : vocabulary_(std::move(vocabulary)), literals_(vocabulary_.of_types(literal_types)) {
+  if (frame.bos && bos_id() >= 0) prefix_.push_back(bos_id());
+  const int32_t separator = frame.separator ? vocabulary_.separator_id() : -1;
+  if (separator >= 0) suffix_.push_back(separator);
+  if (frame.eos && eos_id() >= 0 && eos_id() != separator) suffix_.push_back(eos_id());
+  find_stripping_tokens(data);
   literal_types.push_back(TokenType::kControl);
   literal_types.push_back(TokenType::kUnknown);
   literals_and_specials_ = PrefixMatcher(vocabulary_.of_types(literal_types));
+}
+
+// GGUF files do not carry what tokenizer.json calls lstrip and rstrip; llama.cpp knows the models that have
+// them by their names.
+void VocabularyTokenizer::find_stripping_tokens(const TokenizerData& data) {
+  std::string name = data.name;
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  const auto contains = [](std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+  };
+  const bool jina = contains(data.pre, "jina-v2-");
+  const bool modern_bert = contains(name, "modern-bert");
+  const bool phi3 = contains(name, "phi-3") || contains(name, "phi3");
+  if (!jina && !modern_bert && !phi3) return;
+  for (size_t i = 0; i < n_tokens(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const TokenType type = vocabulary_.type(id);
+    if (type == TokenType::kNormal || type == TokenType::kUnused || type == TokenType::kByte) continue;
+    const std::string_view text = vocabulary_.text(id);
+    if ((jina && text == "<mask>") || (modern_bert && text == "[MASK]")) strips_left_ = id;
+    if (phi3 && text != "<unk>" && text != "<s>" && text != "<|endoftext|>") strips_right_.push_back(id);
+  }
+}
+
+bool VocabularyTokenizer::strips_right(int32_t id) const {
+  return std::binary_search(strips_right_.begin(), strips_right_.end(), id);
 }
 
 Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, EncodeOptions options) const {
@@ -26,7 +55,7 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
                                                  std::to_string(*offset) + ": convert it to UTF-8 first");
   }
   std::vector<int32_t> ids;
-  if (options.add_special && add_bos_) ids.push_back(bos_id());
+  if (options.add_special) ids = prefix_;
 
   const PrefixMatcher& matcher = options.parse_special ? literals_and_specials_ : literals_;
   size_t begin = 0;  // of the text since the last special token
@@ -36,12 +65,15 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
       ++position;
       continue;
     }
-    if (position > begin) {
-      auto encoded = encode_text(text.substr(begin, position - begin), ids);
+    std::string_view before = text.substr(begin, position - begin);
+    if (strips_left(match.id)) before = utf8::without_trailing_spaces(before);
+    if (!before.empty()) {
+      auto encoded = encode_text(before, ids);
       if (!encoded) return tl::unexpected(encoded.error());
     }
     ids.push_back(match.id);
     position += match.n_bytes;
+    if (strips_right(match.id)) position += utf8::leading_spaces(text.substr(position));
     begin = position;
   }
   if (begin < text.size()) {
@@ -49,7 +81,7 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
     if (!encoded) return tl::unexpected(encoded.error());
   }
 
-  if (options.add_special && add_eos_) ids.push_back(eos_id());
+  if (options.add_special) ids.insert(ids.end(), suffix_.begin(), suffix_.end());
   return ids;
 }
 

@@ -20,9 +20,15 @@ class VocabularyTokenizer : public Tokenizer {
   bool is_end(int32_t id) const final { return vocabulary_.is_end(id); }
 
  protected:
+  // What stands around a text; an id that the vocabulary has not is left out.
+  struct Frame {
+    bool bos = false;
+    bool separator = false;
+    bool eos = false;
+  };
   // `literal_types`: tokens that are found in every text as they are written.
-  VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, bool add_bos,
-                      bool add_eos);
+  VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, Frame frame,
+                      const TokenizerData& data);
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
@@ -30,11 +36,18 @@ class VocabularyTokenizer : public Tokenizer {
   // Appends the ids of valid UTF-8 text, not empty, that lies between special tokens.
   virtual Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
+  // Whether the token swallows the spaces before or after it.
+  bool strips_left(int32_t id) const { return id == strips_left_; }
+  bool strips_right(int32_t id) const;
+  void find_stripping_tokens(const TokenizerData& data);
+
   Vocabulary vocabulary_;
   PrefixMatcher literals_;
   PrefixMatcher literals_and_specials_;
-  bool add_bos_ = false;
-  bool add_eos_ = false;
+  std::vector<int32_t> prefix_;
+  std::vector<int32_t> suffix_;
+  int32_t strips_left_ = -1;           // -1: none
+  std::vector<int32_t> strips_right_;  // sorted
 };
 
 // What a file says of its tokeniser. The spans lie in `file`, which must outlive them.
@@ -42,7 +55,9 @@ Result<TokenizerData> read_tokenizer_data(const gguf::File& file);
 
 Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data);
 Result<std::unique_ptr<Tokenizer>> make_sentencepiece_tokenizer(const TokenizerData& data);
-// Either of the two, by data.model.
+Result<std::unique_ptr<Tokenizer>> make_unigram_tokenizer(const TokenizerData& data);
+Result<std::unique_ptr<Tokenizer>> make_wordpiece_tokenizer(const TokenizerData& data);
+// One of these, by data.model.
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const TokenizerData& data);
 
 }  // namespace lazyfill

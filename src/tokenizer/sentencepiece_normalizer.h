@@ -1,0 +1,45 @@
+// What SentencePiece does to a text before it looks for pieces: the model's character map, superfluous
+// spaces, U+2581 for every space.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tokenizer/character_map.h"
+#include "tokenizer/prefix_matcher.h"
+
+namespace lazyfill {
+
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
+
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
+// The byte that a token such as "<0x0A>" stands for.
+std::optional<unsigned char> byte_of_token(std::string_view token);
+
+class SentencePieceNormalizer {
+ public:
+  struct Options {
+    bool add_space_prefix = true;
+    bool remove_extra_whitespaces = false;  // at the beginning, at the end, and all but one of a run
+  };
+
+  SentencePieceNormalizer() = default;
+  SentencePieceNormalizer(CharacterMap map, Options options) : map_(std::move(map)), options_(options) {}
+
+  // `verbatim`: user-defined tokens, which no rule changes. A text of nothing but spaces may become empty.
+  std::string normalize(std::string_view text, const PrefixMatcher& verbatim) const;
+  const Options& options() const { return options_; }
+
+ private:
+  struct Piece {
+    std::string_view text;
+    size_t n_bytes = 0;  // of the text that it stands for
+  };
+  Piece first_piece(std::string_view text, const PrefixMatcher& verbatim) const;
+
+  CharacterMap map_;
+  Options options_;
+};
+
+}  // namespace lazyfill
