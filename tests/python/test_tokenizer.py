@@ -19,6 +19,11 @@ def tool(build_dir):
 
 
 @pytest.fixture(scope="session")
+def smollm2_metadata(smollm2):
+    return Metadata(smollm2)
+
+
+@pytest.fixture(scope="session")
 def texts(root):
     sources = [*(root / "src" / "tokenizer").glob("*.cc"), *(root / "scripts").glob("*.py"), *(root / "examples").glob("*.txt")]
     return TEXTS + random_texts(N_RANDOM, seed=7) + [path.read_text(encoding="utf-8") for path in sorted(sources)]
@@ -38,8 +43,8 @@ def assert_equal_ids(records, texts, reference):
 
 
 @pytest.mark.parametrize("pre", sorted(EXPRESSIONS))
-def test_byte_level_bpe(tool, smollm2, texts, pre):
-    reference = byte_level_bpe(Metadata(smollm2), pre)
+def test_byte_level_bpe(tool, smollm2, smollm2_metadata, texts, pre):
+    reference = byte_level_bpe(smollm2_metadata, pre)
     assert_equal_ids(tokenize(tool, smollm2, texts, "--pre", pre), texts, reference)
 
 

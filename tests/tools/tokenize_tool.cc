@@ -1,12 +1,14 @@
 // Tokenises for the comparison with reference tokenisers (tests/python/test_tokenizer.py).
 //
-//   tokenize_tool MODEL.gguf [--special] [--parse-special] [--pre NAME]
+//   tokenize_tool MODEL.gguf [--special] [--parse-special] [--pre NAME] [--repeat N]
 //
 // Each line of standard input is a JSON string; each line of standard output is {"ids": [...], "text":
 // decoded ids}, or
 // {"error": sentence}. --pre takes another splitter than the file's. How long the tokeniser took to make is
-// said on standard error.
+// said on standard error. With --repeat every text is encoded N times, and the line is
+// {"n_bytes", "n_tokens", "seconds": [...]} (bench/tokenizers/compare.py).
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -24,7 +26,22 @@ json encode(const lazyfill::Tokenizer& tokenizer, const std::string& text,
   return {{"ids", *ids}, {"text", tokenizer.decode(*ids, options.parse_special)}};
 }
 
-int run(const std::string& path, const std::string& pre, lazyfill::Tokenizer::EncodeOptions options) {
+json measure(const lazyfill::Tokenizer& tokenizer, const std::string& text, int n_repeats) {
+  json seconds = json::array();
+  size_t n_tokens = 0;
+  for (int i = 0; i < n_repeats; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto ids = tokenizer.encode(text, {.add_special = false});
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    if (!ids) return {{"error", ids.error().message}};
+    n_tokens = ids->size();
+    seconds.push_back(taken.count());
+  }
+  return {{"n_bytes", text.size()}, {"n_tokens", n_tokens}, {"seconds", seconds}};
+}
+
+int run(const std::string& path, const std::string& pre, lazyfill::Tokenizer::EncodeOptions options,
+        int n_repeats) {
   const auto file = lazyfill::gguf::File::open(path);
   auto data = file ? lazyfill::read_tokenizer_data(*file) : tl::unexpected(file.error());
   if (data && !pre.empty()) data->pre = pre;
@@ -38,8 +55,12 @@ int run(const std::string& path, const std::string& pre, lazyfill::Tokenizer::En
   std::cerr << (*tokenizer)->kind() << ", made in " << made_ms.count() << " ms\n";
   for (std::string line; std::getline(std::cin, line);) {
     const json text = json::parse(line, nullptr, false);
-    const json result = text.is_string() ? encode(**tokenizer, text.get<std::string>(), options)
-                                         : json{{"error", "the line is not a JSON string"}};
+    json result = {{"error", "the line is not a JSON string"}};
+    if (text.is_string() && n_repeats > 0) {
+      result = measure(**tokenizer, text.get<std::string>(), n_repeats);
+    } else if (text.is_string()) {
+      result = encode(**tokenizer, text.get<std::string>(), options);
+    }
     std::cout << result.dump(-1, ' ', true, json::error_handler_t::replace) << "\n";
   }
   return 0;
@@ -50,6 +71,7 @@ int run(const std::string& path, const std::string& pre, lazyfill::Tokenizer::En
 int main(int argc, char** argv) {
   std::string path;
   std::string pre;
+  int n_repeats = 0;
   lazyfill::Tokenizer::EncodeOptions options{.add_special = false, .parse_special = false};
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -59,13 +81,15 @@ int main(int argc, char** argv) {
       options.parse_special = true;
     } else if (argument == "--pre" && i + 1 < argc) {
       pre = argv[++i];
+    } else if (argument == "--repeat" && i + 1 < argc) {
+      n_repeats = std::atoi(argv[++i]);
     } else {
       path = argument;
     }
   }
   if (path.empty()) {
-    std::cerr << "usage: tokenize_tool MODEL.gguf [--special] [--parse-special] [--pre NAME]\n";
+    std::cerr << "usage: tokenize_tool MODEL.gguf [--special] [--parse-special] [--pre NAME] [--repeat N]\n";
     return 2;
   }
-  return run(path, pre, options);
+  return run(path, pre, options, n_repeats);
 }

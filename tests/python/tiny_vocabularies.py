@@ -1,0 +1,136 @@
+"""Small vocabularies of every family of tokenisers, trained on the project's own text and written as GGUF files that hold
+nothing else; each with the library that trained it as the reference."""
+
+import io
+import json
+import unicodedata
+
+import gguf
+
+from reference_tokenizers import PIECES, TEXTS
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+SPACE = "\u2581"
+
+
+def training_texts(root):
+    """English, code and every script of the test texts; files that hardly change, so that the vocabularies do not either."""
+    paths = [*(root / "examples").glob("*.txt"), root / "LICENSE", root / "src" / "base" / "half.h", root / "src" / "base" / "checked.h"]
+    lines = [line for path in sorted(paths) for line in path.read_text(encoding="utf-8").splitlines()]
+    return lines + [line for text in TEXTS + [" ".join(PIECES)] for line in text.splitlines() if "\0" not in line] * 3
+
+
+class Writer:
+    def __init__(self, path, model, **values):
+        self._writer = gguf.GGUFWriter(path, "llama")
+        self._writer.add_tokenizer_model(model)
+        for key, value in values.items():
+            name = "tokenizer.ggml." + key
+            if isinstance(value, bool):
+                self._writer.add_bool(name, value)
+            elif isinstance(value, int):
+                self._writer.add_uint32(name, value)
+            elif isinstance(value, str):
+                self._writer.add_string(name, value)
+            else:
+                self._writer.add_array(name, value)
+
+    def close(self):
+        self._writer.write_header_to_file()
+        self._writer.write_kv_data_to_file()
+        self._writer.close()
+
+
+def write(path, model, **values):
+    Writer(path, model, **values).close()
+    return path
+
+
+def train_sentencepiece(texts, kind, **options):
+    import sentencepiece
+
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=out, model_type=kind, minloglevel=2, num_threads=1,
+        hard_vocab_limit=False, max_sentence_length=20000, **options)
+    return out.getvalue()
+
+
+def sentencepiece_file(path, serialized, model, charsmap=True, unused=()):
+    """Writes the file as llama.cpp's converter does; returns the reference. `unused`: ids marked so, which a trainer never
+    does but users of its files do."""
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(serialized)
+    for i in unused:
+        proto.pieces[i].type = UNUSED
+    serialized = proto.SerializeToString()
+    processor = sentencepiece.SentencePieceProcessor(model_proto=serialized)
+    normalizer = proto.normalizer_spec
+    values = {
+        "tokens": [piece.piece for piece in proto.pieces],
+        "scores": [piece.score for piece in proto.pieces],
+        "token_type": [piece.type for piece in proto.pieces],
+        "add_space_prefix": normalizer.add_dummy_prefix,
+        "remove_extra_whitespaces": normalizer.remove_extra_whitespaces,
+        "unknown_token_id": processor.unk_id(), "eos_token_id": processor.eos_id(), "bos_token_id": processor.bos_id(),
+        "add_bos_token": False, "add_eos_token": True,
+    }
+    if charsmap and normalizer.precompiled_charsmap:
+        values["precompiled_charsmap"] = list(normalizer.precompiled_charsmap)
+    write(path, model, **values)
+    return processor.encode
+
+
+def wordpiece_tokenizer(path, texts, lowercase):
+    """Writes the file as llama.cpp's converter does; returns the reference."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(
+        vocab_size=4000, special_tokens=specials, show_progress=False, continuing_subword_prefix="##"))
+    tokens = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
+    written = [token if token in specials else token[2:] if token.startswith("##") else SPACE + token for token in tokens]
+    write(path, "bert", tokens=written, token_type=[CONTROL if token in specials else NORMAL for token in tokens],
+          unknown_token_id=1, cls_token_id=2, seperator_token_id=3, **{"normalizer.lowercase": lowercase})
+    # Without the special tokens among its added ones the reference takes them for text, as programs do that get text.
+    plain = Tokenizer(models.WordPiece(tokenizer.get_vocab(), unk_token="[UNK]"))
+    plain.normalizer, plain.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    return plain
+
+
+def wordpiece_file(path, texts, lowercase):
+    tokenizer = wordpiece_tokenizer(path, texts, lowercase)
+    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def plain_bpe_file(path, texts):
+    """Gemma 4's form: BPE from characters, SentencePiece's mark for spaces, single bytes for the rest."""
+    from tokenizers import Tokenizer, models, normalizers, trainers
+
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{byte:02X}>" for byte in range(256)]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", SPACE)
+    texts = [text for text in texts if not any(special in text for special in ("<bos>", "<eos>", "<pad>", "<unk>", "<0x"))]
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=3000, special_tokens=specials, show_progress=False))
+    state = json.loads(tokenizer.to_str())
+    vocabulary, merges = state["model"]["vocab"], [tuple(merge) for merge in state["model"]["merges"]]
+    # Trained so, the byte tokens would be found in texts as they are written.
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", SPACE)
+    tokens = sorted(vocabulary, key=vocabulary.get)
+    types = [CONTROL] * 3 + [UNKNOWN] + [BYTE] * 256 + [NORMAL] * (len(tokens) - 260)
+    write(path, "gemma4", tokens=tokens, token_type=types, merges=[" ".join(merge) for merge in merges], bos_token_id=2,
+          eos_token_id=1, unknown_token_id=3)
+    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def in_unicode_3(text):
+    """Without the characters that have not had their category since Unicode 3.2: the tables of BERT's reference are old."""
+    old = unicodedata.ucd_3_2_0
+    return "".join(c for c in text if old.category(c) == unicodedata.category(c))
