@@ -4,9 +4,11 @@
     python3 -m evals.questions kv kv-75.jsonl --pairs 40 --limit 20 > folder/kv.jsonl
     python3 -m evals.questions needle ESSAYS --characters 8000 --depths 0,0.25,0.5,0.75,1 > folder/needle.jsonl
 
+    python3 -m evals.questions turns nq-open-gold.jsonl --documents 12 --limit 20 > folder/turns.jsonl
+
 nq: one passage among `documents` holds the answer, as number `gold` (multi-document QA; Liu et al., arXiv 2307.03172); the others
 are the passages of other questions. kv: the value of one of `pairs` keys. needle: a sentence of its own at a depth of a long
-text. An answer counts when it contains a right one.
+text. turns: several questions about one set of documents, for evals.turns. An answer counts when it contains a right one.
 """
 
 import argparse
@@ -23,16 +25,36 @@ def read_lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def shown(documents):
+    return "\n\n".join(f"Document {i} ({d['title']}): {d['text']}" for i, d in enumerate(documents, 1))
+
+
 def nq(cases, n_documents, gold, limit, seed=0):
     """gold: 0 for the first document to n_documents - 1 for the last."""
     rng = random.Random(seed)
     for case in cases[:limit]:
         others = [c for c in rng.sample(cases, n_documents + 5) if c["title"] != case["title"]][:n_documents - 1]
         documents = others[:gold] + [case] + others[gold:]
-        shown = "\n\n".join(f"Document {i} ({d['title']}): {d['text']}" for i, d in enumerate(documents, 1))
-        yield {"prompt": f"One of these documents answers the question at the end. Give the answer in a few words.\n\n{shown}\n\n"
+        yield {"prompt": f"One of these documents answers the question at the end. Give the answer in a few words.\n\n{shown(documents)}\n\n"
                          f"Question: {case['question']}?\nAnswer:",
-               "answers": case["answers"]}
+               "answers": case["answers"], "at": {"documents": n_documents, "gold": gold + 1}}
+
+
+def nq_turns(cases, n_documents, limit, n_questions=3, seed=0):
+    """Sets of documents that answer n_questions questions each, the answering ones evenly spread. Each set is asked once in
+    every rotation of its questions: over a set's lines, every question is asked at every turn."""
+    rng = random.Random(seed)
+    for number in range(min(limit, len(cases) // n_questions)):
+        asked = cases[number * n_questions:(number + 1) * n_questions]
+        titles = {case["title"] for case in asked}
+        others = [c for c in rng.sample(cases, min(len(cases), n_documents + 9)) if c["title"] not in titles]
+        documents = others[:n_documents - n_questions]
+        for i, case in enumerate(rng.sample(asked, n_questions)):
+            documents.insert(round((i + 0.5) * n_documents / n_questions), case)
+        for rotation in range(n_questions):
+            order = asked[rotation:] + asked[:rotation]
+            yield {"id": f"nq/{number}/{rotation}", "set": number, "document": f"Documents:\n\n{shown(documents)}",
+                   "questions": [{"question": case["question"], "answers": case["answers"]} for case in order]}
 
 
 def kv(cases, n_pairs, limit, seed=0):
@@ -43,7 +65,7 @@ def kv(cases, n_pairs, limit, seed=0):
         pairs = dict(others[:at] + [[case["key"], case["value"]]] + others[at:])
         yield {"prompt": f"Look up the value of a key in this JSON object.\n\n{json.dumps(pairs, indent=0)}\n\n"
                          f"Key: \"{case['key']}\"\nValue: \"",
-               "answers": [case["value"]]}
+               "answers": [case["value"]], "at": {"pairs": n_pairs}}
 
 
 def needle(text, n_characters, depths, limit, seed=0):
@@ -57,12 +79,12 @@ def needle(text, n_characters, depths, limit, seed=0):
             word = rng.choice(WORDS)
             yield {"prompt": f"{hay[:at]}{NEEDLE.format(word)} {hay[at:]}\n\nQuestion: What is the password of the harbour office?\n"
                              "Answer: The password of the harbour office is",
-                   "answers": [word]}
+                   "answers": [word], "at": {"characters": n_characters, "depth": depth}}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["nq", "kv", "needle"])
+    parser.add_argument("kind", choices=["nq", "kv", "needle", "turns"])
     parser.add_argument("source", type=pathlib.Path, help="a JSON lines file; for needle a folder of texts")
     parser.add_argument("--limit", type=int, default=20, help="questions at most; for needle at each depth")
     parser.add_argument("--documents", type=int, default=10)
@@ -77,6 +99,10 @@ def main():
         if not 1 <= args.gold <= args.documents:
             raise SystemExit(f"--gold {args.gold} is not one of the {args.documents} documents")
         lines = nq(read_lines(args.source), args.documents, args.gold - 1, args.limit)
+    elif args.kind == "turns":
+        if args.documents < 3:
+            raise SystemExit("three questions need --documents 3 at least")
+        lines = nq_turns(read_lines(args.source), args.documents, args.limit)
     elif args.kind == "kv":
         lines = kv(read_lines(args.source), args.pairs, args.limit)
     else:

@@ -54,7 +54,8 @@ enum class Pooling { kNone, kAverage, kMax };
 
 struct LazyOptions {
   // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a
-  // fraction of the tokens that entered the layer, or "@512" tokens.
+  // fraction of the tokens that entered the layer, "@512" tokens, or "p0.9": those that hold 0.9 of the
+  // attention.
   std::string schedule = "auto";
   Policy policy = Policy::kAuto;
   size_t window_rows = 8;               // kWindow, kFocus
@@ -71,6 +72,7 @@ struct ScheduleStage {
   size_t layer = 0;
   double keep = 1;         // fraction of the tokens that entered the layer
   size_t keep_tokens = 0;  // > 0: a number of tokens instead
+  double keep_mass = 0;    // > 0: as few as hold this share of the scores of all but the first token
 };
 
 // What a call was told to do, after "auto" was looked up.
@@ -88,6 +90,8 @@ struct LazyReport {
   std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
   std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there
   size_t revived_rows = 0;                 // rows that came back from the Aux Cache, all steps together
+  // [n_steps][n_stages] prompt tokens that came back after each stage's layer; the prefill is the first step.
+  std::vector<std::vector<size_t>> revived_by_step;
 };
 
 struct TokenLogprob {

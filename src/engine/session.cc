@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 
 #include "engine/engine_impl.h"
@@ -55,6 +56,7 @@ class Run {
                                                                          : step(trace, is_first);
     if (!done) return done;
     result_.timings.prefill_ms = ms_since(start_);
+    count_revived(trace);
     result_.lazy_used = !schedule_.empty();
     result_.lazy.schedule = schedule_;
     for (StageTrace& stage : trace.stages) result_.lazy.kept.push_back(std::move(stage.kept));
@@ -77,8 +79,20 @@ class Run {
         result_.finish_reason = FinishReason::kCancelled;
         return {};
       }
+      count_revived(trace);
     }
     return {};
+  }
+
+  void count_revived(const StepTrace& trace) {
+    if (schedule_.empty()) return;
+    const auto prompt_end = static_cast<int32_t>(result_.prompt_token_ids.size());
+    std::vector<size_t>& counts = result_.lazy.revived_by_step.emplace_back(schedule_.size(), 0);
+    for (size_t i = 0; i < std::min(counts.size(), trace.stages.size()); ++i) {
+      const std::vector<int32_t>& revived = trace.stages[i].revived;  // ascending
+      counts[i] =
+          static_cast<size_t>(std::lower_bound(revived.begin(), revived.end(), prompt_end) - revived.begin());
+    }
   }
 
   // kGemFilter: a first pass up to the stage's layer chooses tokens; the session forgets the others, and the

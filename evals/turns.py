@@ -1,0 +1,75 @@
+"""Several questions about one document that is prefilled once: what each method still knows at the second and third.
+
+For every question the distance from the dense model (KL, agreement), along the dense model's answers, which are also the
+history of the later questions; and the score of the method's own answers, with its own history. Each question is asked
+at every turn (evals.questions turns), so the columns of a table differ by the turn alone. Prefilling again for each
+question would give the first turn's score at the first turn's time.
+"""
+
+import statistics
+
+from evals.metrics import score
+from evals.program import common
+from evals.statistics_of_pairs import bootstrap
+
+N_TURNS = 3
+
+
+def asker(n_tokens, plain):
+    def ask(answers, method, item):
+        if plain:
+            questions = [f"Question: {q['question']}?\nAnswer:" for q in item["questions"]]
+            how = ["--stop", "\n"]
+        else:
+            questions = [f"{q['question']}? Answer in a few words." for q in item["questions"]]
+            how = ["--chat"]
+        flags = [*method.flags, "-n", str(n_tokens), "--fidelity", str(n_tokens), *how]
+        records = answers.ask_all(len(questions), document=item["document"], questions=questions, flags=flags)
+        turns = []
+        for question, record in zip(item["questions"], records, strict=True):
+            fidelity = record["fidelity"]
+            turns.append({"first_kl": fidelity["first_kl"], "mean_kl": fidelity["mean_kl"], "agreement": fidelity["agreement"],
+                          "contains": score("contains", record["text"], question["answers"]),
+                          "f1": score("f1", record["text"], question["answers"]),
+                          "f1_to_dense": score("f1", record["text"], [fidelity["dense_text"]]),
+                          "ttft_ms": record["timings"]["ttft_ms"], "dense_ttft_ms": fidelity["dense_ttft_ms"],
+                          "text": record["text"][:200]})
+        return {"set": item["set"], "prompt_tokens": records[0]["prompt_tokens"], "turns": turns}
+    return ask
+
+
+def means(results, method, ids, key):
+    """[N_TURNS]"""
+    return [statistics.mean(results[method, i]["turns"][turn][key] for i in ids) for turn in range(N_TURNS)]
+
+
+def later_ratio(results, method, baseline, ids):
+    """KL at the turns after the first, as a ratio to the baseline's, with its interval over resampled documents (the
+    rotations of one are no samples of their own)."""
+    sets = {}
+    for i in ids:
+        mine, base = (sum(t["mean_kl"] for t in results[m, i]["turns"][1:]) for m in (method, baseline))
+        pair = sets.setdefault(results[method, i]["set"], [0.0, 0.0])
+        pair[0] += mine
+        pair[1] += base
+    return bootstrap(list(sets.values()), lambda sample: sum(a for a, _ in sample) / sum(b for _, b in sample))
+
+
+def table(results, methods, baseline="lazy"):
+    ids = common(results, methods)
+    if not ids:
+        return "No document has been asked about under every method yet."
+    n_sets = len({results[methods[0], i]["set"] for i in ids})
+    rows = [f"{n_sets} sets of documents, {len(ids)} conversations of {N_TURNS} questions; figures are for the 1st / 2nd / 3rd question.", "",
+            "| method | mean KL | agreement | F1 to the dense answer | right answers | "
+            f"KL of the 2nd and 3rd, times that of {baseline} (95%) | TTFT ms | prefilling again costs |", "|---" * 8 + "|"]
+    for method in methods:
+        def cell(key, form, method=method):
+            return " / ".join(form.format(value) for value in means(results, method, ids, key))
+        ratio = "" if method in (baseline, "dense") else "{:.2f} ({:.2f} to {:.2f})".format(
+            *later_ratio(results, method, baseline, ids))
+        ttft = means(results, method, ids, "ttft_ms")
+        kl = "0" if method == "dense" else cell("mean_kl", "{:.4f}")
+        rows.append(f"| {method} | {kl} | {cell('agreement', '{:.1%}')} | {cell('f1_to_dense', '{:.2f}')} | {cell('contains', '{:.0%}')} | "
+                    f"{ratio} | {cell('ttft_ms', '{:.0f}')} | {ttft[0] / statistics.mean(ttft[1:]):.0f} times the TTFT |")
+    return "\n".join(rows)
