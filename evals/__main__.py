@@ -164,8 +164,11 @@ def curve(setup):
         score = longbench.macro([(results[method.name, i]["task"], results[method.name, i]["score"]) for i in ids])
         lines.setdefault(method.family, []).append((speed_up, 100 * score))
     dense = 100 * longbench.macro([(results["dense", i]["task"], results["dense", i]["score"]) for i in ids])
-    return text + setup.picture("curve", "curves", {k: sorted(v) for k, v in lines.items()}, "speed-up of the time to the first token",
+    return text + setup.picture("curve", "curves", lines, "speed-up of the time to the first token",
                                 "macro average of the scores", f"{setup.name}, {len(ids)} questions", False, (dense, "dense"))
+
+
+DRAWN = ("lazy", "focus", "window", "static", "random", "lazy, early", "focus, early", "focus, six stages", "lazy, mass", "focus, mass", *methods.RIVALS)
 
 
 def ablation(setup):
@@ -181,8 +184,7 @@ def ablation(setup):
     for method in known:
         found = fidelity.summary(results, method.name, ids)
         lines.setdefault(method.family, []).append((found["speed_up"], found["mean_kl"]))
-    lines = {family: sorted(points) for family, points in lines.items()
-             if family in ("lazy", "focus", "window", "static", "random", "focus, early", "focus, one stage", "lazy, mass", "focus, mass", *methods.RIVALS)}
+    lines = {family: points for family, points in lines.items() if family in DRAWN}
     return text + setup.picture("ablation", "curves", lines, "speed-up of the time to the first token", "mean KL from dense",
                                 f"{setup.name}, {len(ids)} prompts", True)
 
@@ -294,6 +296,8 @@ def retrieval(setup):
         for i in ids:
             if results[name, i]["task"] == "needle":
                 grids[name].setdefault((results[name, i]["characters"], results[name, i]["depth"]), []).append(results[name, i]["score"])
+    if not grids["dense"]:
+        return "\n".join(rows)
     return "\n".join(rows) + setup.picture("retrieval", "needles", grids, size.needle_characters, size.depths, f"{setup.name}, needles found")
 
 

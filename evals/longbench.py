@@ -75,6 +75,16 @@ def answer_score(question, text):
     return score(task.metric, text, question["answers"], question.get("all_classes"))
 
 
+def computed_share(record):
+    """Of the tokens of the prompt as it was given, the mean over the layers. Compression by self-information computes all of
+    them to choose from; what chance drops is never computed."""
+    share = statistics.mean(record["lazy"]["computed_fraction"]) if record["lazy"] else 1.0
+    shorter = record.get("compression")
+    if shorter and shorter["by"] == "random":
+        share *= len(shorter["kept"]) / (shorter["kept"][-1] + 1)  # the last token always stays
+    return share
+
+
 def asker(lazyfill, model, max_tokens, plain):
     """How program.measure asks these questions. plain: no chat template."""
     def ask(answers, method, question):
@@ -86,8 +96,7 @@ def asker(lazyfill, model, max_tokens, plain):
         return {"task": question["task"], **question.get("at", {}), "score": answer_score(question, record["text"]),
                 "ttft_ms": record["timings"]["ttft_ms"], "total_ms": record["timings"]["total_ms"],
                 "prompt_tokens": record["prompt_tokens"],
-                "computed": statistics.mean(record["lazy"]["computed_fraction"]) if record["lazy"] else 1.0,
-                "text": record["text"][:400]}
+                "computed": computed_share(record), "text": record["text"][:400]}
     return ask
 
 

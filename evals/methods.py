@@ -94,9 +94,9 @@ def ablation(info):
     found += variants("focus, early", policy("focus"), (0.6, 0.5), (0.2, 0.4, 0.6))
     found += variants("focus, late", policy("focus"), (0.4, 0.2), (0.4, 0.6, 0.8))
     found += variants("focus, one stage", policy("focus"), (0.3, 0.15), (0.4,))
-    found += variants("lazy, mass", policy("lazy"), ("p0.99", "p0.97"))
-    found += variants("focus, mass", policy("focus"), ("p0.9", "p0.8"))
-    found += variants("window, mass", policy("window"), ("p0.9", "p0.8"))
+    found += variants("focus, six stages", policy("focus"), (0.75, 0.65), (0.13, 0.27, 0.4, 0.53, 0.67, 0.8))
+    found += variants("lazy, mass", policy("lazy"), ("p0.998", "p0.99"))
+    found += variants("focus, mass", policy("focus"), ("p0.97", "p0.9"))
     for rival in RIVALS:
         found += variants(rival, policy(rival), SINGLE[1:3], (SINGLE_DEPTH,))
     unique = {method.flags: method for method in reversed(found)}  # few layers can prune: depths may be the same

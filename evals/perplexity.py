@@ -3,6 +3,7 @@
 import math
 import statistics
 
+from evals.longbench import computed_share
 from evals.program import common
 from evals.statistics_of_pairs import bootstrap
 
@@ -16,7 +17,8 @@ def windows(texts, n_characters, n_continuation, limit):
             begin = text.find(". ", number * step) + 2 if number else 0
             middle = text.find(". ", begin + n_characters) + 1
             end = middle + n_continuation
-            if middle > 0 and end <= len(text) and len(found) < limit:
+            is_whole = (begin >= 2 or number == 0) and middle > 0 and end <= len(text)
+            if is_whole and len(found) < limit:
                 found.append({"id": f"{name}/{number}", "prompt": text[begin:middle], "continuation": text[middle:end]})
     return found
 
@@ -25,7 +27,7 @@ def ask(answers, method, item):
     record = answers.ask(prompt=item["prompt"], continuation=item["continuation"], flags=list(method.flags))
     logprobs = record["continuation_logprobs"]
     return {"nll": -sum(logprobs), "tokens": len(logprobs), "prompt_tokens": record["prompt_tokens"],
-            "computed": statistics.mean(record["lazy"]["computed_fraction"]) if record["lazy"] else 1.0,
+            "computed": computed_share(record),
             "ttft_ms": record["timings"]["ttft_ms"], "total_ms": record["timings"]["total_ms"]}
 
 

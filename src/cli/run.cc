@@ -74,23 +74,24 @@ int run_one(Runner& runner, const RunFlags& flags, const std::string& prompt, bo
 }
 
 // The settings of a line with flags of its own. A value: the exit code of wrong usage, after its sentence.
-std::optional<int> settings_of(const PromptLine& line, const std::vector<std::string>& args,
-                               PromptSettings& settings) {
+std::optional<int> settings_of(const PromptLine& line, const std::string& where,
+                               const std::vector<std::string>& args, PromptSettings& settings) {
   {
-    Flags known(kCommand, kSummary,
-                kExamples);  // so that a flag that cannot change from line to line is refused
-    PromptSettings unused;
+    PromptSettings unused;  // a flag that cannot change from line to line is refused
+    Flags known(kCommand, kSummary, kExamples);
     unused.add_to(known);
+    known.set_where(where);
     if (auto exit_code = known.parse(line.flags)) return exit_code;
   }
   RunFlags all;
   Flags flags(kCommand, kSummary, kExamples);
   all.add_to(flags);
+  flags.set_where(where);
   std::vector<std::string> together = args;
   together.insert(together.end(), line.flags.begin(), line.flags.end());
   if (auto exit_code = flags.parse(together)) return exit_code;
   if (const std::string sentence = all.settings.contradiction(); !sentence.empty())
-    return wrong_usage(kCommand, sentence);
+    return wrong_usage(kCommand, where + sentence);
   settings = all.settings;
   return std::nullopt;
 }
@@ -123,10 +124,7 @@ int run_many(Runner& runner, const RunFlags& flags, const std::vector<std::strin
     if (!line) return fail_line(line.error());
     PromptSettings settings = flags.settings;
     if (!line->flags.empty()) {
-      if (auto exit_code = settings_of(*line, args, settings)) {
-        fail_line({ErrorCode::kInvalidFile, "has wrong \"flags\"; the reason stands above"});
-        return *exit_code;
-      }
+      if (auto exit_code = settings_of(*line, where(), args, settings)) return *exit_code;
     }
     auto answers = answers_to(runner, *line, settings);
     if (!answers) return fail_line(answers.error());
