@@ -1,5 +1,6 @@
 """How many of the prompt's tokens have been used above each pruning layer, step by step (Figure 7 of LazyLLM)."""
 
+import itertools
 import statistics
 
 from evals.program import common
@@ -12,21 +13,15 @@ def asker(n_tokens):
         record = answers.ask(prompt=item["prompt"], flags=flags)
         lazy = record["lazy"]
         return {"prompt_tokens": record["prompt_tokens"], "layers": [stage["layer"] for stage in lazy["schedule"]],
-                "kept": [len(stage["positions"]) for stage in lazy["kept"]], "revived_by_step": lazy["revived_by_step"],
+                "computed_by_step": lazy["computed_by_step"],
                 "mean_kl": record["fidelity"]["mean_kl"], "decode_ms": record["timings"]["total_ms"] - record["timings"]["ttft_ms"]}
     return ask
 
 
 def used_shares(result):
     """[n_stages][n_steps] share of the prompt tokens computed above each stage's layer so far; the prefill is step 0."""
-    shares = []
-    for stage, kept in enumerate(result["kept"]):
-        used, curve = kept, []
-        for revived in result["revived_by_step"]:
-            used += revived[stage]
-            curve.append(used / result["prompt_tokens"])
-        shares.append(curve)
-    return shares
+    curves = [itertools.accumulate(stage) for stage in zip(*result["computed_by_step"])]
+    return [[used / result["prompt_tokens"] for used in curve] for curve in curves]
 
 
 def mean_shares(results, method, ids):

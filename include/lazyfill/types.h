@@ -90,8 +90,9 @@ struct LazyReport {
   std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
   std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there
   size_t revived_rows = 0;                 // rows that came back from the Aux Cache, all steps together
-  // [n_steps][n_stages] prompt tokens that came back after each stage's layer; the prefill is the first step.
-  std::vector<std::vector<size_t>> revived_by_step;
+  // [n_steps][n_stages] prompt tokens that each step was the first to compute above each stage's layer; the
+  // prefill is the first step. Empty where nothing is brought back but for kStatic and kFastKv.
+  std::vector<std::vector<size_t>> computed_by_step;
 };
 
 struct TokenLogprob {

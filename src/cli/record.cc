@@ -97,7 +97,7 @@ Json lazy_json(const Generation& generation) {
           {"kept", std::move(kept)},
           {"computed_fraction", lazy.computed_fraction},
           {"revived_rows", lazy.revived_rows},
-          {"revived_by_step", lazy.revived_by_step}};
+          {"computed_by_step", lazy.computed_by_step}};
 }
 
 Json make_record(const Generation& generation, double load_ms) {

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <chrono>
 
 #include "engine/engine_impl.h"
@@ -56,7 +55,7 @@ class Run {
                                                                          : step(trace, is_first);
     if (!done) return done;
     result_.timings.prefill_ms = ms_since(start_);
-    count_revived(trace);
+    count_computed(trace);
     result_.lazy_used = !schedule_.empty();
     result_.lazy.schedule = schedule_;
     for (StageTrace& stage : trace.stages) result_.lazy.kept.push_back(std::move(stage.kept));
@@ -79,20 +78,15 @@ class Run {
         result_.finish_reason = FinishReason::kCancelled;
         return {};
       }
-      count_revived(trace);
+      count_computed(trace);
     }
     return {};
   }
 
-  void count_revived(const StepTrace& trace) {
-    if (schedule_.empty()) return;
-    const auto prompt_end = static_cast<int32_t>(result_.prompt_token_ids.size());
-    std::vector<size_t>& counts = result_.lazy.revived_by_step.emplace_back(schedule_.size(), 0);
-    for (size_t i = 0; i < std::min(counts.size(), trace.stages.size()); ++i) {
-      const std::vector<int32_t>& revived = trace.stages[i].revived;  // ascending
-      counts[i] =
-          static_cast<size_t>(std::lower_bound(revived.begin(), revived.end(), prompt_end) - revived.begin());
-    }
+  void count_computed(const StepTrace& trace) {
+    if (trace.stages.empty() || lazy_.policy == Policy::kGemFilter) return;
+    std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
+    for (const StageTrace& stage : trace.stages) counts.push_back(stage.n_prompt_rows);
   }
 
   // kGemFilter: a first pass up to the stage's layer chooses tokens; the session forgets the others, and the

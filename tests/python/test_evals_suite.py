@@ -126,7 +126,7 @@ def test_later_turns_are_compared_by_document():
     assert turns.later_ratio(results, "static", "lazy", ["a", "b"]) == pytest.approx((2, 2, 2))
     row = turns.table(results, ["lazy", "static"]).splitlines()[-1]
     assert row == ("| static | 1.0000 / 3.0000 / 5.0000 | 100.0% / 100.0% / 100.0% | 1.00 / 1.00 / 1.00 | 0% / 0% / 0% | "
-                   "2.00 (2.00 to 2.00) | 100 / 5 / 5 | 20 times the TTFT |")
+                   "4.00 (3.00 to 5.00) | 2.00 (2.00 to 2.00) | 100 / 5 / 5 | 20 times the TTFT |")
 
 
 def test_texts_are_cut_at_sentences():
@@ -146,9 +146,9 @@ def test_perplexity_is_over_all_tokens():
 
 
 def test_used_tokens_add_up():
-    result = {"prompt_tokens": 10, "layers": [9, 15], "kept": [5, 2], "revived_by_step": [[0, 0], [1, 2], [0, 1]]}
+    result = {"prompt_tokens": 10, "layers": [9, 15], "computed_by_step": [[5, 2], [1, 2], [0, 1]]}
     assert steps.used_shares(result) == [[0.5, 0.6, 0.6], [0.2, 0.4, 0.5]]
-    shorter = result | {"revived_by_step": [[0, 0], [3, 2]]}
+    shorter = result | {"computed_by_step": [[5, 2], [3, 2]]}
     assert steps.mean_shares({("m", "a"): result, ("m", "b"): shorter}, "m", ["a", "b"]) == [[0.5, 0.7], [0.2, 0.4]]
 
 
