@@ -32,6 +32,7 @@ class Size:
     """How much is measured. Lengths in characters are about four a token."""
     prompt_tokens: int = 3500       # of LongBench, as in the paper
     characters: int = 8000          # of prompts for fidelity
+    answer_tokens: int = 512        # at most
     per_task: int = 20              # LongBench's prompts of a task
     n_fidelity: int = 48            # prompts
     fidelity_tokens: int = 33       # the first and 32 more
@@ -49,7 +50,7 @@ class Size:
     steps: int = 96
 
 
-SMALL = Size(prompt_tokens=700, characters=2400, per_task=1, n_fidelity=2, fidelity_tokens=9, curve_questions=4, retrieval=1, documents=5,
+SMALL = Size(prompt_tokens=700, answer_tokens=48, characters=2400, per_task=1, n_fidelity=2, fidelity_tokens=9, curve_questions=3, retrieval=1, documents=5,
              pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, layer_step=10,
              layer_keeps=(0.5, 0.2), steps=16)
 
@@ -99,6 +100,10 @@ def every(cells_of, items):
     return [(method, item) for item in items for method in cells_of]
 
 
+def asker(setup, prompt_tokens):
+    return longbench.asker(setup.lazyfill, setup.model, prompt_tokens, setup.plain, setup.size.answer_tokens)
+
+
 def fidelity_prompts(setup, lines, chat_too=False):
     """One prompt of each task, then another of each. chat_too: every other one as a chat message."""
     found = []
@@ -117,7 +122,7 @@ def scores(setup):
                                 methods.schedule(setup.info, methods.SINGLE[methods.STANDARD], (methods.SINGLE_DEPTH,)),
                                 methods.SHORTER[methods.STANDARD])
     items = longbench.load_questions(setup.data / "longbench", setup.size.per_task)
-    ask = longbench.asker(setup.lazyfill, setup.model, setup.size.prompt_tokens, setup.plain)
+    ask = asker(setup, setup.size.prompt_tokens)
     results = setup.run("scores", every(known.values(), items), ask)
     flags = "\n".join(f"- {m.name}: `{' '.join(m.flags)}`" for m in known.values())
     return f"{flags}\n\n{longbench.table(results, list(known))}\n\n{task_table(results, list(known))}"
@@ -151,7 +156,7 @@ def curve(setup):
     nq = [q | {"task": "nq", "id": f"nq/{i}"} for i, q in enumerate(nq)]
     items = [q for pair in itertools.zip_longest(qa, nq) for q in pair if q][:size.curve_questions]
     known = methods.ladder(setup.info, CURVE_FAMILIES)
-    ask = longbench.asker(setup.lazyfill, setup.model, size.prompt_tokens, setup.plain)
+    ask = asker(setup, size.prompt_tokens)
     results = setup.run("curve", every(known, items), ask)
     names = [m.name for m in known]
     ids = common(results, names)
@@ -234,17 +239,25 @@ def multi_turn(setup):
         m._replace(name=m.family) for m in methods.at_strength(setup.info, methods.STANDARD)
         if m.family in ("lazy", "focus", "static", "gemfilter", "snapkv", "fastkv")]
     size = setup.size
-    items = list(questions.nq_turns(questions.read_lines(setup.data / "nq" / "nq-open-gold.jsonl"), size.documents + 2, size.sets))
+    documents = questions.nq_turns(questions.read_lines(setup.data / "nq" / "nq-open-gold.jsonl"), size.documents + 2, size.sets)
+    hidden = questions.needle_turns(essays_of(setup), size.characters, size.sets)
+    items = [item for pair in zip(hidden, documents) for item in pair]
     results = setup.run("turns", every(known, items), turns.asker(24, setup.plain))
     names = [m.name for m in known]
-    ids = common(results, names)
-    text = turns.table(results, names)
-    if not ids:
-        return text
-    kl = {name: turns.means(results, name, ids, "mean_kl") for name in names[1:]}
-    score = {name: turns.means(results, name, ids, "f1_to_dense") for name in names[1:]}
-    flags = "\n".join(f"- {m.name}: `{' '.join(m.flags)}`" for m in known)
-    return f"{flags}\n\n{text}" + setup.picture("turns", "turns", kl, score, f"{setup.name}, {len(ids)} conversations")
+    text = "\n".join(f"- {m.name}: `{' '.join(m.flags)}`" for m in known)
+    for task, title in (("needle", "Needles in a long text"), ("nq", "Questions about documents")):
+        mine = {key: result for key, result in results.items() if key[1].startswith(task)}
+        text += f"\n\n{title}: {turns.table(mine, names)}"
+        if ids := common(mine, names):
+            kl = {name: turns.means(mine, name, ids, "mean_kl") for name in names[1:]}
+            right = {name: turns.means(mine, name, ids, "contains" if task == "needle" else "f1_to_dense") for name in names}
+            label = "right answers" if task == "needle" else "answers as the dense model's, F1"
+            text += setup.picture(f"turns-{task}", "turns", kl, right, label, f"{setup.name}, {title.lower()}, {len(ids)} conversations")
+    return text
+
+
+def essays_of(setup):
+    return "\n\n".join(path.read_text(encoding="utf-8") for path in sorted((setup.data / "essays").glob("*.txt")))
 
 
 def long_text(setup):
@@ -265,11 +278,10 @@ def retrieval(setup):
     size = setup.size
     cases = questions.read_lines(setup.data / "nq" / "nq-open-gold.jsonl")
     pairs = questions.read_lines(setup.data / "kv" / "kv-75.jsonl")
-    essays = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted((setup.data / "essays").glob("*.txt")))
     places = sorted({0, size.documents // 2, size.documents - 1})
     groups = [("nq", [q for g in places for q in questions.nq(cases[400:], size.documents, g, size.retrieval)]),
               ("kv", [q for n in size.pairs for q in questions.kv(pairs, n, size.retrieval)]),
-              ("needle", [q for n in size.needle_characters for q in questions.needle(essays, n, size.depths, size.retrieval)])]
+              ("needle", [q for n in size.needle_characters for q in questions.needle(essays_of(setup), n, size.depths, size.retrieval)])]
     items = [q | {"task": task, "id": f"{task}/{'/'.join(map(str, q['at'].values()))}/{i % size.retrieval}"}
              for task, group in groups for i, q in enumerate(group)]
     items.sort(key=lambda q: int(q["id"].split("/")[-1]))  # whole rounds over the places first
@@ -277,7 +289,7 @@ def retrieval(setup):
                                 methods.schedule(setup.info, methods.SINGLE[methods.STANDARD], (methods.SINGLE_DEPTH,)),
                                 methods.SHORTER[methods.STANDARD])
     known = [known[name] for name in RETRIEVAL]
-    results = setup.run("retrieval", every(known, items), longbench.asker(setup.lazyfill, setup.model, 8000, setup.plain))
+    results = setup.run("retrieval", every(known, items), asker(setup, 8000))
     ids = common(results, list(RETRIEVAL))
     if not ids:
         return "No question has been answered by every method yet."

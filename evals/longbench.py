@@ -85,13 +85,13 @@ def computed_share(record):
     return share
 
 
-def asker(lazyfill, model, max_tokens, plain):
+def asker(lazyfill, model, max_tokens, plain, most_answer_tokens=512):
     """How program.measure asks these questions. plain: no chat template."""
     def ask(answers, method, question):
         task = TASKS[question["task"]]
         if "text" not in question:
             question["text"] = shortened(lazyfill, model, question["prompt"], max_tokens)
-        flags = [*method.flags, "-n", str(task.n_answer_tokens)] + ["--chat"] * (task.chat and not plain)
+        flags = [*method.flags, "-n", str(min(task.n_answer_tokens, most_answer_tokens))] + ["--chat"] * (task.chat and not plain)
         record = answers.ask(prompt=question["text"], flags=flags)
         return {"task": question["task"], **question.get("at", {}), "score": answer_score(question, record["text"]),
                 "ttft_ms": record["timings"]["ttft_ms"], "total_ms": record["timings"]["total_ms"],

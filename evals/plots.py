@@ -55,13 +55,15 @@ def steps(path, shares, layers, title):
     save(made, path)
 
 
-def turns(path, kl, score, title):
-    """kl, score: method -> [n_turns]."""
+def turns(path, kl, score, label, title):
+    """kl, score (with its label): method -> [n_turns]."""
     made, (left, right) = figure(2, height=3.4, width=9)
-    for axes, values, label in ((left, kl, "mean KL from dense"), (right, score, "answers as the dense model's, F1")):
-        for i, (method, points) in enumerate(values.items()):
-            axes.plot(range(1, len(points) + 1), points, marker=MARKS[i], color=COLOURS[i], linewidth=1.6, label=method)
-        axes.set(xlabel="question", ylabel=label, xticks=range(1, len(next(iter(values.values()))) + 1))
+    colours = dict(zip({**score, **kl}, zip(COLOURS, MARKS)))
+    for axes, values, ylabel in ((left, kl, "mean KL from dense"), (right, score, label)):
+        for method, points in values.items():
+            colour, mark = colours[method]
+            axes.plot(range(1, len(points) + 1), points, marker=mark, color=colour, linewidth=1.6, label=method)
+        axes.set(xlabel="question", ylabel=ylabel, xticks=range(1, len(next(iter(values.values()))) + 1))
     left.set_yscale("log")
     right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     made.suptitle(title, fontsize=10)

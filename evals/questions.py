@@ -17,7 +17,8 @@ import pathlib
 import random
 import sys
 
-NEEDLE = "The password of the harbour office is {}."
+NEEDLE = "The password of the {} is {}."
+PLACES = ("harbour office", "lighthouse", "old mill")
 WORDS = ("walnut", "copper", "lantern", "violet", "saddle", "marble", "thistle", "anchor", "velvet", "cinder")
 
 
@@ -77,9 +78,26 @@ def needle(text, n_characters, depths, limit, seed=0):
             hay = text[begin:begin + n_characters]
             at = hay.rfind(". ", 0, round(depth * len(hay)) + 1) + 2 if 0 < depth < 1 else round(depth * len(hay))
             word = rng.choice(WORDS)
-            yield {"prompt": f"{hay[:at]}{NEEDLE.format(word)} {hay[at:]}\n\nQuestion: What is the password of the harbour office?\n"
+            yield {"prompt": f"{hay[:at]}{NEEDLE.format(PLACES[0], word)} {hay[at:]}\n\nQuestion: What is the password of the harbour office?\n"
                              "Answer: The password of the harbour office is",
                    "answers": [word], "at": {"characters": n_characters, "depth": depth}}
+
+
+def needle_turns(text, n_characters, limit, seed=0):
+    """Pieces of a long text with a sentence hidden in each third, asked for in every rotation, as nq_turns asks."""
+    rng = random.Random(seed)
+    for number in range(limit):
+        begin = rng.randrange(max(1, len(text) - n_characters))
+        hay = text[begin:begin + n_characters]
+        words = rng.sample(WORDS, len(PLACES))
+        places = rng.sample(PLACES, len(PLACES))
+        for third in reversed(range(len(PLACES))):
+            at = hay.rfind(". ", 0, round((third + rng.uniform(0.2, 0.8)) * n_characters / len(PLACES))) + 2
+            hay = f"{hay[:at]}{NEEDLE.format(places[third], words[third])} {hay[at:]}"
+        asked = [{"question": f"what is the password of the {place}", "answers": [word], "lead": f" The password of the {place} is"}
+                 for place, word in zip(places, words)]
+        for rotation in range(len(PLACES)):
+            yield {"id": f"needle/{number}/{rotation}", "set": number, "document": hay, "questions": asked[rotation:] + asked[:rotation]}
 
 
 def main():

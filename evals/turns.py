@@ -18,7 +18,7 @@ N_TURNS = 3
 def asker(n_tokens, plain):
     def ask(answers, method, item):
         if plain:
-            questions = [f"Question: {q['question']}?\nAnswer:" for q in item["questions"]]
+            questions = [f"Question: {q['question']}?\nAnswer:{q.get('lead', '')}" for q in item["questions"]]
             how = ["--stop", "\n"]
         else:
             questions = [f"{q['question']}? Answer in a few words." for q in item["questions"]]
@@ -34,7 +34,7 @@ def asker(n_tokens, plain):
                           "f1_to_dense": score("f1", record["text"], [fidelity["dense_text"]]),
                           "ttft_ms": record["timings"]["ttft_ms"], "dense_ttft_ms": fidelity["dense_ttft_ms"],
                           "text": record["text"][:200]})
-        return {"set": item["set"], "prompt_tokens": records[0]["prompt_tokens"], "turns": turns}
+        return {"set": f"{item['id'].split('/')[0]}/{item['set']}", "prompt_tokens": records[0]["prompt_tokens"], "turns": turns}
     return ask
 
 

@@ -116,6 +116,19 @@ def test_every_question_is_asked_at_every_turn():
         assert places[0] < 0.34 < places[1] < 0.67 < places[2]
 
 
+def test_a_needle_lies_in_each_third():
+    lines = list(questions.needle_turns("A sentence of no use. " * 400, 3000, 2))
+    assert [line["id"] for line in lines] == [f"needle/{s}/{r}" for s in range(2) for r in range(3)]
+    for line in lines:
+        places = []
+        for asked in line["questions"]:
+            sentence = f" {asked['lead'].strip()} {asked['answers'][0]}. "
+            assert line["document"].count(sentence) == 1
+            places.append(3 * line["document"].index(sentence) // len(line["document"]))
+        assert sorted(places) == [0, 1, 2]
+    assert lines[0]["questions"][0] == lines[1]["questions"][2] == lines[2]["questions"][1]
+
+
 def test_later_turns_are_compared_by_document():
     def result(kls, number):
         return {"set": number, "prompt_tokens": 9, "turns": [
@@ -186,7 +199,7 @@ def test_pictures(tmp_path):
 
     plots.curves(tmp_path / "a.svg", {"lazy": [(1, 0.1), (2, 0.3)], "focus": [(1, 0.2)]}, "x", "y", "title", True, (0.5, "dense"))
     plots.steps(tmp_path / "b.svg", {"lazy": [[0.5, 0.6], [0.2, 0.3]]}, [9, 15], "title")
-    plots.turns(tmp_path / "c.svg", {"lazy": [0.1, 0.2, 0.3]}, {"lazy": [1, 1, 0.5]}, "title")
+    plots.turns(tmp_path / "c.svg", {"lazy": [0.1, 0.2, 0.3]}, {"lazy": [1, 1, 0.5], "dense": [1, 1, 1]}, "y", "title")
     plots.needles(tmp_path / "d.svg", {"lazy": {(4000, 0.5): [1, 0]}, "dense": {}}, (4000, 8000), (0.5,), "title")
     report = {"preset": {"target": {"max_kl": 0.1}}, "candidates": [
         {"policy": "focus", "predicted_speed_up": 2, "kl": 0.09, "within": True}, {"policy": "lazy", "predicted_speed_up": 2.1, "kl": 0.3, "within": False}]}

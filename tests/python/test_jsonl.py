@@ -46,14 +46,17 @@ def test_the_next_question_is_what_the_whole_conversation_asks(ask):
 
 @pytest.mark.parametrize("chat", [[], ["--chat"]])
 def test_turns_are_compared_with_the_dense_model(ask, chat):
-    def fidelity(*flags):
-        found = records(ask({"document": DOCUMENT, "questions": QUESTIONS}, flags=[*flags, *chat, "--fidelity", "5", "--no-answer"]))
-        return [r["fidelity"] for r in found]
-
-    for turn in fidelity("--lazy", "9:1"):
-        assert turn["mean_kl"] == turn["first_kl"] == 0 and turn["agreement"] == pytest.approx(1) and 1 <= turn["tokens"] <= 6
-    for policy, schedule in (("lazy", STAGED), ("static", STAGED), ("gemfilter", "9:0.3"), ("fastkv", "9:0.3")):
-        assert all(turn["mean_kl"] > 0 for turn in fidelity("--lazy", schedule, "--policy", policy))
+    policies = ("lazy", "static", "fastkv", "snapkv", "gemfilter")
+    lines = [{"document": DOCUMENT, "questions": QUESTIONS, "flags": ["--policy", policy, "--lazy", f"9:{keep}"]}
+             for policy in policies for keep in (1, 0.2)]
+    found = iter(records(ask(*lines, flags=[*chat, "--fidelity", "5", "--no-answer"])))
+    for policy in policies:
+        all_kept, some_kept = ([next(found)["fidelity"] for _ in QUESTIONS] for _ in (1, 0.2))
+        for turn in all_kept:
+            assert turn["mean_kl"] == turn["first_kl"] == 0 and turn["agreement"] == pytest.approx(1) and 1 <= turn["tokens"] <= 6
+        assert (some_kept[0]["first_kl"] == 0) == (policy == "snapkv")  # its first prefill is dense
+        assert some_kept[1]["first_kl"] > 0, policy
+        assert [turn["dense_text"] for turn in some_kept] == [turn["dense_text"] for turn in all_kept]
 
 
 def test_lines_have_their_own_flags(ask):
