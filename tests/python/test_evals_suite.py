@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from evals import __main__ as suite
-from evals import fidelity, methods, perplexity, program, questions, statistics_of_pairs, steps, transfer, turns
+from evals import experiments, fidelity, methods, perplexity, program, questions, statistics_of_pairs, steps, transfer, turns
 
 SMOLLM2 = {"model": {"n_layers": 30, "prunable_layers": list(range(29))}}
 GEMMA = {"model": {"n_layers": 18, "prunable_layers": [5, 11]}}
@@ -210,7 +209,7 @@ def test_pictures(tmp_path):
 
 
 def test_small_is_smaller_everywhere():
-    small, full = vars(suite.SMALL), vars(suite.Size())
+    small, full = vars(experiments.SMALL), vars(experiments.Size())
     for key, value in small.items():
         if isinstance(value, tuple):
             assert len(value) <= len(full[key])
