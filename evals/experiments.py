@@ -29,7 +29,7 @@ class Size:
     depths: tuple = (0.0, 0.25, 0.5, 0.75, 1.0)
     texts: int = 24                 # of perplexity
     continuation: int = 800         # characters
-    sets: int = 16                  # of documents, for turns
+    sets: int = 12                  # of documents, for turns
     layer_step: int = 3
     layer_keeps: tuple = (0.7, 0.5, 0.3, 0.1)
     steps: int = 96
@@ -217,22 +217,21 @@ def usage(setup):
 
 def multi_turn(setup):
     """A second and third question on the same prefilled document."""
-    known = [Method("dense", ("--lazy", "off"))] + [
-        m._replace(name=m.family) for m in methods.at_strength(setup.info, methods.STANDARD)
-        if m.family in ("lazy", "focus", "static", "gemfilter", "snapkv", "fastkv")]
+    known = methods.ladder(setup.info, ("lazy", "focus", "static", *methods.RIVALS), (methods.STANDARD, methods.STANDARD + 1))
     size = setup.size
     documents = questions.nq_turns(questions.read_lines(setup.data / "nq" / "nq-open-gold.jsonl"), size.documents + 2, size.sets)
     hidden = questions.needle_turns(essays_of(setup), size.characters, size.sets)
     items = [item for pair in zip(hidden, documents) for item in pair]
     results = setup.run("turns", every(known, items), turns.asker(24, setup.plain))
     names = [m.name for m in known]
-    text = "\n".join(f"- {m.name}: `{' '.join(m.flags)}`" for m in known)
+    text = ""
     for task, title in (("needle", "Needles in a long text"), ("nq", "Questions about documents")):
         mine = {key: result for key, result in results.items() if key[1].startswith(task)}
-        text += f"\n\n{title}: {turns.table(mine, names)}"
+        text += f"\n\n{title}: {turns.table(mine, names, methods.base_of(known, 'lazy'))}"
         if ids := common(mine, names):
-            kl = {name: turns.means(mine, name, ids, "mean_kl") for name in names[1:]}
-            right = {name: turns.means(mine, name, ids, "contains" if task == "needle" else "f1_to_dense") for name in names}
+            drawn = [m.name for m in known[len(known) // 2 + 1:]]  # the harder half
+            kl = {name: turns.means(mine, name, ids, "mean_kl") for name in drawn}
+            right = {name: turns.means(mine, name, ids, "contains" if task == "needle" else "f1_to_dense") for name in ["dense", *drawn]}
             label = "right answers" if task == "needle" else "answers as the dense model's, F1"
             text += setup.picture(f"turns-{task}", "turns", kl, right, label, f"{setup.name}, {title.lower()}, {len(ids)} conversations")
     return text

@@ -63,6 +63,13 @@ def ladder(info, families, strengths=range(len(STAGED))):
     return [dense] + [m for s in strengths for m in at_strength(info, s) if m.family in families]
 
 
+def base_of(known, family):
+    """Method name -> name of this family's method of the same strength; known: of ladder."""
+    strengths = [[m for m in known[1:] if m.family == f] for f in dict.fromkeys(m.family for m in known[1:])]
+    base = [m for m in known if m.family == family]
+    return {m.name: base[i].name for mine in strengths for i, m in enumerate(mine)}
+
+
 def ablation(info):
     """Variants of the choice of tokens, for evals.fidelity. The first family is what the others are compared with."""
     def variants(family, flags, keeps, depths=DEPTHS):

@@ -17,9 +17,13 @@ import pathlib
 import random
 import sys
 
-NEEDLE = "The password of the {} is {}."
-PLACES = ("harbour office", "lighthouse", "old mill")
 WORDS = ("walnut", "copper", "lantern", "violet", "saddle", "marble", "thistle", "anchor", "velvet", "cinder")
+NEEDLE = "The password of the harbour office is {}."
+# As unlike each other as can be: who looks for one has no reason to keep the others.
+FACTS = (("what is the password of the harbour office", "The password of the harbour office is"),
+         ("which animal does Aunt Matilda keep in her kitchen", "The animal that Aunt Matilda keeps in her kitchen is a"),
+         ("in which city was the first bell tower built", "The city where the first bell tower was built is"))
+ANSWERS = (WORDS, ("goat", "parrot", "tortoise", "rabbit", "hedgehog", "ferret"), ("Lisbon", "Prague", "Dublin", "Oslo", "Vienna", "Naples"))
 
 
 def read_lines(path):
@@ -78,7 +82,7 @@ def needle(text, n_characters, depths, limit, seed=0):
             hay = text[begin:begin + n_characters]
             at = hay.rfind(". ", 0, round(depth * len(hay)) + 1) + 2 if 0 < depth < 1 else round(depth * len(hay))
             word = rng.choice(WORDS)
-            yield {"prompt": f"{hay[:at]}{NEEDLE.format(PLACES[0], word)} {hay[at:]}\n\nQuestion: What is the password of the harbour office?\n"
+            yield {"prompt": f"{hay[:at]}{NEEDLE.format(word)} {hay[at:]}\n\nQuestion: What is the password of the harbour office?\n"
                              "Answer: The password of the harbour office is",
                    "answers": [word], "at": {"characters": n_characters, "depth": depth}}
 
@@ -89,14 +93,12 @@ def needle_turns(text, n_characters, limit, seed=0):
     for number in range(limit):
         begin = rng.randrange(max(1, len(text) - n_characters))
         hay = text[begin:begin + n_characters]
-        words = rng.sample(WORDS, len(PLACES))
-        places = rng.sample(PLACES, len(PLACES))
-        for third in reversed(range(len(PLACES))):
-            at = hay.rfind(". ", 0, round((third + rng.uniform(0.2, 0.8)) * n_characters / len(PLACES))) + 2
-            hay = f"{hay[:at]}{NEEDLE.format(places[third], words[third])} {hay[at:]}"
-        asked = [{"question": f"what is the password of the {place}", "answers": [word], "lead": f" The password of the {place} is"}
-                 for place, word in zip(places, words)]
-        for rotation in range(len(PLACES)):
+        facts = [(*fact, rng.choice(answers)) for fact, answers in zip(FACTS, ANSWERS)]
+        for third, (_, lead, word) in reversed(list(enumerate(rng.sample(facts, len(facts))))):
+            at = hay.rfind(". ", 0, round((third + rng.uniform(0.2, 0.8)) * n_characters / len(facts))) + 2
+            hay = f"{hay[:at]}{lead} {word}. {hay[at:]}"
+        asked = [{"question": question, "answers": [word], "lead": f" {lead}"} for question, lead, word in facts]
+        for rotation in range(len(asked)):
             yield {"id": f"needle/{number}/{rotation}", "set": number, "document": hay, "questions": asked[rotation:] + asked[:rotation]}
 
 

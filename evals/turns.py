@@ -70,21 +70,23 @@ def decline(results, method, ids):
     return ratio_of_sets(results, lambda i: later_kl(results[method, i]), lambda i: results[method, i]["turns"][0]["mean_kl"], ids)
 
 
-def table(results, methods, baseline="lazy"):
+def table(results, methods, first_of):
+    """first_of: method -> the one that it is compared with."""
     ids = common(results, methods)
     if not ids:
         return "No document has been asked about under every method yet."
     n_sets = len({results[methods[0], i]["set"] for i in ids})
     rows = [f"{n_sets} sets of documents, {len(ids)} conversations of {N_TURNS} questions; figures are for the 1st / 2nd / 3rd question.", "",
             "| method | mean KL | agreement | F1 to the dense answer | right answers | "
-            f"KL of the 2nd and 3rd, times the 1st (95%) | times that of {baseline} (95%) | TTFT ms | prefilling again costs |",
+            "KL of the 2nd and 3rd, times the 1st (95%) | times that of lazy (95%) | TTFT ms | prefilling again costs |",
             "|---" * 9 + "|"]
     for method in methods:
         def cell(key, form, method=method):
             return " / ".join(form.format(value) for value in means(results, method, ids, key))
         form = "{:.2f} ({:.2f} to {:.2f})"
         fall = "" if method == "dense" else form.format(*decline(results, method, ids))
-        ratio = "" if method in (baseline, "dense") else form.format(*later_ratio(results, method, baseline, ids))
+        beside = first_of.get(method, method)
+        ratio = "" if beside == method else form.format(*later_ratio(results, method, beside, ids))
         ttft = means(results, method, ids, "ttft_ms")
         kl = "0" if method == "dense" else cell("mean_kl", "{:.4f}")
         rows.append(f"| {method} | {kl} | {cell('agreement', '{:.1%}')} | {cell('f1_to_dense', '{:.2f}')} | {cell('contains', '{:.0%}')} | "

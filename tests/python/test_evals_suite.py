@@ -78,6 +78,7 @@ def test_schedules_fit_the_model():
         assert len({m.name for m in known}) == len({m.flags for m in known}) == len(known)
         assert known[0].family == "lazy" and len([m for m in known if m.family == "lazy"]) == 5
         ladder = methods.ladder(info, ("lazy", "compression"))
+        assert methods.base_of(ladder, "lazy")[ladder[4].name] == ladder[3].name and ladder[3].family == "lazy"
         assert [m.family for m in ladder] == ["dense"] + ["lazy", "compression"] * 4
         assert ladder[2].flags == ("--lazy", "off", "--compress", "0.75")
 
@@ -136,7 +137,7 @@ def test_later_turns_are_compared_by_document():
     results = {("lazy", "a"): result((1, 2, 3), 0), ("lazy", "b"): result((1, 1, 2), 1),
                ("static", "a"): result((1, 4, 6), 0), ("static", "b"): result((1, 2, 4), 1)}
     assert turns.later_ratio(results, "static", "lazy", ["a", "b"]) == pytest.approx((2, 2, 2))
-    row = turns.table(results, ["lazy", "static"]).splitlines()[-1]
+    row = turns.table(results, ["lazy", "static"], {"static": "lazy"}).splitlines()[-1]
     assert row == ("| static | 1.0000 / 3.0000 / 5.0000 | 100.0% / 100.0% / 100.0% | 1.00 / 1.00 / 1.00 | 0% / 0% / 0% | "
                    "4.00 (3.00 to 5.00) | 2.00 (2.00 to 2.00) | 100 / 5 / 5 | 20 times the TTFT |")
 
