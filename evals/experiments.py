@@ -217,7 +217,7 @@ def usage(setup):
 
 def multi_turn(setup):
     """A second and third question on the same prefilled document."""
-    known = methods.ladder(setup.info, ("lazy", "focus", "static", *methods.RIVALS), (methods.STANDARD, methods.STANDARD + 1))
+    known = methods.ladder(setup.info, ("lazy", "focus", "static", *methods.RIVALS), (2, 3))
     size = setup.size
     documents = questions.nq_turns(questions.read_lines(setup.data / "nq" / "nq-open-gold.jsonl"), size.documents + 2, size.sets)
     hidden = questions.needle_turns(essays_of(setup), size.characters, size.sets)

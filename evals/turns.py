@@ -16,8 +16,10 @@ N_TURNS = 3
 
 
 def asker(n_tokens, plain):
+    """plain: no chat template. A question with a "lead" (how its answer begins) is asked so in any case: a small chat model
+    that repeats the question first shows little of what it found."""
     def ask(answers, method, item):
-        if plain:
+        if plain or "lead" in item["questions"][0]:
             questions = [f"Question: {q['question']}?\nAnswer:{q.get('lead', '')}" for q in item["questions"]]
             how = ["--stop", "\n"]
         else:
