@@ -108,14 +108,23 @@ def macro(scores):
     return statistics.mean(statistics.mean(values) for values in by_task.values())
 
 
+def tasks_within(pairs, loss=0.01):
+    """Of how many tasks the mean score loses no more than this share. pairs: (result, the first method's)."""
+    by_task = {}
+    for mine, base in pairs:
+        by_task.setdefault(mine["task"], []).append((mine["score"], base["score"]))
+    kept = sum(sum(m for m, _ in scores) >= (1 - loss) * sum(b for _, b in scores) for scores in by_task.values())
+    return f"{kept} of {len(by_task)}"
+
+
 def table(results, methods):
     """Markdown. The first method is what the others are compared with."""
     ids = common(results, methods)
     if not ids:
         return "No prompt has been answered by every method yet."
     groups = [g for g in GROUPS if any(TASKS[results[methods[0], i]["task"]].group == g for i in ids)]
-    rows = ["| method | " + " | ".join(groups) + " | macro average | loss of it (95%) | TTFT speed-up | whole answer | computed |",
-            "|---" * (len(groups) + 6) + "|"]
+    rows = ["| method | " + " | ".join(groups) + " | macro average | loss of it (95%) | tasks within 1% | TTFT speed-up | whole answer | computed |",
+            "|---" * (len(groups) + 7) + "|"]
     base = [results[methods[0], i] for i in ids]
     for method in methods:
         mine = [results[method, i] for i in ids]
@@ -129,7 +138,8 @@ def table(results, methods):
             pairs, lambda p: 1 - macro([(m["task"], m["score"]) for m, _ in p]) / macro([(b["task"], b["score"]) for _, b in p])))
         ttft, whole = (sum(b[key] for b in base) / sum(m[key] for m in mine) for key in ("ttft_ms", "total_ms"))
         average = 100 * macro([(m["task"], m["score"]) for m in mine])
-        rows.append(f"| {method} | {' | '.join(cells)} | {average:.1f} | {loss} | {ttft:.2f} | {whole:.2f} | "
+        within = "" if method == methods[0] else tasks_within(pairs)
+        rows.append(f"| {method} | {' | '.join(cells)} | {average:.1f} | {loss} | {within} | {ttft:.2f} | {whole:.2f} | "
                     f"{statistics.mean(m['computed'] for m in mine):.0%} |")
     return "\n".join(rows)
 
