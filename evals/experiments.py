@@ -29,14 +29,15 @@ class Size:
     depths: tuple = (0.0, 0.25, 0.5, 0.75, 1.0)
     texts: int = 24                 # of perplexity
     continuation: int = 800         # characters
-    sets: int = 12                  # of documents, for turns
+    sets: int = 8                   # of documents, for turns
+    turn_strengths: tuple = (1, 2, 3)
     layer_step: int = 3
     layer_keeps: tuple = (0.7, 0.5, 0.3, 0.1)
     steps: int = 96
 
 
 SMALL = Size(prompt_tokens=700, answer_tokens=48, characters=2400, per_task=1, n_fidelity=2, fidelity_tokens=9, curve_questions=3, retrieval=1, documents=5,
-             pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, layer_step=10,
+             pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, turn_strengths=(1, 3), layer_step=10,
              layer_keeps=(0.5, 0.2), steps=16)
 
 
@@ -217,7 +218,7 @@ def usage(setup):
 
 def multi_turn(setup):
     """A second and third question on the same prefilled document."""
-    known = methods.ladder(setup.info, ("lazy", "focus", "static", *methods.RIVALS), (2, 3))
+    known = methods.ladder(setup.info, ("lazy", "focus", "static", *methods.RIVALS), setup.size.turn_strengths)
     size = setup.size
     documents = questions.nq_turns(questions.read_lines(setup.data / "nq" / "nq-open-gold.jsonl"), size.documents + 2, size.sets)
     hidden = questions.needle_turns(essays_of(setup), size.characters, size.sets)
@@ -229,7 +230,8 @@ def multi_turn(setup):
         mine = {key: result for key, result in results.items() if key[1].startswith(task)}
         text += f"\n\n{title}: {turns.table(mine, names, methods.base_of(known, 'lazy'))}"
         if ids := common(mine, names):
-            drawn = [m.name for m in known[len(known) // 2 + 1:]]  # the harder half
+            middle = len(setup.size.turn_strengths) // 2
+            drawn = [m.name for m in known[1:] if m.name in {s.name for s in methods.at_strength(setup.info, setup.size.turn_strengths[middle])}]
             kl = {name: turns.means(mine, name, ids, "mean_kl") for name in drawn}
             right = {name: turns.means(mine, name, ids, "contains" if task == "needle" else "f1_to_dense") for name in ["dense", *drawn]}
             label = "right answers" if task == "needle" else "answers as the dense model's, F1"
