@@ -15,7 +15,7 @@ import statistics
 
 from evals.methods import Method
 from evals.program import Answers, common, drop_middle, measure, read_results
-from evals.statistics_of_pairs import at, bootstrap
+from evals.statistics_of_pairs import at, bootstrap, ratio_text
 
 
 def load_prompts(folder, which, n_chars):
@@ -92,7 +92,7 @@ def frontier_table(results, methods):
         if method.family != first[0].family:
             found = bootstrap(ids, lambda sample, method=method: relative(method, sample), n_resamples=200)
             if found[0] < float("inf"):
-                ratio = "{:.2f} ({:.2f} to {:.2f})".format(*found)
+                ratio = ratio_text(found, len(ids))
         rows.append(f"| {method.family} | {method.flags[1]} | {mean['speed_up']:.2f} | {mean['computed']:.0%} | {mean['first_kl']:.4f} | "
                     f"{mean['mean_kl']:.4f} | {mean['agreement']:.1%} | {ratio} |")
     return "\n".join(rows)

@@ -19,6 +19,12 @@ def bootstrap(pairs, statistic, n_resamples=2000, seed=0):
     return value(pairs), values[int(0.025 * n_resamples)], values[int(0.975 * n_resamples) - 1]
 
 
+def ratio_text(found, n_pairs):
+    """Of what bootstrap found over n_pairs: fewer than four pairs have no interval worth the name."""
+    ratio, low, high = found
+    return f"{ratio:.2f}" if n_pairs < 4 else f"{ratio:.2f} ({low:.2f} to {high:.2f})"
+
+
 def at(curve, x):
     """The value at x of a curve of (x, value > 0) points, straight between them in the logarithm; None beyond its ends."""
     points = sorted(curve)

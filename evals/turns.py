@@ -10,7 +10,7 @@ import statistics
 
 from evals.metrics import score
 from evals.program import common
-from evals.statistics_of_pairs import bootstrap
+from evals.statistics_of_pairs import bootstrap, ratio_text
 
 N_TURNS = 3
 
@@ -78,17 +78,16 @@ def table(results, methods, first_of):
     if not ids:
         return "No document has been asked about under every method yet."
     n_sets = len({results[methods[0], i]["set"] for i in ids})
-    rows = [f"{n_sets} sets of documents, {len(ids)} conversations of {N_TURNS} questions; figures are for the 1st / 2nd / 3rd question.", "",
+    rows = [f"{n_sets} document{'s' if n_sets > 1 else ''}, {len(ids)} conversations of {N_TURNS} questions; figures are for the 1st / 2nd / 3rd question.", "",
             "| method | mean KL | agreement | F1 to the dense answer | right answers | "
             "KL of the 2nd and 3rd, times the 1st (95%) | times that of lazy (95%) | TTFT ms | prefilling again costs |",
             "|---" * 9 + "|"]
     for method in methods:
         def cell(key, form, method=method):
             return " / ".join(form.format(value) for value in means(results, method, ids, key))
-        form = "{:.2f} ({:.2f} to {:.2f})"
-        fall = "" if method == "dense" else form.format(*decline(results, method, ids))
+        fall = "" if method == "dense" else ratio_text(decline(results, method, ids), n_sets)
         beside = first_of.get(method, method)
-        ratio = "" if beside == method else form.format(*later_ratio(results, method, beside, ids))
+        ratio = "" if beside == method else ratio_text(later_ratio(results, method, beside, ids), n_sets)
         ttft = means(results, method, ids, "ttft_ms")
         kl = "0" if method == "dense" else cell("mean_kl", "{:.4f}")
         rows.append(f"| {method} | {kl} | {cell('agreement', '{:.1%}')} | {cell('f1_to_dense', '{:.2f}')} | {cell('contains', '{:.0%}')} | "
