@@ -37,7 +37,7 @@ class Size:
 
 
 SMALL = Size(prompt_tokens=700, answer_tokens=48, characters=2400, per_task=1, n_fidelity=2, fidelity_tokens=9, curve_questions=3, retrieval=1, documents=5,
-             pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, turn_strengths=(1, 3), layer_step=10,
+             pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, turn_strengths=(2, 3), layer_step=10,
              layer_keeps=(0.5, 0.2), steps=16)
 
 
