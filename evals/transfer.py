@@ -22,9 +22,10 @@ def target_of(model_name, folder=SHIPPED):
 
 def verdict(results, target, method="auto"):
     """Markdown: both losses over the texts, beside the target."""
-    ids = common(results, [method])
+    # A prompt that is too short for the preset is prefilled dense: that it loses nothing says nothing.
+    ids = [i for i in common(results, [method]) if results[method, i]["schedule"] != "off"]
     if not ids:
-        return "No text has been measured yet."
+        return "No text that the preset prunes has been measured yet."
     used = sorted({results[method, i]["schedule"] for i in ids})
     rows = [f"`{', '.join(used)}` on {len(ids)} texts, none of them among those of calibration; every other one as a chat message where the "
             "model has a template.", "", "| loss | target | measured (95%) | times the target (95%) | at most 1.5 times |", "|---|---|---|---|---|"]

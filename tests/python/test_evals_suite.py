@@ -170,6 +170,7 @@ def test_a_preset_is_held_to_its_target(tmp_path):
     target = transfer.target_of("M", tmp_path)
     assert transfer.target_of("N", tmp_path) is None
     results = {("auto", i): {"schedule": "9:0.5", "mean_kl": kl, "agreement": 0.6} for i, kl in (("a", 0.1), ("b", 0.18))}
+    results["auto", "short"] = {"schedule": "off", "mean_kl": 0, "agreement": 1}
     kl, disagreement = transfer.verdict(results, target).splitlines()[-2:]
     assert kl == "| mean KL | 0.100 | 0.140 (0.100 to 0.180) | 1.40 (1.00 to 1.80) | yes |"
     assert disagreement.endswith("| 2.00 (2.00 to 2.00) | no |")
