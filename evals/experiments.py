@@ -236,7 +236,7 @@ def multi_turn(setup):
             right = {name: turns.means(mine, name, ids, "contains" if task == "needle" else "f1_to_dense") for name in ["dense", *drawn]}
             label = "right answers" if task == "needle" else "answers as the dense model's, F1"
             text += setup.picture(f"turns-{task}", "turns", kl, right, label, f"{setup.name}, {title.lower()}, {len(ids)} conversations")
-    return text
+    return text.strip()
 
 
 def essays_of(setup):
