@@ -10,15 +10,15 @@ method has answered, and the loss of the macro average with a 95% interval of a 
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import statistics
-import sys
-import time
 from typing import NamedTuple
 
+from evals.methods import methods_for
 from evals.metrics import score
-from evals.program import Answers, open_results, read_results, shortened
+from evals.program import Answers, common, measure, read_results, shortened
 from evals.statistics_of_pairs import bootstrap
 
 
@@ -56,25 +56,16 @@ TASKS = {
 GROUPS = list(dict.fromkeys(task.group for task in TASKS.values()))
 
 
-def methods_for(schedule, single, keep):
-    """Name -> flags of `lazyfill run`. `single` is the one drop of the methods that have only one, `keep` the share of the
-    prompt that the shortened prompts keep."""
-    policies = {name: ["--lazy", schedule, "--policy", name] for name in ("lazy", "focus", "window", "static", "random")}
-    rivals = {name: ["--lazy", single, "--policy", name] for name in ("gemfilter", "fastkv", "snapkv")}
-    shorter = {"compression": ["--lazy", "off", "--compress", keep],
-               "random-drop": ["--lazy", "off", "--compress", keep, "--compress-by", "random"]}
-    return {"dense": ["--lazy", "off"]} | policies | rivals | shorter | {"auto": ["--lazy", "auto"]}
-
-
 def load_questions(folder, limit):
-    """Known tasks of the folder, at most `limit` lines of each."""
-    questions = []
+    """Known tasks of the folder, at most `limit` lines of each: first one of every task, then the next of every task, so
+    that a run that is cut short has seen all."""
+    by_task = []
     for path in sorted(folder.glob("*.jsonl")):
         if path.stem not in TASKS:
             continue
-        for i, line in enumerate(path.read_text(encoding="utf-8").splitlines()[:limit]):
-            questions.append(json.loads(line) | {"task": path.stem, "id": f"{path.stem}/{i}"})
-    return questions
+        lines = path.read_text(encoding="utf-8").splitlines()[:limit]
+        by_task.append([json.loads(line) | {"task": path.stem, "id": f"{path.stem}/{i}"} for i, line in enumerate(lines)])
+    return [question for round_ in itertools.zip_longest(*by_task) for question in round_ if question]
 
 
 def answer_score(question, text):
@@ -84,36 +75,29 @@ def answer_score(question, text):
     return score(task.metric, text, question["answers"], question.get("all_classes"))
 
 
-def measure(args, method, flags, questions, output, progress):
-    """One process for each length of answers and kind of prompt, for both are flags."""
-    kinds = {}
-    for question in questions:
+def computed_share(record):
+    """Of the tokens of the prompt as it was given, the mean over the layers. Compression by self-information computes all of
+    them to choose from; what chance drops is never computed."""
+    share = statistics.mean(record["lazy"]["computed_fraction"]) if record["lazy"] else 1.0
+    shorter = record.get("compression")
+    if shorter and shorter["by"] == "random":
+        share *= len(shorter["kept"]) / (shorter["kept"][-1] + 1)  # the last token always stays
+    return share
+
+
+def asker(lazyfill, model, max_tokens, plain, most_answer_tokens=512):
+    """How program.measure asks these questions. plain: no chat template."""
+    def ask(answers, method, question):
         task = TASKS[question["task"]]
-        kinds.setdefault((task.n_answer_tokens, task.chat and not args.plain), []).append(question)
-    for (n_tokens, chat), members in kinds.items():
-        flags_here = [*flags, "-n", str(n_tokens)] + ["--chat"] * chat
-        with Answers(args.lazyfill, args.model, flags_here) as answers:
-            for question in members:
-                record = answers.ask(prompt=question["text"])
-                result = {"method": method, "task": question["task"], "id": question["id"],
-                          "score": answer_score(question, record["text"]),
-                          "ttft_ms": record["timings"]["ttft_ms"], "total_ms": record["timings"]["total_ms"],
-                          "prompt_tokens": record["prompt_tokens"],
-                          "computed": statistics.mean(record["lazy"]["computed_fraction"]) if record["lazy"] else 1.0,
-                          "text": record["text"]}
-                output.write(json.dumps(result) + "\n")
-                output.flush()
-                progress.step(method)
-
-
-class Progress:
-    def __init__(self, n):
-        self.n, self.done, self.start = n, 0, time.monotonic()
-
-    def step(self, what):
-        self.done += 1
-        left = (time.monotonic() - self.start) / self.done * (self.n - self.done)
-        print(f"\r{what}: {self.done} of {self.n}, {left / 60:.0f} min left  ", end="", file=sys.stderr, flush=True)
+        if "text" not in question:
+            question["text"] = shortened(lazyfill, model, question["prompt"], max_tokens)
+        flags = [*method.flags, "-n", str(min(task.n_answer_tokens, most_answer_tokens))] + ["--chat"] * (task.chat and not plain)
+        record = answers.ask(prompt=question["text"], flags=flags)
+        return {"task": question["task"], **question.get("at", {}), "score": answer_score(question, record["text"]),
+                "ttft_ms": record["timings"]["ttft_ms"], "total_ms": record["timings"]["total_ms"],
+                "prompt_tokens": record["prompt_tokens"],
+                "computed": computed_share(record), "text": record["text"][:400]}
+    return ask
 
 
 def macro(scores):
@@ -124,14 +108,23 @@ def macro(scores):
     return statistics.mean(statistics.mean(values) for values in by_task.values())
 
 
+def tasks_within(pairs, loss=0.01):
+    """Of how many tasks the mean score loses no more than this share. pairs: (result, the first method's)."""
+    by_task = {}
+    for mine, base in pairs:
+        by_task.setdefault(mine["task"], []).append((mine["score"], base["score"]))
+    kept = sum(sum(m for m, _ in scores) >= (1 - loss) * sum(b for _, b in scores) for scores in by_task.values())
+    return f"{kept} of {len(by_task)}"
+
+
 def table(results, methods):
     """Markdown. The first method is what the others are compared with."""
-    ids = sorted(set.intersection(*({i for m, i in results if m == method} for method in methods)))
+    ids = common(results, methods)
     if not ids:
-        raise SystemExit("no prompt has been answered by every method")
+        return "No prompt has been answered by every method yet."
     groups = [g for g in GROUPS if any(TASKS[results[methods[0], i]["task"]].group == g for i in ids)]
-    rows = ["| method | " + " | ".join(groups) + " | macro average | loss of it (95%) | TTFT speed-up | whole answer | computed |",
-            "|---" * (len(groups) + 6) + "|"]
+    rows = ["| method | " + " | ".join(groups) + " | macro average | loss of it (95%) | tasks within 1% | TTFT speed-up | whole answer | computed |",
+            "|---" * (len(groups) + 7) + "|"]
     base = [results[methods[0], i] for i in ids]
     for method in methods:
         mine = [results[method, i] for i in ids]
@@ -145,7 +138,8 @@ def table(results, methods):
             pairs, lambda p: 1 - macro([(m["task"], m["score"]) for m, _ in p]) / macro([(b["task"], b["score"]) for _, b in p])))
         ttft, whole = (sum(b[key] for b in base) / sum(m[key] for m in mine) for key in ("ttft_ms", "total_ms"))
         average = 100 * macro([(m["task"], m["score"]) for m in mine])
-        rows.append(f"| {method} | {' | '.join(cells)} | {average:.1f} | {loss} | {ttft:.2f} | {whole:.2f} | "
+        within = "" if method == methods[0] else tasks_within(pairs)
+        rows.append(f"| {method} | {' | '.join(cells)} | {average:.1f} | {loss} | {within} | {ttft:.2f} | {whole:.2f} | "
                     f"{statistics.mean(m['computed'] for m in mine):.0%} |")
     return "\n".join(rows)
 
@@ -173,18 +167,10 @@ def main():
     questions = load_questions(args.data, args.limit)
     if not questions:
         raise SystemExit(f"{args.data} holds no TASK.jsonl of LongBench")
-    done = read_results(args.out, "method")
-    missing = {m: [q for q in questions if (m, q["id"]) not in done] for m in methods}
-    wanted = {q["id"] for members in missing.values() for q in members}
-    for question in questions:
-        if question["id"] in wanted:
-            question["text"] = shortened(args.lazyfill, args.model, question["prompt"], args.max_tokens)
-    progress = Progress(sum(map(len, missing.values())))
-    for method in methods:
-        with open_results(args.out) as output:
-            measure(args, method, known[method], missing[method], output, progress)
-    print(file=sys.stderr)
-    print(table(read_results(args.out, "method"), methods))
+    cells = [(known[name], question) for question in questions for name in methods]
+    measure(args.out, cells, asker(args.lazyfill, args.model, args.max_tokens, args.plain),
+            Answers(args.lazyfill, args.model), "longbench")
+    print(table(read_results(args.out), methods))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ inline constexpr size_t kReviveAll = static_cast<size_t>(-1);
 
 struct LazyOptions {
   // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a
-  // fraction of the tokens that entered the layer, or "@512" tokens.
+  // fraction of the tokens that entered the layer, "@512" tokens, or "p0.9": those that hold 0.9 of the
+  // attention.
   std::string schedule = "auto";
   Policy policy = Policy::kAuto;
   size_t window_rows = 8;               // kWindow, kFocus
@@ -92,6 +93,7 @@ struct ScheduleStage {
   size_t layer = 0;
   double keep = 1;         // fraction of the tokens that entered the layer
   size_t keep_tokens = 0;  // > 0: a number of tokens instead
+  double keep_mass = 0;    // > 0: as few as hold this share of the scores of all but the first token
 };
 
 // What a call was told to do, after "auto" was looked up.
@@ -109,6 +111,9 @@ struct LazyReport {
   std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
   std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there
   size_t revived_rows = 0;                 // rows that came back from the Aux Cache, all steps together
+  // [n_steps][n_stages] prompt tokens that each step was the first to compute above each stage's layer; the
+  // prefill is the first step. Empty where nothing is brought back but for kStatic and kFastKv.
+  std::vector<std::vector<size_t>> computed_by_step;
 };
 
 struct TokenLogprob {

@@ -6,17 +6,9 @@
 namespace lazyfill::cli {
 namespace {
 
-Result<Generation> generate(const Engine& engine, std::span<const int32_t> prompt, size_t n_tokens,
-                            const LazyOptions& lazy, std::vector<int32_t> forced,
-                            const Callbacks& callbacks) {
-  auto session = engine.start_session({.context_tokens = prompt.size() + n_tokens, .lazy = lazy});
-  if (!session) return tl::unexpected(session.error());
-  GenerateOptions options;
-  options.max_tokens = n_tokens;
-  options.sampling.temperature = 0;
-  options.stop_at_end_token = false;
-  options.forced_tokens = std::move(forced);
-  auto generation = session->generate(prompt, options, callbacks);
+Result<Generation> generate(Session& session, std::span<const int32_t> new_tokens,
+                            const GenerateOptions& options, const Callbacks& callbacks) {
+  auto generation = session.generate(new_tokens, options, callbacks);
   if (generation && generation->finish_reason == FinishReason::kCancelled)
     return fail(ErrorCode::kCancelled, "stopped");
   return generation;
@@ -47,26 +39,24 @@ double kl_divergence(std::span<const float> log_p, std::span<const float> log_q)
   return std::max(kl, 0.0);
 }
 
-Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t> prompt, size_t n_tokens,
-                                       const std::stop_token& stop) {
+Result<DenseReference> dense_turn(Session& dense, std::span<const int32_t> new_tokens,
+                                  const GenerateOptions& options, const std::stop_token& stop) {
   DenseReference reference;
   Callbacks callbacks;
   callbacks.stop = stop;
   callbacks.on_logits = [&](std::span<const float> logits) {
     reference.logprobs.push_back(log_softmax(logits));
   };
-  LazyOptions off;
-  off.schedule = "off";
-  auto generation = generate(engine, prompt, n_tokens, off, {}, callbacks);
+  auto generation = generate(dense, new_tokens, options, callbacks);
   if (!generation) return tl::unexpected(generation.error());
-  reference.prompt = std::move(prompt);
   reference.continuation = std::move(generation->token_ids);
+  reference.text = std::move(generation->text);
   reference.ttft_ms = generation->timings.ttft_ms;
   return reference;
 }
 
-Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& dense, const LazyOptions& lazy,
-                                  const std::stop_token& stop) {
+Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_tokens,
+                             const DenseReference& dense, const std::stop_token& stop) {
   Fidelity fidelity;
   const size_t n_tokens = dense.logprobs.size();
   size_t token = 0;
@@ -80,11 +70,44 @@ Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& de
     if (likeliest(log_p) == likeliest(logits)) fidelity.agreement += 1.0 / static_cast<double>(n_tokens);
     ++token;
   };
-  auto generation = generate(engine, dense.prompt, n_tokens, lazy, dense.continuation, callbacks);
+  GenerateOptions options;
+  options.max_tokens = n_tokens;
+  options.sampling.temperature = 0;
+  options.stop_at_end_token = false;
+  options.forced_tokens = dense.continuation;
+  auto generation = generate(session, new_tokens, options, callbacks);
   if (!generation) return tl::unexpected(generation.error());
-  fidelity.ttft_ms = generation->timings.ttft_ms;
-  fidelity.report = std::move(generation->lazy);
+  // The token that this session chose where the dense answer had ended is none of the conversation.
+  const size_t n_extra = generation->token_ids.size() - dense.continuation.size();
+  if (n_extra > 0) {
+    if (auto done = session.rewind(session.tokens().size() - n_extra); !done)
+      return tl::unexpected(done.error());
+  }
+  fidelity.generation = std::move(*generation);
   return fidelity;
+}
+
+Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t> prompt, size_t n_tokens,
+                                       const std::stop_token& stop) {
+  LazyOptions off;
+  off.schedule = "off";
+  auto session = engine.start_session({.context_tokens = prompt.size() + n_tokens, .lazy = off});
+  if (!session) return tl::unexpected(session.error());
+  GenerateOptions options;
+  options.max_tokens = n_tokens;
+  options.sampling.temperature = 0;
+  options.stop_at_end_token = false;
+  auto reference = dense_turn(*session, prompt, options, stop);
+  if (reference) reference->prompt = std::move(prompt);
+  return reference;
+}
+
+Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& dense, const LazyOptions& lazy,
+                                  const std::stop_token& stop) {
+  auto session =
+      engine.start_session({.context_tokens = dense.prompt.size() + dense.logprobs.size(), .lazy = lazy});
+  if (!session) return tl::unexpected(session.error());
+  return follow_turn(*session, dense.prompt, dense, stop);
 }
 
 }  // namespace lazyfill::cli

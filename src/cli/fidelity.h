@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "lazyfill/engine.h"
@@ -14,16 +15,17 @@ namespace lazyfill::cli {
 struct DenseReference {
   std::vector<int32_t> prompt;
   std::vector<int32_t> continuation;         // [n_tokens] the dense model's greedy choice
-  std::vector<std::vector<float>> logprobs;  // [n_tokens][n_vocab], natural logarithms
+  std::string text;                          // of the continuation
+  std::vector<std::vector<float>> logprobs;  // [n_tokens][n_vocab], natural logarithms; one more than the
+                                             // continuation where it came to its end token
   double ttft_ms = 0;
 };
 
 struct Fidelity {
-  double first_kl = 0;   // KL(dense || lazy) of the first token, in nats
-  double mean_kl = 0;    // over all n_tokens
-  double agreement = 0;  // share of the tokens where both find the same one likeliest
-  double ttft_ms = 0;
-  LazyReport report;
+  double first_kl = 0;    // KL(dense || lazy) of the first token, in nats
+  double mean_kl = 0;     // over all n_tokens
+  double agreement = 0;   // share of the tokens where both find the same one likeliest
+  Generation generation;  // along the dense model's continuation
 };
 
 // KL(p || q) of two distributions given as logarithms of probabilities; never below zero.
@@ -36,5 +38,12 @@ Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t
                                        const std::stop_token& stop);
 Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& dense, const LazyOptions& lazy,
                                   const std::stop_token& stop);
+
+// The same turn by turn, on sessions that hold what came before: the dense one's answer, as `options` end it,
+// and the other one along it. Both sessions then hold that answer.
+Result<DenseReference> dense_turn(Session& dense, std::span<const int32_t> new_tokens,
+                                  const GenerateOptions& options, const std::stop_token& stop);
+Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_tokens,
+                             const DenseReference& dense, const std::stop_token& stop);
 
 }  // namespace lazyfill::cli

@@ -218,6 +218,10 @@ void Flags::add_file(std::string& target, const std::string& help) {
   app_->add_option("file", target, help)->type_name("MODEL.gguf");
 }
 
+int Flags::refuse(const std::string& sentence) const {
+  return wrong_usage(command_, where_ + sentence);
+}
+
 std::optional<int> Flags::parse(std::vector<std::string> args) {
   std::reverse(args.begin(), args.end());  // the order CLI11 takes a vector in
   try {
@@ -230,13 +234,13 @@ std::optional<int> Flags::parse(std::vector<std::string> args) {
     std::string message = error.what();
     const size_t colon = message.find(": ");
     if (colon != std::string::npos) message.erase(colon, 1);
-    return wrong_usage(command_, message);
+    return refuse(message);
   } catch (const CLI::ArgumentMismatch& error) {
-    return wrong_usage(command_, split(error.what(), ' ').front() + " needs a value");
+    return refuse(split(error.what(), ' ').front() + " needs a value");
   } catch (const CLI::ConversionError&) {
-    return wrong_usage(command_, "a switch takes no value but true or false");
+    return refuse("a switch takes no value but true or false");
   } catch (const CLI::ParseError& error) {
-    return wrong_usage(command_, printable(error.what()));
+    return refuse(printable(error.what()));
   }
   const std::vector<std::string> unknown = app_->remaining();
   if (!unknown.empty()) return report_unknown(unknown);
@@ -246,8 +250,7 @@ std::optional<int> Flags::parse(std::vector<std::string> args) {
 int Flags::report_unknown(const std::vector<std::string>& unknown) const {
   const std::string& first = unknown.front();
   if (first.empty() || first.front() != '-') {
-    return wrong_usage(command_,
-                       "unexpected argument " + quote(first) + "; texts with spaces need quotation marks");
+    return refuse("unexpected argument " + quote(first) + "; texts with spaces need quotation marks");
   }
   std::vector<std::string> names;
   for (const CLI::Option* option : app_->get_options()) {
@@ -256,7 +259,7 @@ int Flags::report_unknown(const std::vector<std::string>& unknown) const {
   const std::string flag = split(first, '=').front();
   std::string sentence = "unknown flag " + quote(flag);
   if (const auto candidate = nearest(flag, names)) sentence += "; did you mean " + *candidate + "?";
-  return wrong_usage(command_, sentence);
+  return refuse(sentence);
 }
 
 }  // namespace lazyfill::cli

@@ -85,6 +85,8 @@ Json lazy_json(const Generation& generation) {
     Json entry = {{"layer", stage.layer}};
     if (stage.keep_tokens > 0) {
       entry["keep_tokens"] = stage.keep_tokens;
+    } else if (stage.keep_mass > 0) {
+      entry["keep_mass"] = stage.keep_mass;
     } else {
       entry["keep"] = stage.keep;
     }
@@ -94,7 +96,8 @@ Json lazy_json(const Generation& generation) {
   return {{"schedule", std::move(schedule)},
           {"kept", std::move(kept)},
           {"computed_fraction", lazy.computed_fraction},
-          {"revived_rows", lazy.revived_rows}};
+          {"revived_rows", lazy.revived_rows},
+          {"computed_by_step", lazy.computed_by_step}};
 }
 
 Json make_record(const Generation& generation, double load_ms) {

@@ -23,7 +23,8 @@ Generation lazy_generation() {
   generation.lazy = {.schedule = {{.layer = 3, .keep = 0.5}, {.layer = 5, .keep = 1, .keep_tokens = 1}},
                      .kept = {{1, 3}, {3}},
                      .computed_fraction = {1, 0.5},
-                     .revived_rows = 2};
+                     .revived_rows = 2,
+                     .computed_by_step = {{2, 1}, {1, 1}}};
   return generation;
 }
 
@@ -45,6 +46,7 @@ TEST(Record, HoldsEveryField) {
   EXPECT_EQ(record["lazy"]["schedule"].dump(), R"([{"layer":3,"keep":0.5},{"layer":5,"keep_tokens":1}])");
   EXPECT_EQ(record["lazy"]["kept"][1].dump(), R"({"layer":5,"positions":[3]})");
   EXPECT_EQ(record["lazy"]["revived_rows"], 2);
+  EXPECT_EQ(record["lazy"]["computed_by_step"].dump(), "[[2,1],[1,1]]");
   EXPECT_GT(record["memory"]["peak_rss_bytes"].get<uint64_t>(), 1'000'000U);
 }
 

@@ -19,8 +19,16 @@ std::string schedule_text(const std::vector<ScheduleStage>& schedule) {
   if (schedule.empty()) return "off";
   std::vector<std::string> stages;
   for (const ScheduleStage& stage : schedule) {
-    std::string text = std::to_string(stage.layer) + (stage.keep_tokens > 0 ? ":@" : ":");
-    text += stage.keep_tokens > 0 ? std::to_string(stage.keep_tokens) : short_number(stage.keep);
+    std::string text = std::to_string(stage.layer) + ':';
+    if (stage.keep_tokens > 0) {
+      text += '@';
+      text += std::to_string(stage.keep_tokens);
+    } else if (stage.keep_mass > 0) {
+      text += 'p';
+      text += short_number(stage.keep_mass);
+    } else {
+      text += short_number(stage.keep);
+    }
     stages.push_back(std::move(text));
   }
   return join(stages, ",");

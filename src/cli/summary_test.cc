@@ -11,6 +11,7 @@ const LazyReport kReport = {
 
 TEST(Summary, ScheduleReadsAsItIsGiven) {
   EXPECT_EQ(schedule_text(kReport.schedule), "1:0.5,2:@1");
+  EXPECT_EQ(schedule_text({{.layer = 3, .keep_mass = 0.95}}), "3:p0.95");
   EXPECT_EQ(schedule_text({}), "off");
 }
 

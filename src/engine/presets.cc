@@ -1,10 +1,12 @@
 #include "engine/presets.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
+#include "pruning/policy.h"
 #include "pruning/schedule.h"
 
 namespace lazyfill {
@@ -100,6 +102,13 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
   if (resolved.lazy.policy == Policy::kAuto) resolved.lazy.policy = Policy::kLazy;
   auto stages = parse_schedule(schedule, config.n_layers, config.prunable_layers());
   if (!stages) return tl::unexpected(stages.error());
+  const bool by_mass = std::any_of(stages->begin(), stages->end(),
+                                   [](const ScheduleStage& stage) { return stage.keep_mass > 0; });
+  if (by_mass && !needs_attention(resolved.lazy, true)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a share of the attention (p0.9) needs a policy that looks at attention, not " +
+                    std::string(policy_name(resolved.lazy.policy)));
+  }
   resolved.stages = std::move(*stages);
   resolved.choice.policy = policy_name(resolved.lazy.policy);
   return resolved;

@@ -80,6 +80,16 @@ TEST(ResolveLazy, WhatTheCallerNamesWins) {
   EXPECT_TRUE(resolve_lazy(model_of(10), &found, with_schedule("off"), 1000)->stages.empty());
 }
 
+TEST(ResolveLazy, AShareOfTheAttentionNeedsAttention) {
+  LazyOptions lazy;
+  lazy.schedule = "3:p0.9";
+  EXPECT_TRUE(resolve_lazy(model_of(10), nullptr, lazy, 2000));
+  lazy.policy = Policy::kRandom;
+  const auto refused = resolve_lazy(model_of(10), nullptr, lazy, 2000);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("random"));
+}
+
 TEST(ResolveLazy, APresetThatDoesNotFitIsRefused) {
   FoundPreset found = preset_for("x");
   found.preset.lazy.schedule = "50:0.5";

@@ -55,6 +55,7 @@ class Run {
                                                                          : step(trace, is_first);
     if (!done) return done;
     result_.timings.prefill_ms = ms_since(start_);
+    count_computed(trace);
     result_.lazy_used = !schedule_.empty();
     result_.lazy.schedule = schedule_;
     for (StageTrace& stage : trace.stages) result_.lazy.kept.push_back(std::move(stage.kept));
@@ -77,8 +78,15 @@ class Run {
         result_.finish_reason = FinishReason::kCancelled;
         return {};
       }
+      count_computed(trace);
     }
     return {};
+  }
+
+  void count_computed(const StepTrace& trace) {
+    if (trace.stages.empty() || lazy_.policy == Policy::kGemFilter) return;
+    std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
+    for (const StageTrace& stage : trace.stages) counts.push_back(stage.n_prompt_rows);
   }
 
   // kGemFilter: a first pass up to the stage's layer chooses tokens; the session forgets the others, and the

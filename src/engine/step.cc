@@ -36,6 +36,7 @@ class StepRunner::Pass {
         prune(input_.schedule[stage++]);
       if (input_.only_choose && stage > 0) break;
       revive(layer);
+      count_prompt_rows(layer);
     }
     return true;
   }
@@ -154,7 +155,7 @@ class StepRunner::Pass {
     for (uint32_t index : kept) kept_positions.push_back(candidates_[index]);
     drop_rows_outside(kept_positions, stage.layer);
     candidates_ = kept_positions;
-    trace_.stages.push_back({stage.layer, std::move(kept_positions), {}});
+    trace_.stages.push_back({stage.layer, std::move(kept_positions), {}, 0});
   }
 
   // kFocus: adds this layer's attention to the votes for the next stage, where the layer is near enough to
@@ -249,6 +250,12 @@ class StepRunner::Pass {
     trace_.n_revived += revived.size();
     if (!trace_.stages.empty() && trace_.stages.back().layer == layer) trace_.stages.back().revived = revived;
     rows_changed();
+  }
+
+  void count_prompt_rows(size_t layer) {
+    if (trace_.stages.empty() || trace_.stages.back().layer != layer) return;
+    const auto end = std::lower_bound(rows_.begin(), rows_.end(), static_cast<int32_t>(input_.prompt_end));
+    trace_.stages.back().n_prompt_rows = static_cast<size_t>(end - rows_.begin());
   }
 
   // From the back, so that each state moves once: revived positions are older than most rows.

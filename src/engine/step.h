@@ -41,6 +41,7 @@ struct StageTrace {
   size_t layer = 0;
   std::vector<int32_t> kept;     // positions, ascending
   std::vector<int32_t> revived;  // positions that came back from this layer's Aux Cache
+  size_t n_prompt_rows = 0;      // prompt tokens that this step computes above the layer
 };
 
 struct StepTrace {

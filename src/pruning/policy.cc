@@ -177,6 +177,18 @@ std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<cons
   return kept;
 }
 
+size_t count_for_mass(std::span<const float> scores, double mass) {
+  if (scores.size() < 2) return scores.size();
+  std::vector<float> sorted(scores.begin() + 1, scores.end());
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  // A hair less, so that a mass of 1 is not missed by rounding.
+  const double wanted = mass * std::accumulate(sorted.begin(), sorted.end(), 0.0) * (1 - 1e-12);
+  double held = 0;
+  size_t n = 0;
+  while (n < sorted.size() && held < wanted) held += static_cast<double>(sorted[n++]);
+  return n + 1;
+}
+
 std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t width) {
   if (pooling == Pooling::kNone || width <= 1) return {scores.begin(), scores.end()};
   const size_t half = width / 2;
@@ -195,6 +207,10 @@ std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStag
                                   const Candidates& candidates, size_t prompt_end) {
   if (chooses_once(options.policy) && !candidates.is_first_step)
     return keep_computed(candidates.computed_next);
+  const std::vector<float> scores = scores_of(options, candidates);
+  std::vector<Standing> standing = standing_of(options, candidates, prompt_end);
+  if (candidates.max_revived < scores.size()) bar_missing(scores, candidates, standing);
+  if (stage.keep_mass > 0) return keep_highest(scores, standing, count_for_mass(scores, stage.keep_mass));
   size_t n_generated = 0;
   if (!options.prune_generated) {
     const auto& positions = candidates.positions;
@@ -202,9 +218,6 @@ std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStag
                                                                          static_cast<int32_t>(prompt_end)));
   }
   const size_t n_keep = n_generated + kept_count(stage, candidates.positions.size() - n_generated);
-  const std::vector<float> scores = scores_of(options, candidates);
-  std::vector<Standing> standing = standing_of(options, candidates, prompt_end);
-  if (candidates.max_revived < scores.size()) bar_missing(scores, candidates, standing);
   return keep_highest(scores, standing, n_keep);
 }
 

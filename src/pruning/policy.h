@@ -44,11 +44,16 @@ enum class Standing : uint8_t { kBarred, kFree, kForced };
 std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const Standing> standing,
                                    size_t n_keep);
 
+// How many of the highest scores hold the share `mass` of their sum, the first token's left out: it takes
+// most of any row's attention, whatever the text. At least 1.
+size_t count_for_mass(std::span<const float> scores, double mass);
+
 // Average or maximum over `width` (odd) neighbours in the list, fewer at its ends.
 std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t width);
 
 // The whole choice of one stage. Tokens at positions from prompt_end on count as generated: with
-// options.prune_generated off they all stay, and the stage's share is of the others alone.
+// options.prune_generated off they all stay, and the stage's share is of the others alone (of a keep_mass: of
+// all).
 std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage,
                                   const Candidates& candidates, size_t prompt_end);
 

@@ -53,6 +53,9 @@ std::vector<ChoiceCase> choices() {
   return {
       {"TopHalfAndTheLastAlways", {}, kHalf, kSix, kScores, kAll, true, 6, {0, 2, 5}},
       {"KeepOneKeepsAll", {}, {0, 1.0, 0}, kSix, kScores, kAll, true, 6, {0, 1, 2, 3, 4, 5}},
+      // Without the first token the scores are .35 in all; .25 and .04 are three quarters of that.
+      {"AShareOfTheAttention", {}, {0, 1, 0, 0.75}, kSix, kScores, kAll, true, 6, {0, 2, 5}},
+      {"AllOfTheAttention", {}, {0, 1, 0, 1}, kSix, kScores, kAll, true, 6, {0, 1, 2, 3, 4, 5}},
       {"ANumberOfTokens", {}, {0, 1.0, 2}, kSix, kScores, kAll, true, 6, {0, 5}},
       {"OneTokenIsTheLast", {}, {0, 1.0, 1}, kSix, kScores, kAll, true, 6, {5}},
       {"OfEqualScoresTheLaterStays",
@@ -227,6 +230,26 @@ TEST(ChooseVoters, LeavesOutTheWordsOfTheTemplate) {
   std::vector<uint8_t> long_prompt(20, 0);
   long_prompt[3] = 1;
   EXPECT_THAT(voters(long_prompt), ElementsAre(16, 17, 18, 19));
+}
+
+TEST(CountForMass, LeavesTheFirstTokenOut) {
+  struct Case {
+    std::vector<float> scores;
+    double mass;
+    size_t expected;
+  };
+  const Case cases[] = {
+      {{}, 0.5, 0},
+      {{1}, 0.5, 1},
+      {{0.9F, 0.1F}, 0.5, 2},
+      {{8, 1, 2, 4, 1}, 0.5, 2},   // 4 of 8
+      {{8, 1, 2, 4, 1}, 0.51, 3},  // 4 + 2
+      {{8, 1, 2, 4, 1}, 0.75, 3},
+      {{8, 1, 2, 4, 1}, 0.875, 4},
+      {{8, 1, 2, 4, 1}, 1, 5},
+      {{1, 0, 0, 0}, 0.9, 1},  // nobody looks at the others
+  };
+  for (const Case& c : cases) EXPECT_EQ(count_for_mass(c.scores, c.mass), c.expected) << c.mass;
 }
 
 TEST(Pooled, ShrinksAtTheEndsAndNoneIsIdentity) {

@@ -72,11 +72,19 @@ Result<ScheduleStage> parse_keep(std::string_view text, size_t layer) {
     }
     return ScheduleStage{layer, 1.0, *n};
   }
+  if (text.starts_with('p')) {
+    const auto mass = parse_number<double>(text.substr(1));
+    if (!mass || !(*mass > 0 && *mass <= 1)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  quoted(text) + " in the schedule is no share of the attention; write p0.9");
+    }
+    return ScheduleStage{layer, 1.0, 0, *mass};
+  }
   const auto keep = parse_number<double>(text);
   if (!keep || !(*keep > 0 && *keep <= 1)) {
-    return fail(ErrorCode::kInvalidArgument,
-                quoted(text) +
-                    " in the schedule is no fraction to keep; it must be above 0 and at most 1, or @TOKENS");
+    return fail(ErrorCode::kInvalidArgument, quoted(text) +
+                                                 " in the schedule is no fraction to keep; it must be above "
+                                                 "0 and at most 1, or @TOKENS, or pSHARE");
   }
   return ScheduleStage{layer, *keep, 0};
 }

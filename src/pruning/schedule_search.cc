@@ -170,8 +170,10 @@ std::string format_schedule(std::span<const ScheduleStage> stages) {
   for (const ScheduleStage& stage : stages) {
     if (!text.empty()) text += ',';
     text += std::to_string(stage.layer);
-    text += stage.keep_tokens > 0 ? ":@" : ":";
-    std::string keep = stage.keep_tokens > 0 ? std::to_string(stage.keep_tokens) : std::to_string(stage.keep);
+    const bool by_mass = stage.keep_mass > 0;
+    text += stage.keep_tokens > 0 ? ":@" : by_mass ? ":p" : ":";
+    std::string keep = stage.keep_tokens > 0 ? std::to_string(stage.keep_tokens)
+                                             : std::to_string(by_mass ? stage.keep_mass : stage.keep);
     if (stage.keep_tokens == 0) {
       keep.erase(keep.find_last_not_of('0') + 1);
       if (keep.ends_with('.')) keep.pop_back();

@@ -141,6 +141,7 @@ TEST(SearchSchedule, AModelWithTwoPrunableLayersIsSearchedToo) {
 TEST(FormatSchedule, IsWhatTheFlagTakes) {
   const std::vector<ScheduleStage> stages = {{9, 0.5, 0}, {15, 0.31, 0}, {20, 1, 512}};
   EXPECT_EQ(format_schedule(stages), "9:0.5,15:0.31,20:@512");
+  EXPECT_EQ(format_schedule(std::vector<ScheduleStage>{{9, 1, 0, 0.95}}), "9:p0.95");
   EXPECT_EQ(format_schedule({}), "off");
 }
 

@@ -20,15 +20,17 @@ TEST(ParseSchedule, OffIsDense) {
 }
 
 TEST(ParseSchedule, FractionsCountsAndPercents) {
-  const auto stages = parse_schedule("2:0.5,50%:@512,8:1", 10, kPrunable);
+  const auto stages = parse_schedule("2:0.5,50%:@512,7:p0.9,8:1", 10, kPrunable);
   ASSERT_TRUE(stages) << stages.error().message;
-  ASSERT_EQ(stages->size(), 3U);
+  ASSERT_EQ(stages->size(), 4U);
+  EXPECT_EQ((*stages)[0].keep_mass, 0.0);
+  EXPECT_EQ((*stages)[2].keep_mass, 0.9);
   EXPECT_EQ((*stages)[0].layer, 2U);
   EXPECT_EQ((*stages)[0].keep, 0.5);
   EXPECT_EQ((*stages)[0].keep_tokens, 0U);
   EXPECT_EQ((*stages)[1].layer, 5U);
   EXPECT_EQ((*stages)[1].keep_tokens, 512U);
-  EXPECT_EQ((*stages)[2].keep, 1.0);
+  EXPECT_EQ((*stages)[3].keep, 1.0);
 }
 
 TEST(ParseSchedule, PercentTakesTheNearestPrunableLayer) {
@@ -58,7 +60,8 @@ INSTANTIATE_TEST_SUITE_P(Table, BadSchedule,
                                          "5:inf", "5:1e-400", "5:0.5x", "5 :0.5", "9:0.5", "-1:0.5",
                                          "99999999999999999999:0.5", "5:0.5,", ",5:0.5", "5:0.5,5:0.5",
                                          "5:0.5,4:0.5", "100%:0.5", "-3%:0.5", "x%:0.5", "5:@0", "5:@",
-                                         "5:@-1", "5:@1.5", "5:0.5;6:0.5"));
+                                         "5:@-1", "5:@1.5", "5:0.5;6:0.5", "5:p", "5:p0", "5:p1.1", "5:p-0.5",
+                                         "5:pnan", "5:P0.5"));
 
 TEST(ParseSchedule, NoPrunableLayerIsSaid) {
   const auto stages = parse_schedule("0:0.5", 1, {});

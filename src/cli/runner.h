@@ -1,0 +1,102 @@
+// What `run` does with one prompt, continuation or document: the answer and its record.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/fidelity.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/prompt_line.h"
+#include "cli/terminal.h"
+#include "cli/transcript.h"
+
+namespace lazyfill::cli {
+
+// What may differ from prompt to prompt.
+struct PromptSettings {
+  LazyFlags lazy;
+  GenerateFlags generate;
+  size_t n_fidelity = 0;
+  bool no_answer = false;
+  float compress = 1;
+  size_t compress_by = 0;
+  bool chat = false;
+  std::string system;
+
+  void add_to(Flags& flags);
+  // What these flags cannot mean together, as a sentence; empty: nothing.
+  std::string contradiction() const;
+};
+
+class Runner {
+ public:
+  Runner(LoadedEngine loaded, size_t context_tokens, bool quiet, const Interrupt& interrupt);
+
+  const Terminal& terminal() const { return terminal_; }
+  const Engine& engine() const { return loaded_.engine; }
+  // Records get the dense model's logarithm of each prompt token's probability.
+  void with_prompt_logprobs() { prompt_logprobs_ = true; }
+  // What chat templates get beside the messages: tools and variables. whole: a prompt is the JSON array of all
+  // messages, not the user's message.
+  void with_template(ChatRequest request, bool whole) {
+    request_ = std::move(request);
+    whole_conversations_ = whole;
+  }
+
+  struct Answer {
+    Generation generation;
+    nlohmann::ordered_json extra;  // fields of the record beside those of the generation
+  };
+  // stream: the answer goes to standard output as it comes. with_record: what only the record shows is
+  // computed too. A stopped prefill is an error (kCancelled), a stopped decode a short answer.
+  Result<Answer> answer(const PromptSettings& settings, const std::string& prompt, bool stream,
+                        bool with_record);
+  Result<Answer> score_continuation(const PromptSettings& settings, const std::string& prompt,
+                                    const std::string& continuation);
+  // One a question; they lie in one session, each with the answers before it.
+  Result<std::vector<Answer>> answer_questions(const PromptSettings& settings, const PromptLine& line);
+
+  Result<std::string> record_line(const Answer& answer, const nlohmann::ordered_json& id) const;
+
+ private:
+  // A prompt after --compress.
+  struct Prompt {
+    std::vector<int32_t> tokens;
+    std::vector<uint32_t> kept;  // positions in the prompt as given; empty: not compressed
+    double compress_ms = 0;
+  };
+  // The dense model's answers to the latest prompt or document: lines that follow one another often ask the
+  // same of several policies.
+  struct DenseAnswers {
+    std::string key;
+    std::vector<DenseReference> turns;
+  };
+
+  Result<std::vector<int32_t>> tokenize(const PromptSettings& settings, const std::string& prompt) const;
+  Result<Prompt> prepared(const PromptSettings& settings, const std::string& prompt) const;
+  Transcript transcript_of(const PromptSettings& settings, const PromptLine& line) const;
+  Result<Generation> generate(const PromptSettings& settings, const Prompt& prompt,
+                              const GenerateOptions& options, const Callbacks& callbacks) const;
+  static nlohmann::ordered_json compression_json(const PromptSettings& settings, const Prompt& prompt);
+  Result<Fidelity> compare(const PromptSettings& settings, const std::vector<int32_t>& prompt);
+  Result<std::vector<Fidelity>> compare_questions(const PromptSettings& settings, const PromptLine& line);
+  Result<void> ask_dense(const PromptSettings& settings, const PromptLine& line);
+  Callbacks callbacks(ProgressBar& bar, bool stream) const;
+
+  LoadedEngine loaded_;
+  size_t context_tokens_;
+  const Interrupt& interrupt_;
+  Terminal terminal_;
+  bool prompt_logprobs_ = false;
+  ChatRequest request_;
+  bool whole_conversations_ = false;
+  DenseAnswers dense_;
+};
+
+Error stopped(size_t n_tokens);
+
+}  // namespace lazyfill::cli
