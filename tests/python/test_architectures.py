@@ -196,12 +196,19 @@ ONE = np.ones(128, np.float32)
     ("llama-linear", {"metadata": {"llama.rope.scaling.factor": -2.0}}, "scaling.factor must be above 0"),
     ("olmo3", {"metadata": {"olmo2.attention.sliding_window_pattern": [True]}}, "true or false for every layer"),
     ("granite", {"metadata": {"granite.logit_scale": 0.0}}, "granite.logit_scale must be above 0"),
+    ("granite", {"metadata": {"granite.attention.head_count_kv": [2, 2, 1, 2]}}, "not the same for every layer"),
     ("gemma2", {"metadata": {"gemma2.attn_logit_softcapping": -1.0}}, "softcapping must not be negative"),
 ])
 def test_files_that_do_not_fit_are_refused(probe, files, tmp_path, name, change, sentence):
     path = rewritten(files(name), tmp_path / "changed.gguf", **change)
     with pytest.raises(Refused, match=sentence):
         probe.run(path, [{"tokens": [1, 2, 3]}])
+
+
+def test_a_list_of_the_same_for_every_layer_is_one_number(probe, files, golden, tmp_path):
+    """As the converter writes it for Granite 4's dense models."""
+    path = rewritten(files("granite"), tmp_path / "changed.gguf", metadata={"granite.attention.head_count_kv": [2] * 4})
+    assert kl_divergence(golden["granite"], run_dense(probe, path, "reference")).mean() < MAX_KL["reference"]
 
 
 @pytest.mark.parametrize("name, change", [
