@@ -10,6 +10,8 @@ namespace {
 // unpacking a weight, fewer leave both cores something to do after pruning.
 constexpr size_t kMaxBlockRows = 96;
 constexpr size_t kMinBlockRows = 16;
+// With experts, each of which computes a share of a block only.
+constexpr size_t kMaxExpertBlockRows = 384;
 
 // Precision::wide_above of the inputs of each product. Rounding moves the border of the kept sets and makes
 // most of the distance to fp32; what each of these gains and costs: docs/performance.md, precision.
@@ -26,10 +28,15 @@ struct Block {
   size_t n_rows() const { return end - begin; }
 };
 
-size_t block_rows_for(size_t n_rows, size_t n_threads) {
+size_t max_block_rows(const ModelConfig& config) {
+  if (config.n_experts == 0) return kMaxBlockRows;
+  return std::min(kMaxBlockRows * config.n_experts / config.n_experts_used, kMaxExpertBlockRows);
+}
+
+size_t block_rows_for(size_t n_rows, size_t n_threads, size_t max_rows) {
   // At least four blocks a thread, so that the last ones to finish do not leave the others waiting long.
   const size_t share = (n_rows + 4 * n_threads - 1) / (4 * n_threads);
-  return std::clamp((share + 7) / 8 * 8, kMinBlockRows, kMaxBlockRows);
+  return std::clamp((share + 7) / 8 * 8, kMinBlockRows, max_rows);
 }
 
 // The last row of a segment is worth 16-bit activations in every layer: its attention is the score of every
@@ -70,7 +77,8 @@ class LayerPass {
     if (n_rows < 2 * kMinBlockRows * n_threads && n_rows <= kMaxBlockRows)
       return for_each_segment(first_row, fraction_before, function);
     const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
-    const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads) : kMaxBlockRows;
+    const size_t max_rows = max_block_rows(c_);
+    const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads, max_rows) : max_rows;
     const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows, w_.precise);
     std::atomic<bool> stopped{false};
     std::atomic<size_t> n_done{0};
