@@ -13,7 +13,7 @@ namespace {
 struct BlockParts {
   uint8_t codes[kBlock];
   uint16_t scales[2];  // fp16, of each 16 inputs
-  uint16_t offset;     // bf16
+  uint16_t offset;     // fp16
 };
 
 constexpr size_t kSuperBlock = 256;  // inputs of a block of the K types
@@ -32,7 +32,7 @@ void set_scale(uint16_t scale, BlockParts& parts) {
 
 // minimum + zero_point * scale; see panels.h.
 void set_offset(float minimum, float zero_point, BlockParts& parts) {
-  parts.offset = float_to_bf16(minimum + zero_point * half_to_float(parts.scales[0]));
+  parts.offset = float_to_half(minimum + zero_point * half_to_float(parts.scales[0]));
 }
 
 void add_fifth_bits(uint32_t bits, uint8_t* codes) {

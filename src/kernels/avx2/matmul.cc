@@ -67,8 +67,7 @@ __m256 group_scales(const std::byte* block, size_t scale_group, int half) {
 template <class L>
 __m256 minima(const std::byte* block, int half) {
   const std::byte* from = block + L::kOffsetsAt + half * 16;
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  const __m256 offsets = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  const __m256 offsets = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   const __m256 zero_point = _mm256_set1_ps(1 << L::kZeroPointShift);
   return _mm256_fnmadd_ps(group_scales<L>(block, 0, half), zero_point, offsets);
 }
@@ -127,8 +126,7 @@ __m256i broadcast(const std::byte* from) {
   return _mm256_set1_epi32(value);
 }
 
-// Where a block of R rows has the bytes of its row v; from v = R on, those are the second ones of a wide
-// block.
+// Where a block of R rows has the bytes of its row v; from v = R on, those are the low ones.
 template <int R>
 const std::byte* bytes_of(const std::byte* x, int v) {
   return v < R ? x + v * qr::kBlock : x + qr::low_at(R) + (v - R) * qr::kBlock;
@@ -173,48 +171,50 @@ inline __attribute__((always_inline)) void add_group(const Source& w, const std:
   }
 }
 
-// Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
+// Minus the zero point times the sum of row r's inputs of scale group s, where that is not in the minima.
 template <class L, int R>
-__m256i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
-  const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
-  const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
+__m256i zero_point_term(const std::byte* x, size_t s, int r) {
   if (L::kHasOffset) return _mm256_setzero_si256();
-  __m256i minus = broadcast(L::kScaleGroups == 1 ? whole : first_half);
-  if (s == 1) minus = _mm256_sub_epi32(broadcast(whole), minus);
+  const __m256i whole = broadcast(x + qr::minus_at(R) + 4 * r);
+  const __m256i first_half = broadcast(x + qr::minus_lo_at(R) + 4 * r);
+  __m256i minus = L::kScaleGroups == 1 ? whole : first_half;
+  if (s == 1) minus = _mm256_sub_epi32(whole, first_half);
   return _mm256_slli_epi32(minus, L::kZeroPointShift);
 }
 
-// The integer sums of scale group s over a block of R rows, of both bytes where the block is wide.
+// The integer sums of scale group s over a block of R rows, of both bytes of 16-bit rows.
 template <class L, int R, bool Wide, class Source>
 inline __attribute__((always_inline)) void sum_group(const Source& w, const std::byte* x, size_t s,
                                                      __m256i (&sums)[R][2]) {
-  const auto start = [&](int r, bool low) { return zero_point_term<L, R>(x, s, r, low); };
-  const auto shift = [](__m256i sum) { return _mm256_slli_epi32(sum, qr::kLowBits); };
+  const auto begin_low = [&](__m256i high, int r) {
+    return _mm256_add_epi32(_mm256_slli_epi32(high, qr::kLowBits), zero_point_term<L, R>(x, s, r));
+  };
   if constexpr (Wide && R <= 2) {  // both at once, for the codes are unpacked on the way
     __m256i both[2 * R][2];
-    for (int v = 0; v < 2 * R; ++v) both[v][0] = both[v][1] = start(v % R, v >= R);
+    for (int v = 0; v < 2 * R; ++v) both[v][0] = both[v][1] = _mm256_setzero_si256();
     add_group<L, R, 0, 2 * R>(w, x, s, both);
     for (int r = 0; r < R; ++r) {
       for (int half = 0; half < 2; ++half) {
-        sums[r][half] = _mm256_add_epi32(shift(both[r][half]), both[R + r][half]);
+        sums[r][half] = _mm256_add_epi32(begin_low(both[r][half], r), both[R + r][half]);
       }
     }
     return;
   }
 #pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = start(r, false);
+  for (int r = 0; r < R; ++r) {
+    sums[r][0] = sums[r][1] = Wide ? _mm256_setzero_si256() : zero_point_term<L, R>(x, s, r);
+  }
   add_group<L, R, 0, R>(w, x, s, sums);
   if constexpr (Wide) {
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const __m256i low = start(r, true);
-      for (int half = 0; half < 2; ++half) sums[r][half] = _mm256_add_epi32(shift(sums[r][half]), low);
+      for (int half = 0; half < 2; ++half) sums[r][half] = begin_low(sums[r][half], r);
     }
     add_group<L, R, R, R>(w, x, s, sums);
   }
 }
 
-// acc += one block of R rows by one panel.
+// acc += one block of R rows by one panel; with 16-bit rows in units of their scale.
 template <class L, int R, bool Wide, class Source>
 inline __attribute__((always_inline)) void add_block(const Source& w, const std::byte* x,
                                                      __m256 (&acc)[R][2]) {
@@ -224,10 +224,11 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
     sum_group<L, R, Wide>(w, x, s, sums);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const __m256 scale = _mm256_castsi256_ps(broadcast(x + qr::scale_at(R) + 4 * r));
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
-        const __m256 scales = _mm256_mul_ps(scale, w.scales(s, half));
+        __m256 scales = w.scales(s, half);
+        if (!Wide)
+          scales = _mm256_mul_ps(_mm256_castsi256_ps(broadcast(x + qr::scale_at(R) + 4 * r)), scales);
         acc[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][half]), scales, acc[r][half]);
         if constexpr (L::kHasOffset) {
           const __m256 sum = _mm256_castsi256_ps(broadcast(x + qr::sum_at(R) + 4 * r));
@@ -238,37 +239,55 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
   }
 }
 
-// R rows by one panel over n blocks; the first n_out outputs of the panel are there.
-template <class L, int R, class Source>
-void tile(Source w, size_t n, qr::TileView x, float* out, size_t ld_out, size_t n_out, bool accumulate) {
+// R rows by one panel over n blocks; the first n_out outputs of the panel are there. `row_scales` [R]: of
+// 16-bit rows.
+template <class L, int R, bool Wide, class Source>
+void tile(Source w, size_t n, const std::byte* x, const float* row_scales, float* out, size_t ld_out,
+          size_t n_out, bool accumulate) {
   alignas(32) float values[R][kOutputs] = {};
   for (int r = 0; r < R && accumulate; ++r) std::copy_n(out + r * ld_out, n_out, values[r]);
   __m256 acc[R][2];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    acc[r][0] = _mm256_load_ps(values[r]);
-    acc[r][1] = _mm256_load_ps(values[r] + 8);
+    acc[r][0] = Wide ? _mm256_setzero_ps() : _mm256_load_ps(values[r]);
+    acc[r][1] = Wide ? _mm256_setzero_ps() : _mm256_load_ps(values[r] + 8);
   }
-  for (size_t b = 0; b < n; ++b, w.next()) {
-    if (x.is_wide(b, R)) {
-      add_block<L, R, true>(w, x.block(b), acc);
-    } else {
-      add_block<L, R, false>(w, x.block(b), acc);
-    }
-  }
+  for (size_t b = 0; b < n; ++b, w.next(), x += R * qr::row_bytes(Wide)) add_block<L, R, Wide>(w, x, acc);
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    _mm256_store_ps(values[r], acc[r][0]);
-    _mm256_store_ps(values[r] + 8, acc[r][1]);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      float* to = values[r] + half * 8;
+      if (Wide)
+        acc[r][half] = _mm256_fmadd_ps(acc[r][half], _mm256_set1_ps(row_scales[r]), _mm256_load_ps(to));
+      _mm256_store_ps(to, acc[r][half]);
+    }
   }
   for (int r = 0; r < R; ++r) std::copy_n(values[r], n_out, out + r * ld_out);
 }
 
+// The rows [begin, end), all of one kind, by n blocks of a panel from `first` on.
+template <class L, bool Wide, class Source>
+void rows_by_blocks(Source w, size_t first, size_t n, const PackedRows& x, size_t begin, size_t end,
+                    float* out, size_t ld_out, size_t n_out, bool accumulate) {
+  using Tile = void (*)(Source, size_t, const std::byte*, const float*, float*, size_t, size_t, bool);
+  static constexpr Tile kTiles[] = {tile<L, 1, Wide, Source>, tile<L, 2, Wide, Source>,
+                                    tile<L, 3, Wide, Source>, tile<L, 4, Wide, Source>};
+  static_assert(std::size(kTiles) == kTileRows);
+  for (size_t r = begin; r < end; r += kTileRows) {
+    const size_t n_here = std::min(kTileRows, end - r);
+    const std::byte* rows = x.bytes.data() + qr::block_at(x, r, n_here, Wide, first);
+    kTiles[n_here - 1](w, n, rows, x.scales.data() + r, out + r * ld_out, ld_out, n_out, accumulate);
+  }
+}
+
+// All rows, first the plain ones.
 template <class L, class Source>
-using Tile = void (*)(Source, size_t, qr::TileView, float*, size_t, size_t, bool);
-template <class L, class Source>
-constexpr Tile<L, Source> kTiles[] = {tile<L, 1, Source>, tile<L, 2, Source>, tile<L, 3, Source>,
-                                      tile<L, 4, Source>};
+void all_rows_by_blocks(Source w, size_t first, size_t n, const PackedRows& x, float* out, size_t ld_out,
+                        size_t n_out, bool accumulate) {
+  rows_by_blocks<L, false>(w, first, n, x, 0, x.n_plain, out, ld_out, n_out, accumulate);
+  rows_by_blocks<L, true>(w, first, n, x, x.n_plain, x.n_rows, out, ld_out, n_out, accumulate);
+}
 
 // Blocks that are unpacked at a time: what stays in the first-level cache beside the rows.
 constexpr size_t kChunkBlocks = 32;
@@ -283,12 +302,7 @@ void blocked(const std::byte* panel, const PackedRows& x, float* out, size_t ld_
     const size_t first = n_blocks * c / n_chunks;
     const size_t n = n_blocks * (c + 1) / n_chunks - first;
     unpack<L>(panel + first * L::kBlockBytes, n, chunk);
-    for (size_t r = 0; r < x.n_rows; r += kTileRows) {
-      const size_t n_here = std::min(kTileRows, x.n_rows - r);
-      const qr::TileView rows = qr::tile_view(x, kTileRows, r, first);
-      kTiles<L, Unpacked<L>>[n_here - 1]({chunk}, n, rows, out + r * ld_out, ld_out, n_out,
-                                         accumulate || c > 0);
-    }
+    all_rows_by_blocks<L>(Unpacked<L>{chunk}, first, n, x, out, ld_out, n_out, accumulate || c > 0);
   }
 }
 
@@ -299,14 +313,12 @@ constexpr size_t kStreamedRows = 2;
 template <class L>
 void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
          size_t ld_out, bool accumulate) {
-  static_assert(std::size(kTiles<L, Unpacked<L>>) == kTileRows);
   const size_t n_blocks = w.n_in / qr::kBlock;
   for (size_t o = out_begin; o < out_end; o += kOutputs) {
     const std::byte* panel = w.bytes.data() + o / kOutputs * n_blocks * L::kBlockBytes;
     const size_t n_out = std::min(kOutputs, out_end - o);
     if (x.n_rows <= kStreamedRows) {
-      const qr::TileView rows = qr::tile_view(x, kTileRows, 0, 0);
-      kTiles<L, Packed<L>>[x.n_rows - 1]({panel}, n_blocks, rows, out + o, ld_out, n_out, accumulate);
+      all_rows_by_blocks<L>(Packed<L>{panel}, 0, n_blocks, x, out + o, ld_out, n_out, accumulate);
     } else {
       blocked<L>(panel, x, out + o, ld_out, n_out, accumulate);
     }

@@ -62,15 +62,28 @@ __m512 group_scales(const std::byte* block, size_t scale_group) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
 
-// The bf16 offsets of this block and the next (zeros where there is none), as the dot product takes them.
+template <class L>
+__m512 group_offsets(const std::byte* block) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + L::kOffsetsAt)));
+}
+
+// The offsets of this block and the next (zeros where there is none) in bf16, as the dot product takes them.
 template <class L>
 __m512i offset_pairs(const std::byte* block, bool has_next) {
-  const auto half = [](const std::byte* from) {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  const __m512 first = group_offsets<L>(block);
+  const __m512 second = has_next ? group_offsets<L>(block + L::kBlockBytes) : _mm512_setzero_ps();
+  const auto bits = [](__m512 x) {
+    const __m256bh narrow = _mm512_cvtneps_pbh(x);
+    return _mm512_cvtepu16_epi32(reinterpret_cast<const __m256i&>(narrow));
   };
-  const __m512i first = half(block + L::kOffsetsAt);
-  if (!has_next) return first;
-  return _mm512_or_si512(first, _mm512_slli_epi32(half(block + L::kBlockBytes + L::kOffsetsAt), 16));
+  return _mm512_or_si512(bits(first), _mm512_slli_epi32(bits(second), 16));
+}
+
+// The weights of code 0: what 16-bit rows multiply with the sum of a block's inputs.
+template <class L>
+__m512 minima(const std::byte* block) {
+  const __m512 zero_point = _mm512_set1_ps(1 << L::kZeroPointShift);
+  return _mm512_fnmadd_ps(group_scales<L>(block, 0), zero_point, group_offsets<L>(block));
 }
 
 __m512 add_offsets(__m512 acc, __m512i offsets, int32_t sums) {
@@ -78,15 +91,22 @@ __m512 add_offsets(__m512 acc, __m512i offsets, int32_t sums) {
                           reinterpret_cast<__m512bh>(_mm512_set1_epi32(sums)));
 }
 
+// sum * scale, plus what is at `to` where that is to be added to.
+__m512 scaled(__m512 sum, float scale, const float* to, __mmask16 mask, bool accumulate) {
+  const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, to) : _mm512_setzero_ps();
+  return _mm512_fmadd_ps(sum, _mm512_set1_ps(scale), before);
+}
+
 // A block of P panels ready for the register tile: what `unpack` makes once and all rows use.
 template <class L, int P>
 struct alignas(64) Block {
   uint8_t codes[kInputGroups][P][kGroupBytes];
   float scales[L::kScaleGroups][P][kOutputs];
-  int32_t offsets[P][kOutputs];  // bf16 pairs: only for weights with an offset, and there in even blocks
+  // Only for weights with an offset. For plain rows, and there in even blocks, bf16 pairs; else minima, fp32.
+  std::byte offsets[P][kOutputs * 4];
 };
 
-template <class L, int P>
+template <class L, int P, bool Wide>
 void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, size_t n_blocks,
             Block<L, P>* to) {
   for (size_t b = 0; b < n; ++b) {
@@ -97,7 +117,9 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
       for (size_t s = 0; s < L::kScaleGroups; ++s)
         _mm512_store_ps(to[b].scales[s][p], group_scales<L>(block, s));
       if constexpr (L::kHasOffset) {
-        if (b % 2 == 0) {
+        if constexpr (Wide) {
+          _mm512_store_ps(to[b].offsets[p], minima<L>(block));
+        } else if (b % 2 == 0) {
           _mm512_store_si512(to[b].offsets[p], offset_pairs<L>(block, first + b + 1 < n_blocks));
         }
       }
@@ -107,12 +129,20 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
 
 // Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
 template <class L, int R>
-__m512i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
-  const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
-  const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
-  int32_t minus = load_int(L::kScaleGroups == 1 ? whole : first_half);
-  if (s == 1) minus = load_int(whole) - minus;
+__m512i zero_point_term(const std::byte* x, size_t s, int r) {
+  const int32_t first_half = load_int(x + qr::minus_lo_at(R) + 4 * r);
+  const int32_t whole = load_int(x + qr::minus_at(R) + 4 * r);
+  int32_t minus = L::kScaleGroups == 1 ? whole : first_half;
+  if (s == 1) minus = whole - first_half;
   return _mm512_set1_epi32(minus * (1 << L::kZeroPointShift));
+}
+
+// Sums of products with the high bytes of 16-bit inputs -> where those with the low bytes begin. For weights
+// with an offset, the zero point is in their minima.
+template <class L, int R>
+__m512i begin_low(__m512i high, const std::byte* x, size_t s, int r) {
+  const __m512i sum = _mm512_slli_epi32(high, qr::kLowBits);
+  return L::kHasOffset ? sum : _mm512_add_epi32(sum, zero_point_term<L, R>(x, s, r));
 }
 
 // Adds the integer products of scale group s, codes times one byte of each of R rows.
@@ -134,7 +164,7 @@ inline __attribute__((always_inline)) void add_group(const Block<L, P>* w, const
   }
 }
 
-// acc += one block of R rows by P panels, but for the offsets.
+// acc += one block of R rows by P panels, but for the offsets. With 16-bit rows in units of their scale.
 template <class L, int R, int P, bool Wide>
 inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const std::byte* x,
                                                      __m512 (&acc)[R][P]) {
@@ -144,68 +174,77 @@ inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-      for (int p = 0; p < P; ++p) sums[r][p] = zero_point_term<L, R>(x, s, r, false);
+      for (int p = 0; p < P; ++p) {
+        sums[r][p] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R>(x, s, r);
+      }
     }
     add_group<L, R, P>(w, x, s, sums);
     if constexpr (Wide) {
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const __m512i low = zero_point_term<L, R>(x, s, r, true);
 #pragma GCC unroll 2
-        for (int p = 0; p < P; ++p)
-          sums[r][p] = _mm512_add_epi32(_mm512_slli_epi32(sums[r][p], qr::kLowBits), low);
+        for (int p = 0; p < P; ++p) sums[r][p] = begin_low<L, R>(sums[r][p], x, s, r);
       }
       add_group<L, R, P>(w, x + qr::low_at(R), s, sums);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const __m512 scale = _mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r));
 #pragma GCC unroll 2
       for (int p = 0; p < P; ++p) {
-        const __m512 scales = _mm512_mul_ps(scale, _mm512_load_ps(w->scales[s][p]));
+        __m512 scales = _mm512_load_ps(w->scales[s][p]);
+        if (!Wide) scales = _mm512_mul_ps(_mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r)), scales);
         acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][p]), scales, acc[r][p]);
       }
     }
   }
 }
 
-// R rows by P panels over n blocks.
-template <class L, int R, int P>
-void tile(const Block<L, P>* w, size_t n, qr::TileView x, float* out, size_t ld_out, const __mmask16* masks,
-          bool accumulate) {
+// acc += the offsets of block b times the sums of its inputs; plain rows take two blocks in even ones.
+template <class L, int R, int P, bool Wide>
+inline __attribute__((always_inline)) void add_block_offsets(const Block<L, P>* w, size_t b,
+                                                             const std::byte* x, __m512 (&acc)[R][P]) {
+  if (!Wide && b % 2 == 1) return;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const std::byte* sum = x + qr::sum_at(R) + 4 * r;
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) {
+      if constexpr (Wide) {
+        const __m512 minima = _mm512_load_ps(w->offsets[p]);
+        acc[r][p] = _mm512_fmadd_ps(_mm512_set1_ps(load_float(sum)), minima, acc[r][p]);
+      } else {
+        acc[r][p] = add_offsets(acc[r][p], _mm512_load_si512(w->offsets[p]), load_int(sum));
+      }
+    }
+  }
+}
+
+// R rows by P panels over n blocks. `row_scales` [R]: of 16-bit rows.
+template <class L, int R, int P, bool Wide>
+void tile(const Block<L, P>* w, size_t n, const std::byte* x, const float* row_scales, float* out,
+          size_t ld_out, const __mmask16* masks, bool accumulate) {
   __m512 acc[R][P];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int p = 0; p < P; ++p) {
-      acc[r][p] =
-          accumulate ? _mm512_maskz_loadu_ps(masks[p], out + r * ld_out + p * kOutputs) : _mm512_setzero_ps();
+      acc[r][p] = accumulate && !Wide ? _mm512_maskz_loadu_ps(masks[p], out + r * ld_out + p * kOutputs)
+                                      : _mm512_setzero_ps();
     }
   }
-  for (size_t b = 0; b < n; ++b, ++w) {
-    const std::byte* block = x.block(b);
-    if (x.is_wide(b, R)) {
-      add_block<L, R, P, true>(w, block, acc);
-    } else {
-      add_block<L, R, P, false>(w, block, acc);
-    }
-    if constexpr (L::kHasOffset) {
-      if (b % 2 == 0) {
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const int32_t pair = load_int(block + qr::sum_at(R) + 4 * r);
-#pragma GCC unroll 2
-          for (int p = 0; p < P; ++p) {
-            acc[r][p] = add_offsets(acc[r][p], _mm512_load_si512(w->offsets[p]), pair);
-          }
-        }
-      }
-    }
+  for (size_t b = 0; b < n; ++b, ++w, x += R * qr::row_bytes(Wide)) {
+    add_block<L, R, P, Wide>(w, x, acc);
+    if constexpr (L::kHasOffset) add_block_offsets<L, R, P, Wide>(w, b, x, acc);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-    for (int p = 0; p < P; ++p) _mm512_mask_storeu_ps(out + r * ld_out + p * kOutputs, masks[p], acc[r][p]);
+    for (int p = 0; p < P; ++p) {
+      float* to = out + r * ld_out + p * kOutputs;
+      __m512 sum = acc[r][p];
+      if (Wide) sum = scaled(sum, row_scales[r], to, masks[p], accumulate);
+      _mm512_mask_storeu_ps(to, masks[p], sum);
+    }
   }
 }
 
@@ -218,29 +257,44 @@ size_t chunk_blocks(size_t n_blocks) {
   return even + even % 2;  // a pair of offsets stays together
 }
 
+// The rows [begin, end), all of one kind, by a chunk of n blocks from `first` on.
+template <class L, int P, bool Wide>
+void rows_by_chunk(const Block<L, P>* chunk, size_t first, size_t n, const PackedRows& x, size_t begin,
+                   size_t end, float* out, size_t ld_out, const __mmask16* masks, bool accumulate) {
+  using Tile = void (*)(const Block<L, P>*, size_t, const std::byte*, const float*, float*, size_t,
+                        const __mmask16*, bool);
+  static constexpr Tile kTiles[] = {tile<L, 1, P, Wide>, tile<L, 2, P, Wide>, tile<L, 3, P, Wide>,
+                                    tile<L, 4, P, Wide>, tile<L, 5, P, Wide>, tile<L, 6, P, Wide>};
+  static_assert(std::size(kTiles) == kTileRows);
+  for (size_t r = begin; r < end; r += kTileRows) {
+    const size_t n_here = std::min(kTileRows, end - r);
+    const std::byte* rows = x.bytes.data() + qr::block_at(x, r, n_here, Wide, first);
+    kTiles[n_here - 1](chunk, n, rows, x.scales.data() + r, out + r * ld_out, ld_out, masks, accumulate);
+  }
+}
+
 template <class L, int P>
 void blocked(const std::byte* panel, size_t panel_bytes, const PackedRows& x, float* out, size_t ld_out,
              const __mmask16* masks, bool accumulate) {
-  using Tile = void (*)(const Block<L, P>*, size_t, qr::TileView, float*, size_t, const __mmask16*, bool);
-  static constexpr Tile kTiles[] = {tile<L, 1, P>, tile<L, 2, P>, tile<L, 3, P>,
-                                    tile<L, 4, P>, tile<L, 5, P>, tile<L, 6, P>};
-  static_assert(std::size(kTiles) == kTileRows);
   Block<L, P> chunk[kChunkBlocks];
   const size_t n_blocks = x.n_in / qr::kBlock;
   const size_t step = chunk_blocks(n_blocks);
   for (size_t first = 0; first < n_blocks; first += step) {
     const size_t n = std::min(step, n_blocks - first);
-    unpack<L, P>(panel, panel_bytes, first, n, n_blocks, chunk);
-    for (size_t r = 0; r < x.n_rows; r += kTileRows) {
-      const size_t n_here = std::min(kTileRows, x.n_rows - r);
-      const qr::TileView rows = qr::tile_view(x, kTileRows, r, first);
-      kTiles[n_here - 1](chunk, n, rows, out + r * ld_out, ld_out, masks, accumulate || first > 0);
+    const bool add = accumulate || first > 0;
+    if (x.n_plain > 0) {
+      unpack<L, P, false>(panel, panel_bytes, first, n, n_blocks, chunk);
+      rows_by_chunk<L, P, false>(chunk, first, n, x, 0, x.n_plain, out, ld_out, masks, add);
+    }
+    if (x.n_plain < x.n_rows) {
+      unpack<L, P, true>(panel, panel_bytes, first, n, n_blocks, chunk);
+      rows_by_chunk<L, P, true>(chunk, first, n, x, x.n_plain, x.n_rows, out, ld_out, masks, add);
     }
   }
 }
 
-// The integer sums of scale group s over a block of R rows by one packed block, of both bytes where it is
-// wide: at once, for the codes are unpacked on the way.
+// The integer sums of scale group s over a block of R rows by one packed block. Those of both bytes of 16-bit
+// rows at once, for the codes are unpacked on the way.
 template <class L, int R, bool Wide>
 inline __attribute__((always_inline)) void sum_packed(const std::byte* block, const std::byte* x, size_t s,
                                                       __m512i (&sums)[R]) {
@@ -248,8 +302,8 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   __m512i low[R];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    sums[r] = zero_point_term<L, R>(x, s, r, false);
-    if constexpr (Wide) low[r] = zero_point_term<L, R>(x, s, r, true);
+    sums[r] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R>(x, s, r);
+    if constexpr (Wide) low[r] = begin_low<L, R>(sums[r], x, s, r);
   }
 #pragma GCC unroll 8
   for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
@@ -268,44 +322,47 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   }
 }
 
-// R rows (all there are) by one panel, straight from the packed bytes: for the few rows of a decode step,
-// whose time is that of reading the weights.
-template <class L, int R>
-void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* out, size_t ld_out,
-              __mmask16 mask, bool accumulate) {
+// R rows of one kind by one panel, straight from the packed bytes: for the few rows of a decode step, whose
+// time is that of reading the weights.
+template <class L, int R, bool Wide>
+void streamed(const std::byte* block, const std::byte* x, const float* row_scales, size_t n_blocks,
+              float* out, size_t ld_out, __mmask16 mask, bool accumulate) {
   __m512 acc[R];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    acc[r] = accumulate ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
+    acc[r] = accumulate && !Wide ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
   }
-  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes) {
-    const std::byte* rows = x.block(b);
+  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes, x += R * qr::row_bytes(Wide)) {
 #pragma GCC unroll 2
     for (size_t s = 0; s < L::kScaleGroups; ++s) {
       __m512i sums[R];
-      if (x.is_wide(b, R)) {
-        sum_packed<L, R, true>(block, rows, s, sums);
-      } else {
-        sum_packed<L, R, false>(block, rows, s, sums);
-      }
+      sum_packed<L, R, Wide>(block, x, s, sums);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        const __m512 scale = _mm512_set1_ps(load_float(rows + qr::scale_at(R) + 4 * r));
-        const __m512 scales = _mm512_mul_ps(scale, group_scales<L>(block, s));
+        __m512 scales = group_scales<L>(block, s);
+        if (!Wide) scales = _mm512_mul_ps(_mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r)), scales);
         acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scales, acc[r]);
       }
     }
     if constexpr (L::kHasOffset) {
-      if (b % 2 == 0) {
+      if (Wide) {
+        const __m512 weights = minima<L>(block);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r)
+          acc[r] = _mm512_fmadd_ps(_mm512_set1_ps(load_float(x + qr::sum_at(R) + 4 * r)), weights, acc[r]);
+      } else if (b % 2 == 0) {
         const __m512i offsets = offset_pairs<L>(block, b + 1 < n_blocks);
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
-          acc[r] = add_offsets(acc[r], offsets, load_int(rows + qr::sum_at(R) + 4 * r));
+          acc[r] = add_offsets(acc[r], offsets, load_int(x + qr::sum_at(R) + 4 * r));
       }
     }
   }
 #pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) _mm512_mask_storeu_ps(out + r * ld_out, mask, acc[r]);
+  for (int r = 0; r < R; ++r) {
+    float* to = out + r * ld_out;
+    _mm512_mask_storeu_ps(to, mask, Wide ? scaled(acc[r], row_scales[r], to, mask, accumulate) : acc[r]);
+  }
 }
 
 // Up to this many rows the unpacking of `blocked` would cost more than it saves.
@@ -315,20 +372,31 @@ __mmask16 mask_of(size_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1U << n) - 1);
 }
 
+// The rows [begin, end), all of one kind and no more than kStreamedRows, by one panel.
+template <class L, bool Wide>
+void stream_rows(const std::byte* panel, const PackedRows& x, size_t begin, size_t end, float* out,
+                 size_t ld_out, __mmask16 mask, bool accumulate) {
+  using Streamed =
+      void (*)(const std::byte*, const std::byte*, const float*, size_t, float*, size_t, __mmask16, bool);
+  static constexpr Streamed kStreamed[] = {streamed<L, 1, Wide>, streamed<L, 2, Wide>, streamed<L, 3, Wide>};
+  static_assert(std::size(kStreamed) == kStreamedRows);
+  if (begin == end) return;
+  const std::byte* rows = x.bytes.data() + qr::block_at(x, begin, end - begin, Wide, 0);
+  kStreamed[end - begin - 1](panel, rows, x.scales.data() + begin, x.n_in / qr::kBlock, out + begin * ld_out,
+                             ld_out, mask, accumulate);
+}
+
 template <class L>
 void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
          size_t ld_out, bool accumulate) {
-  using Streamed = void (*)(const std::byte*, qr::TileView, size_t, float*, size_t, __mmask16, bool);
-  static constexpr Streamed kStreamed[] = {streamed<L, 1>, streamed<L, 2>, streamed<L, 3>};
-  static_assert(std::size(kStreamed) == kStreamedRows);
-  const size_t n_blocks = w.n_in / qr::kBlock;
-  const size_t panel_bytes = n_blocks * L::kBlockBytes;
+  const size_t panel_bytes = w.n_in / qr::kBlock * L::kBlockBytes;
   const std::byte* panels = w.bytes.data();
   if (x.n_rows <= kStreamedRows) {
-    const qr::TileView rows = qr::tile_view(x, kTileRows, 0, 0);
     for (size_t o = out_begin; o < out_end; o += kOutputs) {
-      kStreamed[x.n_rows - 1](panels + o / kOutputs * panel_bytes, rows, n_blocks, out + o, ld_out,
-                              mask_of(out_end - o), accumulate);
+      const std::byte* panel = panels + o / kOutputs * panel_bytes;
+      const __mmask16 mask = mask_of(out_end - o);
+      stream_rows<L, false>(panel, x, 0, x.n_plain, out + o, ld_out, mask, accumulate);
+      stream_rows<L, true>(panel, x, x.n_plain, x.n_rows, out + o, ld_out, mask, accumulate);
     }
     return;
   }
