@@ -1,21 +1,20 @@
 // How the vector tables keep activations (RowFormat::kQ8): plain rows as signed bytes with one scale per 32
-// inputs, the others as 16-bit numbers with one scale for the whole row. A 16-bit number is two bytes,
-// 256 * high + low, whose products with the weights are summed one after the other in integers.
+// inputs, the others as 16-bit numbers with one scale for the whole row. AVX-512 takes such a number as two
+// bytes, 256 * high + low, whose products with the weights are summed one after the other in integers.
 //
 // Rows lie in tiles of `TileRows` (the last one of either kind may hold fewer), a tile block by block, so
 // that a register tile of the product walks through one stream. First come the plain rows, then the others;
 // no tile holds both kinds. A block of 32 inputs in a tile of n rows holds, each [n]:
-//   codes     int8 [n][32]: of 16-bit numbers the high bytes
+//   codes     int8 [n][32]; of 16-bit numbers AVX-512 has the high bytes here and then the low bytes, again
+//             int8 [n][32], and AVX2 int16 [n][32], of every four inputs the first, third, second and fourth
 //   scale     fp32: x = scale * code; plain rows only
-//   minus     int32: minus the sum of the codes (16-bit ones in full), what a weight's zero point is
-//             multiplied with
+//   minus     int32: minus the sum of the codes, what a weight's zero point is multiplied with
 //   minus_lo  int32: minus the sum of the first 16 codes, for weights with a scale per 16
 //   sum       for weights with an offset, what it is multiplied with: fp32, the sum of the codes, in plain
 //             rows times the scale (the offset is then the weight of code 0: with it, the rounding of an
 //             input counts as much as the weight); or, in plain rows of AVX-512 and there in even blocks
 //             only, the bf16 pair of the sums of the inputs of this block and the next (the offset is then
 //             the weight of the middle code)
-//   low       int8 [n][32]: the low bytes of 16-bit numbers
 #pragma once
 
 #include <algorithm>
@@ -31,23 +30,27 @@ inline constexpr size_t kBlock = 32;
 inline constexpr int kLowBits = 8;
 inline constexpr float kLargestWide = 127 << kLowBits;  // the low byte may then be anything
 
-constexpr size_t row_bytes(bool wide) {  // of one row in one block
-  return kBlock + 4 * 4 + (wide ? kBlock : 0);
+// Sizes and places in a block of n rows, wide (of 16 bits) or not.
+constexpr size_t code_bytes(bool wide) {
+  return wide ? 2 * kBlock : kBlock;
 }
-constexpr size_t scale_at(size_t n) {
-  return n * kBlock;
-}
-constexpr size_t minus_at(size_t n) {
-  return n * (kBlock + 4);
-}
-constexpr size_t minus_lo_at(size_t n) {
-  return n * (kBlock + 8);
-}
-constexpr size_t sum_at(size_t n) {
-  return n * (kBlock + 12);
+constexpr size_t row_bytes(bool wide) {  // of one row
+  return code_bytes(wide) + 4 * 4;
 }
 constexpr size_t low_at(size_t n) {
-  return n * row_bytes(false);
+  return n * kBlock;
+}
+constexpr size_t scale_at(size_t n) {
+  return n * code_bytes(false);
+}
+constexpr size_t minus_at(size_t n, bool wide) {
+  return n * (code_bytes(wide) + 4);
+}
+constexpr size_t minus_lo_at(size_t n, bool wide) {
+  return n * (code_bytes(wide) + 8);
+}
+constexpr size_t sum_at(size_t n, bool wide) {
+  return n * (code_bytes(wide) + 12);
 }
 
 // Where the block `block` of the tile of n rows begins that begins with row `first`, whose rows are wide or
@@ -89,11 +92,10 @@ void pack_wide_tile(const float* x, size_t n, size_t n_in, float* scales, std::b
     std::byte* block = to;
     for (size_t b = 0; b < n_in / kBlock; ++b, block += n * row_bytes(true)) {
       int32_t sum_lo = 0;  // of the first 16
-      const int32_t sum = Table::quantize_wide(row + b * kBlock, inverse, block + r * kBlock,
-                                               block + low_at(n) + r * kBlock, sum_lo);
-      put(block + minus_at(n) + 4 * r, -sum);
-      put(block + minus_lo_at(n) + 4 * r, -sum_lo);
-      put(block + sum_at(n) + 4 * r, static_cast<float>(sum));
+      const int32_t sum = Table::quantize_wide(row + b * kBlock, inverse, block, n, r, sum_lo);
+      put(block + minus_at(n, true) + 4 * r, -sum);
+      put(block + minus_lo_at(n, true) + 4 * r, -sum_lo);
+      put(block + sum_at(n, true) + 4 * r, static_cast<float>(sum));
     }
   }
 }

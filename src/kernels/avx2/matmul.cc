@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/panels.h"
 #include "kernels/quantized_rows.h"
@@ -57,6 +58,18 @@ inline __attribute__((always_inline)) __m256i plane_codes(const std::byte* block
   return low;
 }
 
+// Eight outputs of input group g with all their bits.
+template <class L>
+inline __attribute__((always_inline)) __m256i byte_codes(const std::byte* block, int g, int half) {
+  if constexpr (L::kBits == 8) return load(block + half * 32 + g * kGroupBytes);
+  return plane_codes<L>(block, 0, g, half);
+}
+
+// Inputs 0 and 2 (part 0) or 1 and 3 of a group's codes as pairs of 16 bits.
+inline __m256i wide_codes(__m256i bytes, int part) {
+  return part == 0 ? _mm256_and_si256(bytes, _mm256_set1_epi16(0xFF)) : _mm256_srli_epi16(bytes, 8);
+}
+
 template <class L>
 __m256 group_scales(const std::byte* block, size_t scale_group, int half) {
   const std::byte* from = block + L::kScalesAt + scale_group * kOutputs * 2 + half * 16;
@@ -80,18 +93,42 @@ struct alignas(64) Block {
   float minima[2][8];  // only for weights with an offset
 };
 
+// The same for rows of 16 bits.
 template <class L>
-void unpack(const std::byte* block, size_t n, Block<L>* to) {
+struct alignas(64) WideBlock {
+  uint16_t codes[kInputGroups][2][2][16];  // [group][part][half]
+  float scales[L::kScaleGroups][2][8];
+  float minima[2][8];
+};
+
+void put_codes(const __m256i codes, void* to) {
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to), codes);
+}
+
+template <class L>
+void unpack_codes(const std::byte* block, int half, Block<L>* to) {
+  for (size_t plane = 0; plane < Planes<L>::kPlanes; ++plane) {
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; ++g) put_codes(plane_codes<L>(block, plane, g, half), to->codes[plane][g][half]);
+  }
+}
+
+template <class L>
+void unpack_codes(const std::byte* block, int half, WideBlock<L>* to) {
+#pragma GCC unroll 8
+  for (int g = 0; g < 8; ++g) {
+    const __m256i bytes = byte_codes<L>(block, g, half);
+    put_codes(wide_codes(bytes, 0), to->codes[g][0][half]);
+    put_codes(wide_codes(bytes, 1), to->codes[g][1][half]);
+  }
+}
+
+template <class L, class Unpacked>
+void unpack(const std::byte* block, size_t n, Unpacked* to) {
   for (size_t b = 0; b < n; ++b, block += L::kBlockBytes, ++to) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      for (size_t plane = 0; plane < Planes<L>::kPlanes; ++plane) {
-#pragma GCC unroll 8
-        for (int g = 0; g < 8; ++g) {
-          _mm256_store_si256(reinterpret_cast<__m256i*>(to->codes[plane][g][half]),
-                             plane_codes<L>(block, plane, g, half));
-        }
-      }
+      unpack_codes(block, half, to);
       for (size_t s = 0; s < L::kScaleGroups; ++s) {
         _mm256_store_ps(to->scales[s][half], group_scales<L>(block, s, half));
       }
@@ -112,9 +149,20 @@ struct Unpacked {
   void next() { ++block; }
 };
 template <class L>
+struct UnpackedWide {
+  const WideBlock<L>* block;
+  __m256i pairs(int g, int part, int half) const {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(block->codes[g][part][half]));
+  }
+  __m256 scales(size_t s, int half) const { return _mm256_load_ps(block->scales[s][half]); }
+  __m256 minimum(int half) const { return _mm256_load_ps(block->minima[half]); }
+  void next() { ++block; }
+};
+template <class L>
 struct Packed {
   const std::byte* block;
   __m256i codes(size_t plane, int g, int half) const { return plane_codes<L>(block, plane, g, half); }
+  __m256i pairs(int g, int part, int half) const { return wide_codes(byte_codes<L>(block, g, half), part); }
   __m256 scales(size_t s, int half) const { return group_scales<L>(block, s, half); }
   __m256 minimum(int half) const { return minima<L>(block, half); }
   void next() { block += L::kBlockBytes; }
@@ -126,16 +174,10 @@ __m256i broadcast(const std::byte* from) {
   return _mm256_set1_epi32(value);
 }
 
-// Where a block of R rows has the bytes of its row v; from v = R on, those are the low ones.
-template <int R>
-const std::byte* bytes_of(const std::byte* x, int v) {
-  return v < R ? x + v * qr::kBlock : x + qr::low_at(R) + (v - R) * qr::kBlock;
-}
-
-// Adds the integer products of scale group s, codes times the bytes [First, First + N) of a block of R rows.
-template <class L, int R, int First, int N, class Source>
+// Adds the integer products of scale group s, codes times the bytes of R plain rows.
+template <class L, int R, class Source>
 inline __attribute__((always_inline)) void add_group(const Source& w, const std::byte* x, size_t s,
-                                                     __m256i (&sums)[N][2]) {
+                                                     __m256i (&sums)[R][2]) {
   constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
   constexpr size_t kDepth = std::min(Planes<L>::kDepth, kGroups);
 #pragma GCC unroll 2
@@ -146,14 +188,14 @@ inline __attribute__((always_inline)) void add_group(const Source& w, const std:
     const __m256i weight = _mm256_set1_epi16(plane == 0 ? 1 : 16);
 #pragma GCC unroll 2
     for (size_t begin = s * kGroups; begin < (s + 1) * kGroups; begin += kDepth) {
-      __m256i narrow[N][2];
+      __m256i narrow[R][2];
 #pragma GCC unroll 8
       for (size_t g = begin; g < begin + kDepth; ++g) {
         const __m256i lo = w.codes(plane, static_cast<int>(g), 0);
         const __m256i hi = w.codes(plane, static_cast<int>(g), 1);
 #pragma GCC unroll 4
-        for (int v = 0; v < N; ++v) {
-          const __m256i inputs = broadcast(bytes_of<R>(x, First + v) + g * 4);
+        for (int v = 0; v < R; ++v) {
+          const __m256i inputs = broadcast(x + v * qr::kBlock + g * 4);
           const __m256i products_lo = _mm256_maddubs_epi16(lo, inputs);
           const __m256i products_hi = _mm256_maddubs_epi16(hi, inputs);
           narrow[v][0] = g == begin ? products_lo : _mm256_add_epi16(narrow[v][0], products_lo);
@@ -161,7 +203,7 @@ inline __attribute__((always_inline)) void add_group(const Source& w, const std:
         }
       }
 #pragma GCC unroll 4
-      for (int v = 0; v < N; ++v) {
+      for (int v = 0; v < R; ++v) {
 #pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
           sums[v][half] = _mm256_add_epi32(sums[v][half], _mm256_madd_epi16(narrow[v][half], weight));
@@ -171,47 +213,36 @@ inline __attribute__((always_inline)) void add_group(const Source& w, const std:
   }
 }
 
+// The same for 16-bit rows, pairs of inputs at a time.
+template <class L, int R, class Source>
+inline __attribute__((always_inline)) void add_wide_group(const Source& w, const std::byte* x, size_t s,
+                                                          __m256i (&sums)[R][2]) {
+  constexpr size_t kGroups = kInputGroups / L::kScaleGroups;
+#pragma GCC unroll 8
+  for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
+#pragma GCC unroll 2
+    for (int part = 0; part < 2; ++part) {
+      const __m256i lo = w.pairs(static_cast<int>(g), part, 0);
+      const __m256i hi = w.pairs(static_cast<int>(g), part, 1);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const __m256i inputs = broadcast(x + r * qr::code_bytes(true) + g * 8 + part * 4);
+        sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_madd_epi16(lo, inputs));
+        sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(hi, inputs));
+      }
+    }
+  }
+}
+
 // Minus the zero point times the sum of row r's inputs of scale group s, where that is not in the minima.
-template <class L, int R>
+template <class L, int R, bool Wide>
 __m256i zero_point_term(const std::byte* x, size_t s, int r) {
   if (L::kHasOffset) return _mm256_setzero_si256();
-  const __m256i whole = broadcast(x + qr::minus_at(R) + 4 * r);
-  const __m256i first_half = broadcast(x + qr::minus_lo_at(R) + 4 * r);
+  const __m256i whole = broadcast(x + qr::minus_at(R, Wide) + 4 * r);
+  const __m256i first_half = broadcast(x + qr::minus_lo_at(R, Wide) + 4 * r);
   __m256i minus = L::kScaleGroups == 1 ? whole : first_half;
   if (s == 1) minus = _mm256_sub_epi32(whole, first_half);
   return _mm256_slli_epi32(minus, L::kZeroPointShift);
-}
-
-// The integer sums of scale group s over a block of R rows, of both bytes of 16-bit rows.
-template <class L, int R, bool Wide, class Source>
-inline __attribute__((always_inline)) void sum_group(const Source& w, const std::byte* x, size_t s,
-                                                     __m256i (&sums)[R][2]) {
-  const auto begin_low = [&](__m256i high, int r) {
-    return _mm256_add_epi32(_mm256_slli_epi32(high, qr::kLowBits), zero_point_term<L, R>(x, s, r));
-  };
-  if constexpr (Wide && R <= 2) {  // both at once, for the codes are unpacked on the way
-    __m256i both[2 * R][2];
-    for (int v = 0; v < 2 * R; ++v) both[v][0] = both[v][1] = _mm256_setzero_si256();
-    add_group<L, R, 0, 2 * R>(w, x, s, both);
-    for (int r = 0; r < R; ++r) {
-      for (int half = 0; half < 2; ++half) {
-        sums[r][half] = _mm256_add_epi32(begin_low(both[r][half], r), both[R + r][half]);
-      }
-    }
-    return;
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r) {
-    sums[r][0] = sums[r][1] = Wide ? _mm256_setzero_si256() : zero_point_term<L, R>(x, s, r);
-  }
-  add_group<L, R, 0, R>(w, x, s, sums);
-  if constexpr (Wide) {
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      for (int half = 0; half < 2; ++half) sums[r][half] = begin_low(sums[r][half], r);
-    }
-    add_group<L, R, R, R>(w, x, s, sums);
-  }
 }
 
 // acc += one block of R rows by one panel; with 16-bit rows in units of their scale.
@@ -221,7 +252,13 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
 #pragma GCC unroll 2
   for (size_t s = 0; s < L::kScaleGroups; ++s) {
     __m256i sums[R][2];
-    sum_group<L, R, Wide>(w, x, s, sums);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) sums[r][0] = sums[r][1] = zero_point_term<L, R, Wide>(x, s, r);
+    if constexpr (Wide) {
+      add_wide_group<L, R>(w, x, s, sums);
+    } else {
+      add_group<L, R>(w, x, s, sums);
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
@@ -231,7 +268,7 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
           scales = _mm256_mul_ps(_mm256_castsi256_ps(broadcast(x + qr::scale_at(R) + 4 * r)), scales);
         acc[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][half]), scales, acc[r][half]);
         if constexpr (L::kHasOffset) {
-          const __m256 sum = _mm256_castsi256_ps(broadcast(x + qr::sum_at(R) + 4 * r));
+          const __m256 sum = _mm256_castsi256_ps(broadcast(x + qr::sum_at(R, Wide) + 4 * r));
           acc[r][half] = _mm256_fmadd_ps(sum, w.minimum(half), acc[r][half]);
         }
       }
@@ -281,28 +318,25 @@ void rows_by_blocks(Source w, size_t first, size_t n, const PackedRows& x, size_
   }
 }
 
-// All rows, first the plain ones.
-template <class L, class Source>
-void all_rows_by_blocks(Source w, size_t first, size_t n, const PackedRows& x, float* out, size_t ld_out,
-                        size_t n_out, bool accumulate) {
-  rows_by_blocks<L, false>(w, first, n, x, 0, x.n_plain, out, ld_out, n_out, accumulate);
-  rows_by_blocks<L, true>(w, first, n, x, x.n_plain, x.n_rows, out, ld_out, n_out, accumulate);
-}
+// Bytes of blocks that are unpacked at a time: what stays in the first-level cache beside the rows.
+constexpr size_t kChunkBytes = 20736;
 
-// Blocks that are unpacked at a time: what stays in the first-level cache beside the rows.
-constexpr size_t kChunkBlocks = 32;
-
-template <class L>
-void blocked(const std::byte* panel, const PackedRows& x, float* out, size_t ld_out, size_t n_out,
-             bool accumulate) {
-  Block<L> chunk[kChunkBlocks];
+// The rows [begin, end), all of one kind, by one panel.
+template <class L, bool Wide>
+void blocked(const std::byte* panel, const PackedRows& x, size_t begin, size_t end, float* out, size_t ld_out,
+             size_t n_out, bool accumulate) {
+  using Made = std::conditional_t<Wide, WideBlock<L>, Block<L>>;
+  using Source = std::conditional_t<Wide, UnpackedWide<L>, Unpacked<L>>;
+  constexpr size_t kChunkBlocks = std::min<size_t>(32, kChunkBytes / sizeof(Made));
+  if (begin == end) return;
+  Made chunk[kChunkBlocks];
   const size_t n_blocks = x.n_in / qr::kBlock;
   const size_t n_chunks = (n_blocks + kChunkBlocks - 1) / kChunkBlocks;
   for (size_t c = 0; c < n_chunks; ++c) {
     const size_t first = n_blocks * c / n_chunks;
     const size_t n = n_blocks * (c + 1) / n_chunks - first;
     unpack<L>(panel + first * L::kBlockBytes, n, chunk);
-    all_rows_by_blocks<L>(Unpacked<L>{chunk}, first, n, x, out, ld_out, n_out, accumulate || c > 0);
+    rows_by_blocks<L, Wide>(Source{chunk}, first, n, x, begin, end, out, ld_out, n_out, accumulate || c > 0);
   }
 }
 
@@ -318,9 +352,12 @@ void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t ou
     const std::byte* panel = w.bytes.data() + o / kOutputs * n_blocks * L::kBlockBytes;
     const size_t n_out = std::min(kOutputs, out_end - o);
     if (x.n_rows <= kStreamedRows) {
-      all_rows_by_blocks<L>(Packed<L>{panel}, 0, n_blocks, x, out + o, ld_out, n_out, accumulate);
+      const Packed<L> w{panel};
+      rows_by_blocks<L, false>(w, 0, n_blocks, x, 0, x.n_plain, out + o, ld_out, n_out, accumulate);
+      rows_by_blocks<L, true>(w, 0, n_blocks, x, x.n_plain, x.n_rows, out + o, ld_out, n_out, accumulate);
     } else {
-      blocked<L>(panel, x, out + o, ld_out, n_out, accumulate);
+      blocked<L, false>(panel, x, 0, x.n_plain, out + o, ld_out, n_out, accumulate);
+      blocked<L, true>(panel, x, x.n_plain, x.n_rows, out + o, ld_out, n_out, accumulate);
     }
   }
 }

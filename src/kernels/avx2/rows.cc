@@ -55,26 +55,25 @@ struct Table {
     const int32_t sum_lo = sum_of(_mm256_add_epi32(codes[0], codes[1]));
     const int32_t sum = sum_lo + sum_of(_mm256_add_epi32(codes[2], codes[3]));
     qr::put(block + qr::scale_at(n) + 4 * r, scale);
-    qr::put(block + qr::minus_at(n) + 4 * r, -sum);
-    qr::put(block + qr::minus_lo_at(n) + 4 * r, -sum_lo);
-    qr::put(block + qr::sum_at(n) + 4 * r, scale * static_cast<float>(sum));
+    qr::put(block + qr::minus_at(n, false) + 4 * r, -sum);
+    qr::put(block + qr::minus_lo_at(n, false) + 4 * r, -sum_lo);
+    qr::put(block + qr::sum_at(n, false) + 4 * r, scale * static_cast<float>(sum));
   }
 
-  // The two bytes of 32 inputs; returns the sum of the codes, and that of the first 16.
-  static int32_t quantize_wide(const float* x, float inverse, std::byte* high, std::byte* low,
+  // 32 inputs as 16-bit numbers; returns the sum of the codes, and that of the first 16.
+  static int32_t quantize_wide(const float* x, float inverse, std::byte* block, size_t /*n*/, size_t r,
                                int32_t& sum_lo) {
     __m256i codes[4];
     round(x, inverse, codes);
     sum_lo = sum_of(_mm256_add_epi32(codes[0], codes[1]));
-    const int32_t sum = sum_lo + sum_of(_mm256_add_epi32(codes[2], codes[3]));
-    __m256i bytes[4];
-    for (int i = 0; i < 4; ++i) bytes[i] = _mm256_srai_epi32(_mm256_slli_epi32(codes[i], 24), 24);
-    put_bytes(bytes, low);
-    for (int i = 0; i < 4; ++i) {
-      bytes[i] = _mm256_srai_epi32(_mm256_sub_epi32(codes[i], bytes[i]), qr::kLowBits);
+    auto* to = reinterpret_cast<__m256i*>(block + r * qr::code_bytes(true));
+    for (int i = 0; i < 4; i += 2) {
+      // The pack works within halves: its fours back into their order, then the middle two of each swapped.
+      const __m256i fours = _mm256_permute4x64_epi64(_mm256_packs_epi32(codes[i], codes[i + 1]), 0xD8);
+      const __m256i swapped = _mm256_shufflelo_epi16(_mm256_shufflehi_epi16(fours, 0xD8), 0xD8);
+      _mm256_storeu_si256(to + i / 2, swapped);
     }
-    put_bytes(bytes, high);
-    return sum;
+    return sum_lo + sum_of(_mm256_add_epi32(codes[2], codes[3]));
   }
 
  private:

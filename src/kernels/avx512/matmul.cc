@@ -128,10 +128,10 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
 }
 
 // Minus the zero point times the sum of row r's inputs of scale group s: where the sums begin.
-template <class L, int R>
+template <class L, int R, bool Wide>
 __m512i zero_point_term(const std::byte* x, size_t s, int r) {
-  const int32_t first_half = load_int(x + qr::minus_lo_at(R) + 4 * r);
-  const int32_t whole = load_int(x + qr::minus_at(R) + 4 * r);
+  const int32_t first_half = load_int(x + qr::minus_lo_at(R, Wide) + 4 * r);
+  const int32_t whole = load_int(x + qr::minus_at(R, Wide) + 4 * r);
   int32_t minus = L::kScaleGroups == 1 ? whole : first_half;
   if (s == 1) minus = whole - first_half;
   return _mm512_set1_epi32(minus * (1 << L::kZeroPointShift));
@@ -142,7 +142,7 @@ __m512i zero_point_term(const std::byte* x, size_t s, int r) {
 template <class L, int R>
 __m512i begin_low(__m512i high, const std::byte* x, size_t s, int r) {
   const __m512i sum = _mm512_slli_epi32(high, qr::kLowBits);
-  return L::kHasOffset ? sum : _mm512_add_epi32(sum, zero_point_term<L, R>(x, s, r));
+  return L::kHasOffset ? sum : _mm512_add_epi32(sum, zero_point_term<L, R, true>(x, s, r));
 }
 
 // Adds the integer products of scale group s, codes times one byte of each of R rows.
@@ -175,7 +175,7 @@ inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
       for (int p = 0; p < P; ++p) {
-        sums[r][p] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R>(x, s, r);
+        sums[r][p] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R, Wide>(x, s, r);
       }
     }
     add_group<L, R, P>(w, x, s, sums);
@@ -206,7 +206,7 @@ inline __attribute__((always_inline)) void add_block_offsets(const Block<L, P>* 
   if (!Wide && b % 2 == 1) return;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    const std::byte* sum = x + qr::sum_at(R) + 4 * r;
+    const std::byte* sum = x + qr::sum_at(R, Wide) + 4 * r;
 #pragma GCC unroll 2
     for (int p = 0; p < P; ++p) {
       if constexpr (Wide) {
@@ -302,7 +302,7 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   __m512i low[R];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    sums[r] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R>(x, s, r);
+    sums[r] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R, Wide>(x, s, r);
     if constexpr (Wide) low[r] = begin_low<L, R>(sums[r], x, s, r);
   }
 #pragma GCC unroll 8
@@ -349,12 +349,13 @@ void streamed(const std::byte* block, const std::byte* x, const float* row_scale
         const __m512 weights = minima<L>(block);
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
-          acc[r] = _mm512_fmadd_ps(_mm512_set1_ps(load_float(x + qr::sum_at(R) + 4 * r)), weights, acc[r]);
+          acc[r] =
+              _mm512_fmadd_ps(_mm512_set1_ps(load_float(x + qr::sum_at(R, Wide) + 4 * r)), weights, acc[r]);
       } else if (b % 2 == 0) {
         const __m512i offsets = offset_pairs<L>(block, b + 1 < n_blocks);
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
-          acc[r] = add_offsets(acc[r], offsets, load_int(x + qr::sum_at(R) + 4 * r));
+          acc[r] = add_offsets(acc[r], offsets, load_int(x + qr::sum_at(R, Wide) + 4 * r));
       }
     }
   }

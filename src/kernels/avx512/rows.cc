@@ -28,22 +28,23 @@ struct Table {
     put_bytes(_mm512_cvtsepi32_epi8(lo), _mm512_cvtsepi32_epi8(hi), block + r * qr::kBlock);
     const int32_t minus_lo = -_mm512_reduce_add_epi32(lo);
     qr::put(block + qr::scale_at(n) + 4 * r, largest / 127.0F);
-    qr::put(block + qr::minus_at(n) + 4 * r, minus_lo - _mm512_reduce_add_epi32(hi));
-    qr::put(block + qr::minus_lo_at(n) + 4 * r, minus_lo);
+    qr::put(block + qr::minus_at(n, false) + 4 * r, minus_lo - _mm512_reduce_add_epi32(hi));
+    qr::put(block + qr::minus_lo_at(n, false) + 4 * r, minus_lo);
     if (b % 2 == 1) return;
     // The sums of this block and the next, as the bf16 dot product takes them.
     const float second = b + 1 < n_blocks ? sum_of(x + qr::kBlock) : 0.0F;
     const __m128bh pair = _mm_cvtne2ps_pbh(_mm_setzero_ps(), _mm_set_ps(0, 0, second, sum_of(x)));
-    std::memcpy(block + qr::sum_at(n) + 4 * r, &pair, 4);
+    std::memcpy(block + qr::sum_at(n, false) + 4 * r, &pair, 4);
   }
 
   // The two bytes of 32 inputs; returns the sum of the codes, and that of the first 16.
-  static int32_t quantize_wide(const float* x, float inverse, std::byte* high, std::byte* low,
+  static int32_t quantize_wide(const float* x, float inverse, std::byte* block, size_t n, size_t r,
                                int32_t& sum_lo) {
     const __m512i first = rounded(x, inverse);
     const __m512i second = rounded(x + 16, inverse);
-    put_bytes(_mm512_cvtepi32_epi8(first), _mm512_cvtepi32_epi8(second), low);
-    put_bytes(high_bytes(first), high_bytes(second), high);
+    put_bytes(high_bytes(first), high_bytes(second), block + r * qr::kBlock);
+    put_bytes(_mm512_cvtepi32_epi8(first), _mm512_cvtepi32_epi8(second),
+              block + qr::low_at(n) + r * qr::kBlock);
     sum_lo = _mm512_reduce_add_epi32(first);
     return sum_lo + _mm512_reduce_add_epi32(second);
   }
