@@ -1,5 +1,6 @@
 // Matrix products as shares of what the machine can do at most, measured in the same run: prefill (hundreds
 // of rows) of the fp32 multiply-add peak at the same vector width, decode (one row) of the read bandwidth.
+// Prefill with activations of 8 and of 16 bits: the last part of the name.
 //
 //   matmul_bench [--benchmark_filter=REGEX] [--benchmark_min_time=SECONDS] ...
 //
@@ -77,13 +78,13 @@ std::vector<float> random_rows(size_t n) {
 }
 
 void run_prefill(benchmark::State& state, const Kernels& kernels, const Peaks& peaks, TensorType type,
-                 Shape shape, size_t n_rows) {
+                 Shape shape, size_t n_rows, const Precision& precision) {
   std::mt19937 random(1);
   const TestWeights weights(type, shape.n_out, shape.n_in, random);
   const auto packed = pack_matrix(kernels, weights.raw(), Team::alone());
   const std::vector<float> x = random_rows(n_rows * shape.n_in);
   PackedRows rows;
-  kernels.pack_rows(x.data(), n_rows, shape.n_in, packed->row_format, {}, rows);
+  kernels.pack_rows(x.data(), n_rows, shape.n_in, packed->row_format, precision, rows);
   std::vector<float> out(n_rows * shape.n_out);
   double best_s = 1e9;
   for (auto _ : state) {
@@ -153,11 +154,15 @@ void add_benchmarks(const Kernels& kernels, const Peaks& peaks, ThreadPool& pool
       if (shape.n_in % gguf::traits_of(type)->block_elements != 0) continue;
       const std::string size = "/" + std::to_string(shape.n_out) + "x" + std::to_string(shape.n_in);
       for (const size_t n_rows : {size_t{32}, size_t{504}}) {
-        benchmark::RegisterBenchmark(
-            ("prefill/" + isa + "/" + name + size + "/rows:" + std::to_string(n_rows)).c_str(),
-            [=, &kernels](benchmark::State& state) {
-              run_prefill(state, kernels, peaks, type, shape, n_rows);
-            });
+        for (const bool wide : {false, true}) {
+          const Precision precision = wide ? Precision{.n_plain = 0} : Precision{};
+          benchmark::RegisterBenchmark(("prefill/" + isa + "/" + name + size +
+                                        "/rows:" + std::to_string(n_rows) + (wide ? "/16" : "/8"))
+                                           .c_str(),
+                                       [=, &kernels](benchmark::State& state) {
+                                         run_prefill(state, kernels, peaks, type, shape, n_rows, precision);
+                                       });
+        }
       }
     }
     const Shape shape{2048, 2048};

@@ -30,8 +30,8 @@ struct RawMatrix {
 
 // How a packed weight wants the rows it is multiplied with.
 enum class RowFormat {
-  kF32,   // as they are
-  kQ8,    // signed bytes, or pairs of them, with one scale (and whatever sums the table needs) per 32 inputs
+  kF32,  // as they are
+  kQ8,   // signed bytes with one scale per 32 inputs, or pairs of bytes with one scale per row; see Precision
   kBf16,  // pairs for the bf16 dot product
 };
 
@@ -44,14 +44,9 @@ struct PackedMatrix {
   Buffer<std::byte> bytes;
 };
 
-// Which blocks of rows in RowFormat::kQ8 keep 16 bits an input instead of 8. The rounding error of a block
-// grows with its largest input, so a few wide blocks take most of a row's error away.
+// Which rows in RowFormat::kQ8 keep 8 bits an input, relative to the largest of each 32, and which 16.
 struct Precision {
-  // Of a row before `n_plain`: the blocks whose largest magnitude, squared, is more than this many times the
-  // mean of that over the row's blocks.
-  float wide_above = std::numeric_limits<float>::infinity();
-  // The rows from this one on are wide throughout.
-  size_t n_plain = std::numeric_limits<size_t>::max();
+  size_t n_plain = std::numeric_limits<size_t>::max();  // rows before this one: 8 bits; from it on: 16 bits
 };
 
 // Rows converted once and then multiplied with several matrices (q, k and v; gate and up).
@@ -60,9 +55,8 @@ struct PackedRows {
   size_t n_rows = 0;
   size_t n_in = 0;
   Buffer<std::byte> bytes;
-  Buffer<uint32_t> block_at;  // kQ8: where each block of a tile begins; see quantized_rows.h
-  Buffer<float> largest;      // kQ8, work of pack_rows: [n_blocks] of a row
-  Buffer<uint8_t> wide;       // kQ8, work of pack_rows: [n_blocks] bit r: wide in row r of a tile
+  size_t n_plain = 0;    // kQ8: rows of 8 bits, before those of 16; see quantized_rows.h
+  Buffer<float> scales;  // kQ8: of the rows of 16 bits
 };
 
 // Columns of one layer of one sequence: keys and values in the order of computing. A key or value of kQ8 is

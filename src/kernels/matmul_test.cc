@@ -48,10 +48,10 @@ struct Expected {
 // exactly, a result may differ by
 //  - the rounding of fp32 sums: at most one unit of 2^-24 of the sum of magnitudes an operation;
 //  - for Q4_K, Q5_K, Q6_K and IQ4_XS, scale times sub-scale rounded to fp16: 2^-11 of each product;
-//  - for types with minima, the bf16 rounding (2^-9) of the offset and of the block's sum of inputs, and the
-//    difference between that sum, which is exact, and the sum of the quantised inputs. An offset is the
-//    weight of the middle code, so no larger than 1.5 times the largest weight of a block with many different
-//    codes.
+//  - for types with minima, the bf16 rounding (2^-9) of the offset and of the block's sum of inputs
+//    (AVX-512), and the difference between that sum, which is exact, and the sum of the quantised inputs. An
+//    offset is the weight of the middle code, so no larger than 1.5 times the largest weight of a block with
+//    many different codes.
 Expected expect(TensorType type, RowFormat format, const float* w, const float* x, size_t n_in) {
   const bool k_type = type == TensorType::kQ4_K || type == TensorType::kQ5_K || type == TensorType::kQ6_K ||
                       type == TensorType::kIQ4_XS;

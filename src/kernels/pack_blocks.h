@@ -19,7 +19,7 @@ namespace lazyfill::panels {
 struct BlockParts {
   uint8_t codes[kBlock];    // as they are stored: a nibble where a table follows
   uint16_t scales[2];       // of each 16 inputs: fp16 or bf16
-  uint16_t offset;          // bf16
+  uint16_t offset;          // fp16
   uint8_t small_scales[2];  // kBytes, kWithMinima
   uint16_t factors[2];      // fp16, what those are multiplied with
 };

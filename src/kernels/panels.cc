@@ -26,7 +26,7 @@ LAZYFILL_AVX2_FUNCTION void set_scale(uint16_t scale, BlockParts& parts) {
 
 // minimum + zero_point * scale; see panels.h.
 LAZYFILL_AVX2_FUNCTION void set_offset(float minimum, float zero_point, BlockParts& parts) {
-  parts.offset = float_to_bf16(minimum + zero_point * _cvtsh_ss(parts.scales[0]));
+  parts.offset = to_half(minimum + zero_point * _cvtsh_ss(parts.scales[0]));
 }
 
 LAZYFILL_AVX2_FUNCTION void add_fifth_bits(uint32_t bits, uint8_t* codes) {

@@ -3,11 +3,11 @@
 //
 // A panel is 16 outputs; it lies block by block, a block being 32 inputs. A block of quantised codes holds
 //   codes    512 codes in the order [8 input groups][16 outputs][4 inputs], of 2, 3, 4, 5, 6 or 8 bits
-//   (below) scales   fp16 [32 / group][16]: one for every `group` inputs of an output offsets  bf16 [16],
+//   (below) scales   fp16 [32 / group][16]: one for every `group` inputs of an output offsets  fp16 [16],
 //   only where the type has minima
 // and a weight is scale * (code - zero_point) + offset with zero_point = 2^(bits - 1). Taking the middle of
-// the codes out of the minimum leaves an offset of the size of a few scales, for which bf16 is precise
-// enough.
+// the codes out of the minimum leaves an offset of the size of a few scales, which fp16 rounds to
+// little.
 //
 //   8 bits: bytes [512]
 //   4 bits: byte j of [256] is code j in its low nibble and code j + 256 in its high nibble

@@ -80,7 +80,7 @@ void route(const ModelConfig& config, const float* logits, size_t n_rows, Routin
 }
 
 float* mix_experts(const ModelConfig& config, const Kernels& kernels, const LayerWeights& weights,
-                   SharedInput& x, size_t n_rows, const ExpertPrecision& precision, ExpertScratch& scratch,
+                   SharedInput& x, size_t n_rows, const Precision& precision, ExpertScratch& scratch,
                    Team team) {
   const size_t d_model = config.d_model;
   const size_t d_ff = config.d_ff;
@@ -92,20 +92,20 @@ float* mix_experts(const ModelConfig& config, const Kernels& kernels, const Laye
   gather(config, kernels, x, scratch);
 
   // Calls fn(expert, its weights, where its rows begin, precision of its rows) for the experts that have any.
-  const auto for_each_expert = [&](float wide_above, auto fn) {
+  const auto for_each_expert = [&](auto fn) {
     for (size_t e = 0; e < config.n_experts; ++e) {
       if (n_rows_of(routing, e) == 0) continue;
       const auto begin = routing.rows.begin() + routing.begin[e];
       const auto end = routing.rows.begin() + routing.begin[e + 1];
       const auto n_plain = static_cast<size_t>(std::lower_bound(begin, end, precision.n_plain) - begin);
-      fn(weights.experts[e], scratch.inputs[e], routing.begin[e], Precision{wide_above, n_plain});
+      fn(weights.experts[e], scratch.inputs[e], routing.begin[e], Precision{n_plain});
     }
   };
   const size_t n = routing.rows.size();
   scratch.gate.ensure(n * d_ff);
   scratch.up.ensure(n * d_ff);
   scratch.products.clear();
-  for_each_expert(precision.input, [&](const Expert& expert, SharedInput& in, size_t at, Precision rows) {
+  for_each_expert([&](const Expert& expert, SharedInput& in, size_t at, Precision rows) {
     const PackedRows& for_gate = in.as(expert.gate.row_format, rows);
     const PackedRows& for_up = in.as(expert.up.row_format, rows);
     scratch.products.push_back({&expert.gate, &for_gate, scratch.gate.data() + at * d_ff, d_ff});
@@ -116,7 +116,7 @@ float* mix_experts(const ModelConfig& config, const Kernels& kernels, const Laye
 
   float* outputs = scratch.gathered.data();  // free: its rows have been multiplied already
   scratch.products.clear();
-  for_each_expert(precision.gated, [&](const Expert& expert, SharedInput& in, size_t at, Precision rows) {
+  for_each_expert([&](const Expert& expert, SharedInput& in, size_t at, Precision rows) {
     in.set(kernels, scratch.gate.data() + at * d_ff, in.n_rows(), d_ff);
     const PackedRows& gated = in.as(expert.down.row_format, rows);
     scratch.products.push_back({&expert.down, &gated, outputs + at * d_model, d_model});

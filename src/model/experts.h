@@ -37,17 +37,10 @@ struct ExpertScratch {
   std::vector<Product> products;
 };
 
-// Precision::wide_above of what goes into gate and up and of what goes into down, and Precision::n_plain.
-struct ExpertPrecision {
-  float input = 0;
-  float gated = 0;
-  size_t n_plain = 0;
-};
-
 // The weighted sum of down(activation(gate) * up) over each row's experts: [n_rows, d_model] in scratch.
 // `x` holds the layer's normed rows. A row's result does not depend on the rows beside it.
 float* mix_experts(const ModelConfig& config, const Kernels& kernels, const LayerWeights& weights,
-                   SharedInput& x, size_t n_rows, const ExpertPrecision& precision, ExpertScratch& scratch,
+                   SharedInput& x, size_t n_rows, const Precision& precision, ExpertScratch& scratch,
                    Team team);
 
 }  // namespace lazyfill

@@ -13,13 +13,6 @@ constexpr size_t kMinBlockRows = 16;
 // With experts, each of which computes a share of a block only.
 constexpr size_t kMaxExpertBlockRows = 384;
 
-// Precision::wide_above of the inputs of each product. Rounding moves the border of the kept sets and makes
-// most of the distance to fp32; what each of these gains and costs: docs/performance.md, precision.
-constexpr float kProjectWideAbove = 0.5F;      // q, k and v
-constexpr float kAttendedWideAbove = 0.0F;     // o: the smallest product, so all of it
-constexpr float kFeedForwardWideAbove = 1.0F;  // gate and up
-constexpr float kGatedWideAbove = 2.0F;        // down
-
 struct Block {
   const Segment* segment;
   size_t begin;  // rows of the step
@@ -122,7 +115,7 @@ class LayerPass {
     float* v = scratch.values.data();
 
     set_input(block, w_.attention_norm, scratch);
-    const Precision precision{kProjectWideAbove, block.n_plain};
+    const Precision precision{block.n_plain};
     const Product products[] = {{&w_.q, &scratch.input.as(w_.q.row_format, precision), q, c_.q_dim()},
                                 {&w_.k, &scratch.input.as(w_.k.row_format, precision), k, c_.kv_dim()},
                                 {&w_.v, &scratch.input.as(w_.v.row_format, precision), v, c_.kv_dim()}};
@@ -196,7 +189,7 @@ class LayerPass {
     task.ranges += n_first;
     attention(k_, task, scratch.attended.data() + n_first * c_.q_dim(), team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
-    add_product(w_.o, kAttendedWideAbove, scratch, w_.post_attention_norm, block, team);
+    add_product(w_.o, scratch, w_.post_attention_norm, block, team);
   }
 
   // hidden += down(activation(gate) * up), or the weighted sum of that over each row's experts
@@ -205,28 +198,26 @@ class LayerPass {
     const size_t n = block.n_rows();
     set_input(block, w_.ffn_norm, scratch);
     if (!w_.experts.empty()) {
-      float* mixed =
-          mix_experts(c_, k_, w_, scratch.input, n, {kFeedForwardWideAbove, kGatedWideAbove, block.n_plain},
-                      scratch.experts, team);
+      float* mixed = mix_experts(c_, k_, w_, scratch.input, n, {block.n_plain}, scratch.experts, team);
       add_residual(mixed, w_.post_ffn_norm, block);
       return;
     }
     scratch.gate.ensure(n * c_.d_ff);
     scratch.up.ensure(n * c_.d_ff);
-    const Precision precision{kFeedForwardWideAbove, block.n_plain};
+    const Precision precision{block.n_plain};
     const Product products[] = {
         {&w_.gate, &scratch.input.as(w_.gate.row_format, precision), scratch.gate.data(), c_.d_ff},
         {&w_.up, &scratch.input.as(w_.up.row_format, precision), scratch.up.data(), c_.d_ff}};
     multiply(k_, products, team);
     k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
     scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
-    add_product(w_.down, kGatedWideAbove, scratch, w_.post_ffn_norm, block, team);
+    add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
   }
 
   // add_residual() of a product, which goes straight to the hidden states where nothing lies between.
-  void add_product(const PackedMatrix& weight, float wide_above, LayerScratch::PerThread& scratch,
+  void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
-    const PackedRows& input = scratch.input.as(weight.row_format, {wide_above, block.n_plain});
+    const PackedRows& input = scratch.input.as(weight.row_format, {block.n_plain});
     if (post_norm.empty() && c_.residual_scale == 1) {
       matmul(k_, weight, input, hidden(block), weight.n_out, true, team);
       return;

@@ -15,9 +15,8 @@ void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, siz
 
 const PackedRows& SharedInput::as(RowFormat format, const Precision& precision) {
   const auto index = static_cast<size_t>(format);
-  const Precision& last = precision_[index];
-  const bool is_same = last.wide_above == precision.wide_above && last.n_plain == precision.n_plain;
-  if (!valid_[index] || !is_same) kernels_->pack_rows(x_, n_rows_, n_in_, format, precision, packed_[index]);
+  if (!valid_[index] || precision_[index].n_plain != precision.n_plain)
+    kernels_->pack_rows(x_, n_rows_, n_in_, format, precision, packed_[index]);
   valid_[index] = true;
   precision_[index] = precision;
   return packed_[index];

@@ -193,13 +193,20 @@ LayerWeights load_layer(Loader& load, const ModelConfig& config, size_t index) {
   return layer;
 }
 
+// Rounding to 8 bits adds up over the layers and moves the border of what a pruning layer keeps, so the
+// layers where pruning is worth its while have 16. Behind three quarters of them nothing is left to choose,
+// and of those only the last one matters: between its rounding and the logits there is no other layer.
+bool is_precise(size_t layer, size_t n_layers) {
+  return layer < (3 * n_layers + 3) / 4 || layer + 1 == n_layers;
+}
+
 ModelWeights load_model(Loader& load, const ModelConfig& config) {
   ModelWeights weights;
   weights.embedding = load.embedding("token_embd.weight", config.n_vocab, config.d_model);
   for (size_t i = 0; i < config.n_layers && !load.failed(); ++i) {
     weights.layers.push_back(load_layer(load, config, i));
+    weights.layers.back().precise = is_precise(i, config.n_layers);
   }
-  if (!weights.layers.empty()) weights.layers.back().precise = true;
   weights.output_norm = load.vector("output_norm.weight", config.d_model);
   for (float& weight : weights.output_norm) weight *= config.logit_scale;  // what follows is linear
   const std::string head = load.has("output.weight") ? "output.weight" : "token_embd.weight";

@@ -35,8 +35,7 @@ struct LayerWeights {
   PackedMatrix router;                     // [n_experts, d_model] in fp32
   std::vector<Expert> experts;             // [n_experts]
   std::vector<float> post_ffn_norm;        // [d_model], with post_norms
-  // Multiply with activations of 16 bits: the last layer's rounding meets the logits with no layer between
-  // (docs/performance.md, precision).
+  // Multiply with activations of 16 bits instead of 8 (docs/performance.md, precision).
   bool precise = false;
 };
 

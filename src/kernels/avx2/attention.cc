@@ -1,8 +1,8 @@
 #include "kernels/avx2/attention.h"
 
 #include "kernels/attention_floats.h"
+#include "kernels/attention_integers.h"
 #include "kernels/attention_simd.h"
-#include "kernels/avx2/attention_integers.h"
 #include "kernels/avx2/simd.h"
 #include "kernels/elementwise_simd.h"
 #include "kernels/reference/attention.h"
@@ -11,6 +11,7 @@ namespace lazyfill::avx2 {
 namespace {
 
 using FloatProducts = tiles::FloatProducts<Simd>;
+using IntegerProducts = tiles::IntegerProducts<Simd>;
 
 // Capped scores are a function of themselves before the softmax: they stay floats, as do heads of odd sizes.
 bool in_integers(const AttentionTask& task) {

@@ -96,6 +96,33 @@ struct Simd {
     return mul(p, _mm256_castsi256_ps(power));
   }
 
+  // Integers in the registers of floats. c + a.b, where a and b hold pairs of 16 bits; the empty `asm` keeps
+  // GCC from making all products of a register tile before it adds them: they would not fit.
+  static Vec add_integer_pairs(Vec c, Vec a, Vec b) {
+    Vec sum = floats(_mm256_add_epi32(ints(c), _mm256_madd_epi16(ints(a), ints(b))));
+    asm volatile("" : "+x"(sum));
+    return sum;
+  }
+  static Vec add_integers(Vec a, Vec b) { return floats(_mm256_add_epi32(ints(a), ints(b))); }
+  static Vec integers_to_floats(Vec x) { return _mm256_cvtepi32_ps(ints(x)); }
+  // 16 bits of each lane of the first, then of the second, none of which has more.
+  static Vec lower_halves(Vec first, Vec second) {
+    return floats(_mm256_or_si256(ints(first), _mm256_slli_epi32(ints(second), 16)));
+  }
+  // 2^x as the nearest integer. The polynomial is good to 4e-6.
+  static Vec exp2_to_integer(Vec x) {
+    const Vec clamped = max(x, set1(-100));
+    const Vec whole = _mm256_round_ps(clamped, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Vec f = sub(clamped, whole);
+    Vec p = fma(set1(9.67554154e-3F), f, set1(5.55071328e-2F));
+    p = fma(p, f, set1(2.40221197e-1F));
+    p = fma(p, f, set1(6.93146967e-1F));
+    p = fma(p, f, set1(1.0F));
+    // Times 2^whole: added to the exponent.
+    const __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(whole), 23);
+    return floats(_mm256_cvtps_epi32(floats(_mm256_add_epi32(ints(p), power))));
+  }
+
   // Sums of the lanes of four registers, as four neighbouring floats.
   static void store_sums4(float* p, Vec a, Vec b, Vec c, Vec d) {
     const __m256 abcd = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
@@ -103,6 +130,8 @@ struct Simd {
   }
 
  private:
+  static __m256i ints(Vec x) { return _mm256_castps_si256(x); }
+  static Vec floats(__m256i x) { return _mm256_castsi256_ps(x); }
   static Vec in_order(Vec x) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
   }

@@ -1,6 +1,7 @@
 #include "kernels/avx512/attention.h"
 
 #include "base/half.h"
+#include "kernels/attention_integers.h"
 #include "kernels/attention_simd.h"
 #include "kernels/avx512/simd.h"
 #include "kernels/elementwise_simd.h"
@@ -78,7 +79,12 @@ struct Bf16Products {
   }
 };
 
-using Products = Bf16Products;
+using IntegerProducts = tiles::IntegerProducts<Simd>;
+
+// Capped scores are a function of themselves before the softmax: they need products that give floats.
+bool in_integers(const AttentionTask& task) {
+  return task.shape.softcap <= 0 && task.shape.head_dim % 8 == 0;
+}
 
 }  // namespace
 
@@ -89,12 +95,16 @@ void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_h
 
 void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
             Buffer<std::byte>& scratch) {
-  tiles::attend<Simd, Products>(task, kv_begin, kv_end, out, scratch);
+  if (in_integers(task)) return tiles::attend<Simd, IntegerProducts>(task, kv_begin, kv_end, out, scratch);
+  tiles::attend<Simd, Bf16Products>(task, kv_begin, kv_end, out, scratch);
 }
 
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
                     float* partial, Buffer<std::byte>& scratch) {
-  tiles::attend_partial<Simd, Products>(task, kv_begin, kv_end, part, partial, scratch);
+  if (in_integers(task)) {
+    return tiles::attend_partial<Simd, IntegerProducts>(task, kv_begin, kv_end, part, partial, scratch);
+  }
+  tiles::attend_partial<Simd, Bf16Products>(task, kv_begin, kv_end, part, partial, scratch);
 }
 
 void merge_partials(const AttentionShape& shape, const float* partials, size_t n_parts, size_t n_rows,

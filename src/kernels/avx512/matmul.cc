@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/avx512/panel_blocks.h"
 #include "kernels/panels.h"
 #include "kernels/quantized_rows.h"
 
@@ -14,13 +15,7 @@ namespace lazyfill::avx512 {
 namespace {
 
 namespace qr = quantized_rows;
-using panels::kGroupBytes;
 using panels::kInputGroups;
-using panels::kOutputs;
-
-__m512i load(const std::byte* from) {
-  return _mm512_loadu_si512(from);
-}
 
 int32_t load_int(const std::byte* from) {
   int32_t value;
@@ -34,84 +29,15 @@ float load_float(const std::byte* from) {
   return value;
 }
 
-// Bit pairs of input group g, at bits `to` and `to` + 1 of each byte; see panels.h.
-__m512i pairs_at(const std::byte* pairs, int g, int to) {
-  const __m512i all = load(pairs + g / 4 * kGroupBytes);
-  const int shift = to - g % 4 * 2;
-  const __m512i shifted = shift >= 0 ? _mm512_slli_epi16(all, static_cast<unsigned>(shift))
-                                     : _mm512_srli_epi16(all, static_cast<unsigned>(-shift));
-  return _mm512_and_si512(shifted, _mm512_set1_epi8(static_cast<char>(3 << to)));
-}
-
-// codes plus `value` where bit g of a byte is set.
-__m512i add_bits(__m512i codes, const std::byte* bits, int g, char value) {
-  const __mmask64 set = _mm512_test_epi8_mask(load(bits), _mm512_set1_epi8(static_cast<char>(1 << g)));
-  return _mm512_mask_add_epi8(codes, set, codes, _mm512_set1_epi8(value));
-}
-
-// The table's weights as unsigned codes, four times side by side.
-template <class L>
-__m512i code_table() {
-  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(L::kTable));
-  const __m128i zero_point = _mm_set1_epi8(static_cast<char>(1 << L::kZeroPointShift));
-  return _mm512_broadcast_i32x4(_mm_add_epi8(values, zero_point));
-}
-
-// Input group g of a packed block as 8-bit codes [16 outputs][4 inputs].
-template <class L>
-__m512i group_codes(const std::byte* block, int g) {
-  if constexpr (L::kStoredBits == 8) return load(block + g * kGroupBytes);
-  if constexpr (L::kStoredBits == 2) return pairs_at(block, g, 0);
-  if constexpr (L::kStoredBits == 3) return add_bits(pairs_at(block, g, 0), block + 128, g, 4);
-  __m512i low = load(block + g % 4 * kGroupBytes);
-  if (g >= 4) low = _mm512_srli_epi16(low, 4);
-  low = _mm512_and_si512(low, _mm512_set1_epi8(0xF));
-  if constexpr (panels::kHasTable<L>) return _mm512_shuffle_epi8(code_table<L>(), low);
-  if constexpr (L::kStoredBits == 5) return add_bits(low, block + 256, g, 16);
-  if constexpr (L::kStoredBits == 6) return _mm512_or_si512(low, pairs_at(block + 256, g, 4));
-  return low;
-}
-
-__m512 load_half(const std::byte* from) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-}
-
-// Scales of a group, and where a layout has them its minima (of Scales::kWithMinima).
-template <class L>
-__m512 group_scales(const std::byte* block, size_t scale_group) {
-  const std::byte* scales = block + L::kScalesAt;
-  if constexpr (L::kScales == panels::Scales::kHalf) return load_half(scales + scale_group * kOutputs * 2);
-  if constexpr (L::kScales == panels::Scales::kBf16) {
-    const auto* from = reinterpret_cast<const __m256i*>(scales + scale_group * kOutputs * 2);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from)), 16));
-  }
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + scale_group * kOutputs));
-  __m512i numbers = _mm512_cvtepi8_epi32(bytes);
-  if constexpr (panels::kHasMinima<L>) numbers = _mm512_and_si512(numbers, _mm512_set1_epi32(0xF));
-  return _mm512_mul_ps(load_half(scales + L::kScaleGroups * kOutputs), _mm512_cvtepi32_ps(numbers));
-}
-template <class L>
-__m512 group_minima(const std::byte* block, size_t scale_group) {
-  const std::byte* scales = block + L::kScalesAt;
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales + scale_group * kOutputs));
-  const __m512i numbers = _mm512_srli_epi32(_mm512_cvtepu8_epi32(bytes), 4);
-  return _mm512_mul_ps(load_half(scales + (L::kScaleGroups + 2) * kOutputs), _mm512_cvtepi32_ps(numbers));
-}
-
-// The bf16 offsets of this block and the next (zeros where there is none), as the dot product takes them.
-template <class L>
-__m512i offset_pairs(const std::byte* block, bool has_next) {
-  const auto half = [](const std::byte* from) {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-  };
-  const __m512i first = half(block + L::kOffsetsAt);
-  if (!has_next) return first;
-  return _mm512_or_si512(first, _mm512_slli_epi32(half(block + L::kBlockBytes + L::kOffsetsAt), 16));
-}
-
 __m512 add_offsets(__m512 acc, __m512i offsets, int32_t sums) {
   return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(offsets),
                           reinterpret_cast<__m512bh>(_mm512_set1_epi32(sums)));
+}
+
+// sum * scale, plus what is at `to` where that is to be added to.
+__m512 scaled(__m512 sum, float scale, const float* to, __mmask16 mask, bool accumulate) {
+  const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, to) : _mm512_setzero_ps();
+  return _mm512_fmadd_ps(sum, _mm512_set1_ps(scale), before);
 }
 
 // What only some layouts have in a Block.
@@ -127,10 +53,11 @@ template <class L, int P>
 struct alignas(64) Block : Minima<panels::kHasMinima<L>, L::kScaleGroups, P> {
   uint8_t codes[kInputGroups][P][kGroupBytes];
   float scales[L::kScaleGroups][P][kOutputs];
-  int32_t offsets[P][kOutputs];  // bf16 pairs: only for weights with an offset, and there in even blocks
+  // Only for weights with an offset. For plain rows, and there in even blocks, bf16 pairs; else minima, fp32.
+  std::byte offsets[P][kOutputs * 4];
 };
 
-template <class L, int P>
+template <class L, int P, bool Wide>
 void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, size_t n_blocks,
             Block<L, P>* to) {
   for (size_t b = 0; b < n; ++b) {
@@ -145,7 +72,9 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
           _mm512_storeu_ps(to[b].minima[s][p], group_minima<L>(block, s));
       }
       if constexpr (L::kHasOffset) {
-        if (b % 2 == 0) {
+        if constexpr (Wide) {
+          _mm512_store_ps(to[b].offsets[p], minima_of_offsets<L>(block));
+        } else if (b % 2 == 0) {
           _mm512_store_si512(to[b].offsets[p], offset_pairs<L>(block, first + b + 1 < n_blocks));
         }
       }
@@ -153,29 +82,44 @@ void unpack(const std::byte* panel, size_t panel_bytes, size_t first, size_t n, 
   }
 }
 
-// Minus the sum of row r's codes of scale group s, or of their low bytes.
-template <class L, int R>
-int32_t minus_sum(const std::byte* x, size_t s, int r, bool low) {
-  const std::byte* whole = x + (low ? qr::low_minus_at(R) : qr::minus_at(R)) + 4 * r;
-  const std::byte* first_half = x + (low ? qr::low_minus_lo_at(R) : qr::minus_lo_at(R)) + 4 * r;
-  const int32_t minus = load_int(L::kScaleGroups == 1 ? whole : first_half);
-  return s == 1 ? load_int(whole) - minus : minus;
+// Minus the sum of row r's codes of scale group s.
+template <class L, int R, bool Wide>
+int32_t minus_sum(const std::byte* x, size_t s, int r) {
+  const int32_t first_half = load_int(x + qr::minus_lo_at(R, Wide) + 4 * r);
+  const int32_t whole = load_int(x + qr::minus_at(R, Wide) + 4 * r);
+  if (s == 1) return whole - first_half;
+  return L::kScaleGroups == 1 ? whole : first_half;
 }
 
 // The zero point times that: where the sums begin. With minima the zero point is code 0.
-template <class L, int R>
-__m512i zero_point_term(const std::byte* x, size_t s, int r, bool low) {
+template <class L, int R, bool Wide>
+__m512i zero_point_term(const std::byte* x, size_t s, int r) {
   if constexpr (panels::kHasMinima<L>) return _mm512_setzero_si512();
-  return _mm512_set1_epi32(minus_sum<L, R>(x, s, r, low) * (1 << L::kZeroPointShift));
+  return _mm512_set1_epi32(minus_sum<L, R, Wide>(x, s, r) * (1 << L::kZeroPointShift));
 }
 
-// acc minus the group's minima times the sum of row r's inputs, as they are multiplied: in `scale`.
+// Sums of products with the high bytes of 16-bit inputs -> where those with the low bytes begin. For weights
+// with an offset, the zero point is in their minima.
+template <class L, int R>
+__m512i begin_low(__m512i high, const std::byte* x, size_t s, int r) {
+  const __m512i sum = _mm512_slli_epi32(high, qr::kLowBits);
+  if constexpr (L::kHasOffset || panels::kHasMinima<L>) return sum;
+  return _mm512_add_epi32(sum, zero_point_term<L, R, true>(x, s, r));
+}
+
+// What row r's sums are multiplied with: the scales of the weights times that of the row's block. A 16-bit
+// row has one scale for all blocks, which comes last.
+template <int R, bool Wide>
+__m512 with_row_scale(__m512 scales, const std::byte* x, int r) {
+  if constexpr (Wide) return scales;
+  return _mm512_mul_ps(_mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r)), scales);
+}
+
+// acc minus the minima of scale group s times the sum of row r's inputs, as they are multiplied.
 template <class L, int R, bool Wide>
-__m512 subtract_minima(__m512 acc, __m512 minima, __m512 scale, const std::byte* x, size_t s, int r) {
-  int32_t minus = minus_sum<L, R>(x, s, r, false);
-  if constexpr (Wide) minus = minus * (1 << qr::kLowBits) + minus_sum<L, R>(x, s, r, true);
-  const __m512 sum = _mm512_mul_ps(_mm512_set1_ps(static_cast<float>(minus)), scale);
-  return _mm512_fmadd_ps(sum, minima, acc);
+__m512 subtract_minima(__m512 acc, __m512 minima, const std::byte* x, size_t s, int r) {
+  const __m512 minus = _mm512_set1_ps(static_cast<float>(minus_sum<L, R, Wide>(x, s, r)));
+  return _mm512_fmadd_ps(with_row_scale<R, Wide>(minus, x, r), minima, acc);
 }
 
 // Adds the integer products of scale group s, codes times one byte of each of R rows.
@@ -197,7 +141,7 @@ inline __attribute__((always_inline)) void add_group(const Block<L, P>* w, const
   }
 }
 
-// acc += one block of R rows by P panels, but for the offsets.
+// acc += one block of R rows by P panels, but for the offsets. With 16-bit rows in units of their scale.
 template <class L, int R, int P, bool Wide>
 inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const std::byte* x,
                                                      __m512 (&acc)[R][P]) {
@@ -207,72 +151,80 @@ inline __attribute__((always_inline)) void add_block(const Block<L, P>* w, const
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-      for (int p = 0; p < P; ++p) sums[r][p] = zero_point_term<L, R>(x, s, r, false);
+      for (int p = 0; p < P; ++p) {
+        sums[r][p] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R, Wide>(x, s, r);
+      }
     }
     add_group<L, R, P>(w, x, s, sums);
     if constexpr (Wide) {
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const __m512i low = zero_point_term<L, R>(x, s, r, true);
 #pragma GCC unroll 2
-        for (int p = 0; p < P; ++p)
-          sums[r][p] = _mm512_add_epi32(_mm512_slli_epi32(sums[r][p], qr::kLowBits), low);
+        for (int p = 0; p < P; ++p) sums[r][p] = begin_low<L, R>(sums[r][p], x, s, r);
       }
       add_group<L, R, P>(w, x + qr::low_at(R), s, sums);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const __m512 scale = _mm512_set1_ps(load_float(x + qr::scale_at(R) + 4 * r));
 #pragma GCC unroll 2
       for (int p = 0; p < P; ++p) {
-        const __m512 scales = _mm512_mul_ps(scale, _mm512_load_ps(w->scales[s][p]));
+        const __m512 scales = with_row_scale<R, Wide>(_mm512_load_ps(w->scales[s][p]), x, r);
         acc[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r][p]), scales, acc[r][p]);
         if constexpr (panels::kHasMinima<L>) {
           const __m512 minima = _mm512_loadu_ps(w->minima[s][p]);
-          acc[r][p] = subtract_minima<L, R, Wide>(acc[r][p], minima, scale, x, s, r);
+          acc[r][p] = subtract_minima<L, R, Wide>(acc[r][p], minima, x, s, r);
         }
       }
     }
   }
 }
 
-// R rows by P panels over n blocks.
-template <class L, int R, int P>
-void tile(const Block<L, P>* w, size_t n, qr::TileView x, float* out, size_t ld_out, const __mmask16* masks,
-          bool accumulate) {
+// acc += the offsets of block b times the sums of its inputs; plain rows take two blocks in even ones.
+template <class L, int R, int P, bool Wide>
+inline __attribute__((always_inline)) void add_block_offsets(const Block<L, P>* w, size_t b,
+                                                             const std::byte* x, __m512 (&acc)[R][P]) {
+  if (!Wide && b % 2 == 1) return;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const std::byte* sum = x + qr::sum_at(R, Wide) + 4 * r;
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) {
+      if constexpr (Wide) {
+        const __m512 minima = _mm512_load_ps(w->offsets[p]);
+        acc[r][p] = _mm512_fmadd_ps(_mm512_set1_ps(load_float(sum)), minima, acc[r][p]);
+      } else {
+        acc[r][p] = add_offsets(acc[r][p], _mm512_load_si512(w->offsets[p]), load_int(sum));
+      }
+    }
+  }
+}
+
+// R rows by P panels over n blocks. `row_scales` [R]: of 16-bit rows.
+template <class L, int R, int P, bool Wide>
+void tile(const Block<L, P>* w, size_t n, const std::byte* x, const float* row_scales, float* out,
+          size_t ld_out, const __mmask16* masks, bool accumulate) {
   __m512 acc[R][P];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int p = 0; p < P; ++p) {
-      acc[r][p] =
-          accumulate ? _mm512_maskz_loadu_ps(masks[p], out + r * ld_out + p * kOutputs) : _mm512_setzero_ps();
+      acc[r][p] = accumulate && !Wide ? _mm512_maskz_loadu_ps(masks[p], out + r * ld_out + p * kOutputs)
+                                      : _mm512_setzero_ps();
     }
   }
-  for (size_t b = 0; b < n; ++b, ++w) {
-    const std::byte* block = x.block(b);
-    if (x.is_wide(b, R)) {
-      add_block<L, R, P, true>(w, block, acc);
-    } else {
-      add_block<L, R, P, false>(w, block, acc);
-    }
-    if constexpr (L::kHasOffset) {
-      if (b % 2 == 0) {
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const int32_t pair = load_int(block + qr::sum_at(R) + 4 * r);
-#pragma GCC unroll 2
-          for (int p = 0; p < P; ++p) {
-            acc[r][p] = add_offsets(acc[r][p], _mm512_load_si512(w->offsets[p]), pair);
-          }
-        }
-      }
-    }
+  for (size_t b = 0; b < n; ++b, ++w, x += R * qr::row_bytes(Wide)) {
+    add_block<L, R, P, Wide>(w, x, acc);
+    if constexpr (L::kHasOffset) add_block_offsets<L, R, P, Wide>(w, b, x, acc);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-    for (int p = 0; p < P; ++p) _mm512_mask_storeu_ps(out + r * ld_out + p * kOutputs, masks[p], acc[r][p]);
+    for (int p = 0; p < P; ++p) {
+      float* to = out + r * ld_out + p * kOutputs;
+      __m512 sum = acc[r][p];
+      if (Wide) sum = scaled(sum, row_scales[r], to, masks[p], accumulate);
+      _mm512_mask_storeu_ps(to, masks[p], sum);
+    }
   }
 }
 
@@ -285,29 +237,44 @@ size_t chunk_blocks(size_t n_blocks) {
   return even + even % 2;  // a pair of offsets stays together
 }
 
+// The rows [begin, end), all of one kind, by a chunk of n blocks from `first` on.
+template <class L, int P, bool Wide>
+void rows_by_chunk(const Block<L, P>* chunk, size_t first, size_t n, const PackedRows& x, size_t begin,
+                   size_t end, float* out, size_t ld_out, const __mmask16* masks, bool accumulate) {
+  using Tile = void (*)(const Block<L, P>*, size_t, const std::byte*, const float*, float*, size_t,
+                        const __mmask16*, bool);
+  static constexpr Tile kTiles[] = {tile<L, 1, P, Wide>, tile<L, 2, P, Wide>, tile<L, 3, P, Wide>,
+                                    tile<L, 4, P, Wide>, tile<L, 5, P, Wide>, tile<L, 6, P, Wide>};
+  static_assert(std::size(kTiles) == kTileRows);
+  for (size_t r = begin; r < end; r += kTileRows) {
+    const size_t n_here = std::min(kTileRows, end - r);
+    const std::byte* rows = x.bytes.data() + qr::block_at(x, r, n_here, Wide, first);
+    kTiles[n_here - 1](chunk, n, rows, x.scales.data() + r, out + r * ld_out, ld_out, masks, accumulate);
+  }
+}
+
 template <class L, int P>
 void blocked(const std::byte* panel, size_t panel_bytes, const PackedRows& x, float* out, size_t ld_out,
              const __mmask16* masks, bool accumulate) {
-  using Tile = void (*)(const Block<L, P>*, size_t, qr::TileView, float*, size_t, const __mmask16*, bool);
-  static constexpr Tile kTiles[] = {tile<L, 1, P>, tile<L, 2, P>, tile<L, 3, P>,
-                                    tile<L, 4, P>, tile<L, 5, P>, tile<L, 6, P>};
-  static_assert(std::size(kTiles) == kTileRows);
   Block<L, P> chunk[kChunkBlocks];
   const size_t n_blocks = x.n_in / qr::kBlock;
   const size_t step = chunk_blocks(n_blocks);
   for (size_t first = 0; first < n_blocks; first += step) {
     const size_t n = std::min(step, n_blocks - first);
-    unpack<L, P>(panel, panel_bytes, first, n, n_blocks, chunk);
-    for (size_t r = 0; r < x.n_rows; r += kTileRows) {
-      const size_t n_here = std::min(kTileRows, x.n_rows - r);
-      const qr::TileView rows = qr::tile_view(x, kTileRows, r, first);
-      kTiles[n_here - 1](chunk, n, rows, out + r * ld_out, ld_out, masks, accumulate || first > 0);
+    const bool add = accumulate || first > 0;
+    if (x.n_plain > 0) {
+      unpack<L, P, false>(panel, panel_bytes, first, n, n_blocks, chunk);
+      rows_by_chunk<L, P, false>(chunk, first, n, x, 0, x.n_plain, out, ld_out, masks, add);
+    }
+    if (x.n_plain < x.n_rows) {
+      unpack<L, P, true>(panel, panel_bytes, first, n, n_blocks, chunk);
+      rows_by_chunk<L, P, true>(chunk, first, n, x, x.n_plain, x.n_rows, out, ld_out, masks, add);
     }
   }
 }
 
-// The integer sums of scale group s over a block of R rows by one packed block, of both bytes where it is
-// wide: at once, for the codes are unpacked on the way.
+// The integer sums of scale group s over a block of R rows by one packed block. Those of both bytes of 16-bit
+// rows at once, for the codes are unpacked on the way.
 template <class L, int R, bool Wide>
 inline __attribute__((always_inline)) void sum_packed(const std::byte* block, const std::byte* x, size_t s,
                                                       __m512i (&sums)[R]) {
@@ -315,8 +282,8 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   __m512i low[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    sums[r] = zero_point_term<L, R>(x, s, r, false);
-    if constexpr (Wide) low[r] = zero_point_term<L, R>(x, s, r, true);
+    sums[r] = Wide ? _mm512_setzero_si512() : zero_point_term<L, R, Wide>(x, s, r);
+    if constexpr (Wide) low[r] = begin_low<L, R>(sums[r], x, s, r);
   }
 #pragma GCC unroll 8
   for (size_t g = s * kGroups; g < (s + 1) * kGroups; ++g) {
@@ -335,49 +302,50 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   }
 }
 
-// R rows (all there are) by one panel, straight from the packed bytes: for the few rows of a decode step,
-// whose time is that of reading the weights.
-template <class L, int R>
-void streamed(const std::byte* block, qr::TileView x, size_t n_blocks, float* out, size_t ld_out,
-              __mmask16 mask, bool accumulate) {
+// R rows of one kind by one panel, straight from the packed bytes: for the few rows of a decode step, whose
+// time is that of reading the weights.
+template <class L, int R, bool Wide>
+void streamed(const std::byte* block, const std::byte* x, const float* row_scales, size_t n_blocks,
+              float* out, size_t ld_out, __mmask16 mask, bool accumulate) {
   __m512 acc[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    acc[r] = accumulate ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
+    acc[r] = accumulate && !Wide ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
   }
-  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes) {
-    const std::byte* rows = x.block(b);
+  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes, x += R * qr::row_bytes(Wide)) {
 #pragma GCC unroll 2
     for (size_t s = 0; s < L::kScaleGroups; ++s) {
       __m512i sums[R];
-      if (x.is_wide(b, R)) {
-        sum_packed<L, R, true>(block, rows, s, sums);
-      } else {
-        sum_packed<L, R, false>(block, rows, s, sums);
-      }
+      sum_packed<L, R, Wide>(block, x, s, sums);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const __m512 scale = _mm512_set1_ps(load_float(rows + qr::scale_at(R) + 4 * r));
-        const __m512 scales = _mm512_mul_ps(scale, group_scales<L>(block, s));
+        const __m512 scales = with_row_scale<R, Wide>(group_scales<L>(block, s), x, r);
         acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scales, acc[r]);
         if constexpr (panels::kHasMinima<L>) {
-          const __m512 minima = group_minima<L>(block, s);
-          acc[r] = x.is_wide(b, R) ? subtract_minima<L, R, true>(acc[r], minima, scale, rows, s, r)
-                                   : subtract_minima<L, R, false>(acc[r], minima, scale, rows, s, r);
+          acc[r] = subtract_minima<L, R, Wide>(acc[r], group_minima<L>(block, s), x, s, r);
         }
       }
     }
     if constexpr (L::kHasOffset) {
-      if (b % 2 == 0) {
+      if (Wide) {
+        const __m512 weights = minima_of_offsets<L>(block);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+          acc[r] =
+              _mm512_fmadd_ps(_mm512_set1_ps(load_float(x + qr::sum_at(R, Wide) + 4 * r)), weights, acc[r]);
+      } else if (b % 2 == 0) {
         const __m512i offsets = offset_pairs<L>(block, b + 1 < n_blocks);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r)
-          acc[r] = add_offsets(acc[r], offsets, load_int(rows + qr::sum_at(R) + 4 * r));
+          acc[r] = add_offsets(acc[r], offsets, load_int(x + qr::sum_at(R, Wide) + 4 * r));
       }
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) _mm512_mask_storeu_ps(out + r * ld_out, mask, acc[r]);
+  for (int r = 0; r < R; ++r) {
+    float* to = out + r * ld_out;
+    _mm512_mask_storeu_ps(to, mask, Wide ? scaled(acc[r], row_scales[r], to, mask, accumulate) : acc[r]);
+  }
 }
 
 // Up to this many rows the time is that of reading the weights, and `blocked` would not overlap it with the
@@ -388,23 +356,34 @@ __mmask16 mask_of(size_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1U << n) - 1);
 }
 
+// The rows [begin, end), all of one kind, by one panel.
+template <class L, bool Wide>
+void stream_rows(const std::byte* panel, const PackedRows& x, size_t begin, size_t end, float* out,
+                 size_t ld_out, __mmask16 mask, bool accumulate) {
+  using Streamed =
+      void (*)(const std::byte*, const std::byte*, const float*, size_t, float*, size_t, __mmask16, bool);
+  static constexpr Streamed kStreamed[] = {streamed<L, 1, Wide>, streamed<L, 2, Wide>, streamed<L, 3, Wide>,
+                                           streamed<L, 4, Wide>, streamed<L, 5, Wide>, streamed<L, 6, Wide>};
+  static_assert(std::size(kStreamed) == kTileRows);
+  for (size_t r = begin; r < end; r += kTileRows) {
+    const size_t n_here = std::min(kTileRows, end - r);
+    const std::byte* rows = x.bytes.data() + qr::block_at(x, r, n_here, Wide, 0);
+    kStreamed[n_here - 1](panel, rows, x.scales.data() + r, x.n_in / qr::kBlock, out + r * ld_out, ld_out,
+                          mask, accumulate);
+  }
+}
+
 template <class L>
 void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t out_end, float* out,
          size_t ld_out, bool accumulate) {
-  using Streamed = void (*)(const std::byte*, qr::TileView, size_t, float*, size_t, __mmask16, bool);
-  static constexpr Streamed kStreamed[] = {streamed<L, 1>, streamed<L, 2>, streamed<L, 3>,
-                                           streamed<L, 4>, streamed<L, 5>, streamed<L, 6>};
-  static_assert(std::size(kStreamed) == kTileRows);
-  const size_t n_blocks = w.n_in / qr::kBlock;
-  const size_t panel_bytes = n_blocks * L::kBlockBytes;
+  const size_t panel_bytes = w.n_in / qr::kBlock * L::kBlockBytes;
   const std::byte* panels = w.bytes.data();
   if (x.n_rows <= kStreamedRows) {
     for (size_t o = out_begin; o < out_end; o += kOutputs) {
-      for (size_t r = 0; r < x.n_rows; r += kTileRows) {
-        kStreamed[std::min(kTileRows, x.n_rows - r) - 1](
-            panels + o / kOutputs * panel_bytes, qr::tile_view(x, kTileRows, r, 0), n_blocks,
-            out + r * ld_out + o, ld_out, mask_of(out_end - o), accumulate);
-      }
+      const std::byte* panel = panels + o / kOutputs * panel_bytes;
+      const __mmask16 mask = mask_of(out_end - o);
+      stream_rows<L, false>(panel, x, 0, x.n_plain, out + o, ld_out, mask, accumulate);
+      stream_rows<L, true>(panel, x, x.n_plain, x.n_rows, out + o, ld_out, mask, accumulate);
     }
     return;
   }

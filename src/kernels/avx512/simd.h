@@ -96,6 +96,28 @@ struct Simd {
     return _mm512_scalef_ps(p, x);
   }
 
+  // Integers in the registers of floats. c + a.b, where a and b hold pairs of 16 bits. In `asm`, for GCC 12
+  // copies the accumulators of the intrinsic and spills a register tile (half the speed).
+  static Vec add_integer_pairs(Vec c, Vec a, Vec b) {
+    asm("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+  }
+  static Vec add_integers(Vec a, Vec b) { return floats(_mm512_add_epi32(ints(a), ints(b))); }
+  static Vec integers_to_floats(Vec x) { return _mm512_cvtepi32_ps(ints(x)); }
+  // 16 bits of each lane of the first, then of the second, none of which has more.
+  static Vec lower_halves(Vec first, Vec second) {
+    return floats(_mm512_or_si512(ints(first), _mm512_slli_epi32(ints(second), 16)));
+  }
+  // 2^x as the nearest integer. The polynomial is good to 4e-6.
+  static Vec exp2_to_integer(Vec x) {
+    const Vec f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    Vec p = fma(set1(9.67554154e-3F), f, set1(5.55071328e-2F));
+    p = fma(p, f, set1(2.40221197e-1F));
+    p = fma(p, f, set1(6.93146967e-1F));
+    p = fma(p, f, set1(1.0F));
+    return floats(_mm512_cvtps_epi32(_mm512_scalef_ps(p, sub(x, f))));
+  }
+
   // Sums of the lanes of four registers, as four neighbouring floats.
   static void store_sums4(float* p, Vec a, Vec b, Vec c, Vec d) {
     const __m256 ab = _mm256_hadd_ps(halves(a), halves(b));
@@ -105,6 +127,8 @@ struct Simd {
   }
 
  private:
+  static __m512i ints(Vec x) { return _mm512_castps_si512(x); }
+  static Vec floats(__m512i x) { return _mm512_castsi512_ps(x); }
   static Vec fraction(Vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   static __m256 halves(Vec x) {
     return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
