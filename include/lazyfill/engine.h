@@ -23,7 +23,7 @@
 namespace lazyfill {
 
 struct EngineOptions {
-  size_t n_threads = 0;  // 0: one a core
+  size_t n_threads = 0;  // 0: one a core. Prompts are cut into blocks for them, so rounding differs with it.
   // Where the user's presets are (FINGERPRINT.json); empty: only those beside the model and the shipped ones.
   std::string preset_folder;
   KvType kv = KvType::kAsComputed;  // of all sessions
