@@ -112,9 +112,10 @@ def main():
         measured = compare(args, model)
         result["models"].append(measured)
         report.pictures(measured["cells"], measured["model"], args.output, pathlib.Path(model).stem)
-    (args.output / "peers.json").write_text(json.dumps(result, indent=1) + "\n")
-    page = report.markdown(result)
-    (args.output / "peers.md").write_text(page)
+        # After every model: a run that is stopped keeps what it has.
+        (args.output / "peers.json").write_text(json.dumps(result, indent=1) + "\n")
+        page = report.markdown(result)
+        (args.output / "peers.md").write_text(page)
     print("\n" + page + f"\nWritten to {args.output}")
 
 
