@@ -4,6 +4,7 @@ A run is {"length", "n_tokens", "engine", "ttft_ms", "decode_ms_per_token"}: `le
 the row, `n_tokens` what the prompt has.
 """
 
+import re
 import statistics
 
 
@@ -55,6 +56,11 @@ def ratio(a, b):
     return None if a is None or b is None else a / b
 
 
+def without_source_place(sentence):
+    """An engine's complaint in one line, without the place in its sources on the machine that built it."""
+    return re.sub(r" at /\S+:\d+:", ":", " ".join(sentence.split()))
+
+
 def markdown(result):
     """The whole comparison as a page: the machine, a table a model, and what could not be measured."""
     lines = ["# Beside other engines", ""]
@@ -79,7 +85,7 @@ def markdown(result):
                 f" | {number(cell['decode_against_best_peer'])} |"
             )
         for engine, sentence in model["failures"].items():
-            lines += ["", f"{engine} could not be measured: {' '.join(sentence.split())}"]
+            lines += ["", f"{engine} could not be measured: {without_source_place(sentence)}"]
     return "\n".join(lines) + "\n"
 
 
