@@ -40,8 +40,8 @@ class Runner {
   const Engine& engine() const { return loaded_.engine; }
   // Records get the dense model's logarithm of each prompt token's probability.
   void with_prompt_logprobs() { prompt_logprobs_ = true; }
-  // What chat templates get beside the messages: tools and variables. whole: a prompt is the JSON array of all
-  // messages, not the user's message.
+  // What chat templates get beside the messages: tools and variables. whole: a prompt is the JSON array of
+  // all messages, not the user's message.
   void with_template(ChatRequest request, bool whole) {
     request_ = std::move(request);
     whole_conversations_ = whole;
