@@ -64,6 +64,8 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
     lazy.pooling = preset.lazy.pooling;
     lazy.pooling_width = preset.lazy.pooling_width;
     lazy.score_layers = preset.lazy.score_layers;
+    // A preset promises a loss, and answers that copy from the prompt lose most of all by the default limit.
+    if (lazy.max_revived == LazyOptions{}.max_revived) lazy.max_revived = kReviveAll;
   }
   return choice.short_prompt ? "off" : preset.lazy.schedule;
 }
