@@ -89,7 +89,7 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                   "Newest tokens that are never dropped; default 1");
   flags.add_count_or_all("--revive", options.max_revived, kMostTokens, kReviveAll,
                          "Dropped tokens that come back at most at each pruning layer of a decode step; "
-                         "all: every one that is wanted, as in LazyLLM; default 1");
+                         "all: every one that is wanted, as in LazyLLM; default 1, and all with a preset");
   flags.add_switch("--keep-generated", keep_generated_, "Never drop generated tokens");
 }
 
