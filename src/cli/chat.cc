@@ -66,7 +66,7 @@ class Conversation {
     options.max_tokens = 1;  // a step gives one token at least; it is taken back below
     options.sampling.temperature = 0;
     ProgressBar bar(terminal_, "reading");
-    auto generation = session_.generate(*one, options, callbacks(bar, false));
+    auto generation = session_.generate(*one, options, watched(bar, interrupt_.token(), false));
     if (!generation) return tl::unexpected(generation.error());
     bar.clear();
     terminal_.note("read " + grouped(one->size()) + " tokens in " +
@@ -122,26 +122,12 @@ class Conversation {
     }
     const std::span<const int32_t> fresh = std::span(tokens).subspan(n_known);
     ProgressBar bar(terminal_, "prefill");
-    auto generation = session_.generate(fresh, flags_.generate.options, callbacks(bar, true));
+    auto generation =
+        session_.generate(fresh, flags_.generate.options, watched(bar, interrupt_.token(), true));
     bar.clear();
     if (generation) std::printf("\n");
     std::fflush(stdout);
     return generation;
-  }
-
-  Callbacks callbacks(ProgressBar& bar, bool stream) const {
-    Callbacks callbacks;
-    callbacks.on_progress = [&bar](const Progress& progress) { bar.update(progress); };
-    callbacks.stop = interrupt_.token();
-    if (stream) {
-      callbacks.on_token = [&bar, clean = is_terminal(Stream::kOutput)](int32_t, std::string_view text) {
-        bar.clear();
-        const std::string shown = clean ? printable(text) : std::string(text);
-        std::fwrite(shown.data(), 1, shown.size(), stdout);
-        return std::fflush(stdout) == 0;
-      };
-    }
-    return callbacks;
   }
 
   static std::string answer_note(const Generation& generation, size_t n_new) {

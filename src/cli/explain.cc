@@ -80,12 +80,9 @@ class Comparison {
     auto session = engine_.start_session({.context_tokens = context_tokens_, .lazy = lazy});
     if (!session) return tl::unexpected(session.error());
     ProgressBar bar(Terminal(flags_.model.quiet), label);
-    Callbacks callbacks;
-    callbacks.on_progress = [&bar](const Progress& progress) { bar.update(progress); };
-    callbacks.stop = interrupt_.token();
     GenerateOptions options = flags_.generate.options;
     options.max_tokens = max_tokens;
-    auto generation = session->generate(tokens, options, callbacks);
+    auto generation = session->generate(tokens, options, watched(bar, interrupt_.token(), false));
     if (interrupt_.fired()) return fail(ErrorCode::kCancelled, "stopped");
     return generation;
   }

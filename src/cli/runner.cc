@@ -69,7 +69,7 @@ Result<Runner::Answer> Runner::answer(const PromptSettings& settings, const std:
     GenerateOptions options = settings.generate.options;
     if (with_record) options.n_top_logprobs = kTopLogprobs;
     ProgressBar bar(terminal_, "prefill");
-    auto generation = generate(settings, *prompt, options, callbacks(bar, stream));
+    auto generation = generate(settings, *prompt, options, watched(bar, interrupt_.token(), stream));
     bar.clear();
     if (!generation) return tl::unexpected(generation.error());
     if (stream) std::printf("\n");
@@ -96,7 +96,7 @@ Result<Runner::Answer> Runner::score_continuation(const PromptSettings& settings
   options.stop.clear();
   std::vector<float> logprobs;
   ProgressBar bar(terminal_, "prefill");
-  Callbacks calls = callbacks(bar, false);
+  Callbacks calls = watched(bar, interrupt_.token(), false);
   calls.on_logits = [&](std::span<const float> logits) {
     logprobs.push_back(log_softmax(logits)[static_cast<size_t>((*forced)[logprobs.size()])]);
   };
@@ -127,7 +127,8 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
       if (auto fits = check_prompt_fits(transcript.n_tokens(), context_tokens_, engine().info()); !fits)
         return tl::unexpected(fits.error());
       ProgressBar bar(terminal_, "prefill");
-      auto generation = generate_turn(*session, *turn, settings.generate.options, callbacks(bar, false));
+      auto generation =
+          generate_turn(*session, *turn, settings.generate.options, watched(bar, interrupt_.token(), false));
       bar.clear();
       if (!generation) return tl::unexpected(generation.error());
       if (generation->finish_reason == FinishReason::kCancelled)
@@ -286,21 +287,6 @@ Result<void> Runner::ask_dense(const PromptSettings& settings, const PromptLine&
   }
   dense_.key = key.dump(-1, ' ', false, Json::error_handler_t::replace);
   return {};
-}
-
-Callbacks Runner::callbacks(ProgressBar& bar, bool stream) const {
-  Callbacks callbacks;
-  callbacks.on_progress = [&bar](const Progress& progress) { bar.update(progress); };
-  callbacks.stop = interrupt_.token();
-  if (stream) {
-    callbacks.on_token = [&bar, clean = is_terminal(Stream::kOutput)](int32_t, std::string_view text) {
-      bar.clear();
-      const std::string shown = clean ? printable(text) : std::string(text);
-      std::fwrite(shown.data(), 1, shown.size(), stdout);
-      return std::fflush(stdout) == 0;
-    };
-  }
-  return callbacks;
 }
 
 }  // namespace lazyfill::cli

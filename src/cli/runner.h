@@ -85,7 +85,6 @@ class Runner {
   Result<Fidelity> compare(const PromptSettings& settings, const std::vector<int32_t>& prompt);
   Result<std::vector<Fidelity>> compare_questions(const PromptSettings& settings, const PromptLine& line);
   Result<void> ask_dense(const PromptSettings& settings, const PromptLine& line);
-  Callbacks callbacks(ProgressBar& bar, bool stream) const;
 
   LoadedEngine loaded_;
   size_t context_tokens_;

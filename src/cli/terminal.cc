@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "cli/flags.h"
 #include "cli/text.h"
@@ -86,6 +87,21 @@ void ProgressBar::clear() {
   if (drawn_) std::fprintf(stderr, "\r\033[K");
   std::fflush(stderr);
   drawn_ = false;
+}
+
+Callbacks watched(ProgressBar& bar, std::stop_token stop, bool stream) {
+  Callbacks callbacks;
+  callbacks.on_progress = [&bar](const Progress& progress) { bar.update(progress); };
+  callbacks.stop = std::move(stop);
+  if (stream) {
+    callbacks.on_token = [&bar, clean = is_terminal(Stream::kOutput)](int32_t, std::string_view text) {
+      bar.clear();
+      const std::string shown = clean ? printable(text) : std::string(text);
+      std::fwrite(shown.data(), 1, shown.size(), stdout);
+      return std::fflush(stdout) == 0;
+    };
+  }
+  return callbacks;
 }
 
 std::string progress_line(std::string_view label, const Progress& progress, double elapsed_ms,

@@ -4,9 +4,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
+#include "lazyfill/engine.h"
 #include "lazyfill/error.h"
 #include "lazyfill/types.h"
 
@@ -55,6 +57,10 @@ class ProgressBar {
   Clock::time_point last_draw_{};
   bool drawn_ = false;
 };
+
+// What a generation tells a person who watches it: its progress in `bar`, which must outlive it, and with
+// `stream` the text on standard output as it comes. `stop` ends it.
+Callbacks watched(ProgressBar& bar, std::stop_token stop, bool stream);
 
 // Exposed for tests: the line for `progress`, at most `columns` wide.
 std::string progress_line(std::string_view label, const Progress& progress, double elapsed_ms,
