@@ -69,12 +69,8 @@ class Engine {
   std::string detokenize(std::span<const int32_t> ids, bool with_special = false) const;
   std::string piece(int32_t id) const;
 
-  // The text that the model's own chat template makes of a conversation.
-  Result<std::string> apply_chat_template(const std::vector<ChatMessage>& messages,
-                                          bool add_generation_prompt = true) const;
-
-  // With tools, calls and their results. Errors also where a text is no JSON, or not of the form it must
-  // have.
+  // The text that the model's own chat template makes of a conversation, with tools, calls and their results
+  // where it has them. Errors also where a text is no JSON, or not of the form it must have.
   Result<std::string> apply_chat_template(const ChatRequest& request) const;
 
   // Checks a schedule against this model; the error lists the layers that can prune.

@@ -131,11 +131,6 @@ std::string Engine::piece(int32_t id) const {
   return impl_->tokenizer->piece(id, true);
 }
 
-Result<std::string> Engine::apply_chat_template(const std::vector<ChatMessage>& messages,
-                                                bool add_generation_prompt) const {
-  return apply_chat_template({.messages = messages, .add_generation_prompt = add_generation_prompt});
-}
-
 Result<std::string> Engine::apply_chat_template(const ChatRequest& request) const {
   if (!impl_->chat_template) return fail(ErrorCode::kUnsupported, impl_->chat_template_error);
   const Tokenizer& tokenizer = *impl_->tokenizer;

@@ -371,7 +371,7 @@ TEST_F(HostileFiles, TemplatesThatNeverEnd) {
     file.set("tokenizer.chat_template", std::string(source));
     const auto engine = load(file);
     ASSERT_TRUE(engine) << engine.error().message;
-    const auto text = engine->apply_chat_template(std::vector<ChatMessage>{{"user", "hello"}});
+    const auto text = engine->apply_chat_template({.messages = {{"user", "hello"}}});
     ASSERT_FALSE(text) << source;
     EXPECT_FALSE(text.error().message.empty());
     EXPECT_TRUE(answer(*engine)) << "a prompt without the template still works";
