@@ -1,6 +1,7 @@
-// The Aux Cache of one layer (arXiv 2407.14057, section 3.3): the layer's output hidden states of tokens that
-// were dropped there and have no column at the next layer. A later step that wants such a token takes its
-// state from here and goes on from there.
+// The Aux Cache of one layer (after arXiv 2407.14057, section 3.3): hidden states of tokens that were dropped
+// there and have no column at the next layer. A later step that wants such a token takes its state from here
+// and goes on from there. The state is the one that entered the layer, not the one that leaves it as in the
+// paper: a dropped token's attention and feed-forward are not computed before they are wanted.
 #pragma once
 
 #include <cstdint>

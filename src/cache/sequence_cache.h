@@ -28,7 +28,7 @@ class SequenceCache {
   LayerColumns& columns(size_t layer) { return columns_[layer]; }
   const LayerColumns& columns(size_t layer) const { return columns_[layer]; }
 
-  // States of tokens that left after `layer`; null while none ever did.
+  // States of tokens that left at `layer`; null while none ever did.
   AuxCache* find_aux(size_t layer) { return aux_[layer].get(); }
   AuxCache& aux(size_t layer);
 

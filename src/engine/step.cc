@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <new>
 #include <numeric>
 #include <utility>
@@ -11,6 +12,28 @@
 #include "pruning/schedule.h"
 
 namespace lazyfill {
+
+namespace {
+
+// Rows of `width` floats go between the n_rows that are there, so that `places` (ascending) are theirs. From
+// the back, so that each row moves once: revived positions are older than most.
+void insert_rows(Buffer<float>& rows, size_t n_rows, size_t width, const float* inserted,
+                 std::span<const size_t> places) {
+  const size_t n_after = n_rows + places.size();
+  if (n_after * width > rows.size()) {
+    Buffer<float> wider(n_after * width);
+    std::copy_n(rows.data(), n_rows * width, wider.data());
+    std::swap(wider, rows);
+  }
+  size_t n_left = places.size();
+  for (size_t row = n_after; n_left > 0;) {
+    const bool is_inserted = places[n_left - 1] == --row;
+    const float* source = is_inserted ? inserted + --n_left * width : rows.data() + --n_rows * width;
+    std::copy_n(source, width, rows.data() + row * width);
+  }
+}
+
+}  // namespace
 
 // One run of the step: its rows and candidates as they go up the layers. Both lists are sorted by position,
 // and every row is a candidate.
@@ -27,16 +50,21 @@ class StepRunner::Pass {
 
   bool run() {
     begin();
-    size_t stage = 0;
     for (size_t layer = 0; layer < config_.n_layers; ++layer) {
-      if (!carry_up(layer)) return false;
-      if (layer + 1 == config_.n_layers) break;
-      if (stage < input_.schedule.size()) collect_votes(layer, input_.schedule[stage].layer);
-      if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer)
-        prune(input_.schedule[stage++]);
-      if (input_.only_choose && stage > 0) break;
-      revive(layer);
-      count_prompt_rows(layer);
+      const LayerWeights& weights = r_.model_.weights.layers[layer];
+      const auto keep_going = [&](size_t thread, double fraction) { return report(layer, thread, fraction); };
+      const LayerContext context{config_, *r_.model_.kernels, r_.pool_, r_.scratch_, keep_going};
+      enter(layer);
+      if (!project(context, weights, rows_at(layer))) return false;
+      if (layer + 1 < config_.n_layers) {
+        // What the layer makes of a dropped token is not computed before a step wants it.
+        choose(layer);
+        if (input_.only_choose && stage_ > 0) return true;
+        if (!revive(context, weights, layer)) return false;
+        count_prompt_rows(layer);
+      }
+      if (!attend_and_feed_forward(context, weights, rows_at(layer))) return false;
+      leave(layer);
     }
     return true;
   }
@@ -51,27 +79,38 @@ class StepRunner::Pass {
     std::iota(rows_.begin(), rows_.end(), first_new_);
     candidates_.resize(cache_.n_tokens() + n);
     std::iota(candidates_.begin(), candidates_.end(), 0);
-    rows_changed();
+    r_.q_.ensure(n * config_.q_dim());
+    find_angles();
     estimate_work();
   }
 
-  bool carry_up(size_t layer) {
+  // Gives the rows columns, and lists those that they see: the candidates'.
+  void enter(size_t layer) {
     LayerColumns& columns = cache_.columns(layer);
-    const std::vector<int32_t> all = without_evicted(columns);
-    const bool done = carry_up(layer, columns);
-    if (done && input_.eviction != nullptr) evict(layer, columns);
-    if (!all.empty()) candidates_ = all;
-    return done;
+    set_evicted_aside(columns);
+    segment_.column_type = columns.type();
+    segment_.keys = columns.keys();
+    segment_.values = columns.values();
+    segment_.capacity = columns.capacity();
+    segment_.first_new_slot = columns.append(rows_);
+    segment_.visible = columns.list(candidates_, r_.slots_);
+    entered_.clear();
+    find_ranges(layer);
+  }
+
+  void leave(size_t layer) {
+    if (input_.eviction != nullptr) evict(layer, cache_.columns(layer));
+    if (!before_eviction_.empty()) candidates_ = std::exchange(before_eviction_, {});
+    work_done_ += layer_work_[layer];
   }
 
   // kSnapKv keeps other columns in every layer: the candidates of this layer are those that it still has, and
-  // the new rows. Returns the candidates as they were, to be put back; empty when they did not change.
-  std::vector<int32_t> without_evicted(const LayerColumns& columns) {
-    if (input_.lazy == nullptr || input_.lazy->policy != Policy::kSnapKv || is_first_step_) return {};
-    std::vector<int32_t> all = candidates_;
+  // the new rows. leave() puts them back.
+  void set_evicted_aside(const LayerColumns& columns) {
+    if (input_.lazy == nullptr || input_.lazy->policy != Policy::kSnapKv || is_first_step_) return;
+    before_eviction_ = candidates_;
     std::erase_if(candidates_,
                   [&](int32_t position) { return position < first_new_ && !columns.has(position); });
-    return all;
   }
 
   void evict(size_t layer, LayerColumns& columns) {
@@ -87,51 +126,47 @@ class StepRunner::Pass {
     columns.keep_only(kept);
   }
 
-  bool carry_up(size_t layer, LayerColumns& columns) {
-    Segment segment;
-    segment.row_end = rows_.size();
-    segment.column_type = columns.type();
-    segment.keys = columns.keys();
-    segment.values = columns.values();
-    segment.capacity = columns.capacity();
-    segment.first_new_slot = columns.append(rows_);
-    segment.visible = columns.list(candidates_, r_.slots_);
-    find_ranges(config_.layers[layer].window);
-    segment.ranges = r_.ranges_.data();
-
+  // The rows as they are now, for a pass of the layer.
+  Rows rows_at(size_t layer) {
+    segment_.row_end = rows_.size();
+    segment_.ranges = r_.ranges_.data();
     Rows rows;
     rows.n_rows = rows_.size();
     rows.hidden = r_.hidden_.data();
     rows.angles = r_.angles_[config_.layers[layer].rope].data();
     rows.q = r_.q_.data();
-    rows.segments = {&segment, 1};
+    rows.segments = {&segment_, 1};
     const bool is_last = layer + 1 == config_.n_layers;
     rows.first_output_row = is_last ? rows_.size() - input_.n_logit_rows : 0;
-
-    visible_ = segment.visible;
-    auto keep_going = [&](size_t thread, double layer_fraction) {
-      return report(layer, thread, layer_fraction);
-    };
-    const LayerContext context{config_, *r_.model_.kernels, r_.pool_, r_.scratch_, keep_going};
-    const bool done = forward(context, r_.model_.weights.layers[layer], rows);
-    work_done_ += layer_work_[layer];
-    return done;
+    return rows;
   }
 
-  // What each row sees of the candidates: up to itself, and within the window.
-  void find_ranges(size_t window) {
+  // What each row sees of the candidates that entered the layer: up to itself, and within the window.
+  void find_ranges(size_t layer) {
+    const std::vector<int32_t>& entered = entered_.empty() ? candidates_ : entered_;
+    const size_t window = config_.layers[layer].window;
     r_.ranges_.resize(rows_.size());
     uint32_t begin = 0;
     uint32_t end = 0;
     const auto first_above = [&](int32_t position, uint32_t from) {
-      const auto at = std::upper_bound(candidates_.begin() + from, candidates_.end(), position);
-      return static_cast<uint32_t>(at - candidates_.begin());
+      const auto at = std::upper_bound(entered.begin() + from, entered.end(), position);
+      return static_cast<uint32_t>(at - entered.begin());
     };
     for (size_t i = 0; i < rows_.size(); ++i) {
       end = first_above(rows_[i], end);
       if (window > 0) begin = first_above(rows_[i] - static_cast<int32_t>(window), begin);
       r_.ranges_[i] = {begin, end};
     }
+  }
+
+  // Votes for the next stage, and the choice where this layer is the stage.
+  void choose(size_t layer) {
+    if (stage_ == input_.schedule.size()) return;
+    const ScheduleStage& stage = input_.schedule[stage_];
+    collect_votes(layer, stage.layer);
+    if (stage.layer != layer) return;
+    prune(stage);
+    ++stage_;
   }
 
   // Rows and candidates that the policy does not keep leave; a row's state goes to the Aux Cache.
@@ -153,8 +188,8 @@ class StepRunner::Pass {
     std::vector<int32_t> kept_positions;
     kept_positions.reserve(kept.size());
     for (uint32_t index : kept) kept_positions.push_back(candidates_[index]);
-    drop_rows_outside(kept_positions, stage.layer);
-    candidates_ = kept_positions;
+    if (!input_.only_choose) drop_rows_outside(kept_positions, stage.layer);
+    entered_ = std::exchange(candidates_, kept_positions);
     trace_.stages.push_back({stage.layer, std::move(kept_positions), {}, 0});
   }
 
@@ -164,7 +199,7 @@ class StepRunner::Pass {
     const LazyOptions& lazy = *input_.lazy;
     if (lazy.policy != Policy::kFocus || stage_layer - layer >= lazy.score_layers) return;
     if (config_.layers[layer].window > 0) return;
-    const std::vector<float> votes = mean_attention(layer, rows_at(input_.voters));
+    const std::vector<float> votes = mean_attention(layer, rows_of(input_.voters));
     votes_.resize(votes.size());
     for (size_t i = 0; i < votes.size(); ++i) votes_[i] += votes[i];
   }
@@ -179,7 +214,7 @@ class StepRunner::Pass {
   }
 
   // The rows at these positions, as far as they were not dropped by an earlier stage.
-  std::vector<size_t> rows_at(std::span<const int32_t> positions) const {
+  std::vector<size_t> rows_of(std::span<const int32_t> positions) const {
     std::vector<size_t> found;
     for (int32_t position : positions) {
       const auto row = std::lower_bound(rows_.begin(), rows_.end(), position);
@@ -203,7 +238,7 @@ class StepRunner::Pass {
     AttentionTask task;
     task.shape = config_.attention_shape();
     task.columns = {columns.type(), columns.keys(), columns.values(), columns.capacity()};
-    task.list = visible_;
+    task.list = segment_.visible;
     task.q = r_.voter_q_.data();
     task.ranges = ranges.data();
     task.n_rows = n_voters;
@@ -222,98 +257,122 @@ class StepRunner::Pass {
 
   void drop_rows_outside(std::span<const int32_t> kept, size_t layer) {
     const size_t d_model = config_.d_model;
+    const size_t q_dim = config_.q_dim();
     float* hidden = r_.hidden_.data();
+    float* q = r_.q_.data();
     size_t n_stay = 0;
     for (size_t i = 0; i < rows_.size(); ++i) {
       if (!std::binary_search(kept.begin(), kept.end(), rows_[i])) {
         cache_.aux(layer).put(rows_[i], hidden + i * d_model);
         continue;
       }
-      if (n_stay != i) std::copy_n(hidden + i * d_model, d_model, hidden + n_stay * d_model);
+      if (n_stay != i) {
+        std::copy_n(hidden + i * d_model, d_model, hidden + n_stay * d_model);
+        std::copy_n(q + i * q_dim, q_dim, q + n_stay * q_dim);
+      }
       rows_[n_stay++] = rows_[i];
     }
     if (n_stay == rows_.size()) return;
     rows_.resize(n_stay);
-    rows_changed();
+    rows_changed_ = true;
   }
 
-  // Candidates that were dropped after this layer in an earlier step, and are wanted now, become rows again.
-  void revive(size_t layer) {
+  // Candidates that an earlier step dropped at this layer, and that are wanted now, become rows again. Their
+  // columns are there; they go on from their queries. False when the step was stopped.
+  bool revive(const LayerContext& context, const LayerWeights& weights, size_t layer) {
     AuxCache* aux = cache_.find_aux(layer);
-    if (aux == nullptr || aux->size() == 0) return;
     std::vector<int32_t> revived;
-    for (int32_t position : candidates_) {
-      if (aux->has(position)) revived.push_back(position);
+    if (aux != nullptr && aux->size() > 0) {
+      for (int32_t position : candidates_) {
+        if (aux->has(position)) revived.push_back(position);
+      }
     }
-    if (revived.empty()) return;
-    merge_rows(revived, *aux);
-    trace_.n_revived += revived.size();
-    if (!trace_.stages.empty() && trace_.stages.back().layer == layer) trace_.stages.back().revived = revived;
-    rows_changed();
+    if (!revived.empty() && !join(context, weights, layer, revived, *aux)) return false;
+    if (rows_changed_) {
+      find_angles();
+      find_ranges(layer);
+    }
+    return true;
+  }
+
+  bool join(const LayerContext& context, const LayerWeights& weights, size_t layer,
+            const std::vector<int32_t>& revived, AuxCache& aux) {
+    const size_t n = revived.size();
+    r_.revived_hidden_.ensure(n * config_.d_model);
+    r_.revived_q_.ensure(n * config_.q_dim());
+    r_.revived_angles_.resize(n * config_.rope_dim);
+    for (size_t i = 0; i < n; ++i) aux.take(revived[i], r_.revived_hidden_.data() + i * config_.d_model);
+    const size_t rope = config_.layers[layer].rope;
+    r_.ropes_[rope].gather(revived, cache_.capacity_tokens(), r_.revived_angles_.data());
+    Segment segment;
+    segment.row_end = n;
+    segment.precise_last_row = false;
+    Rows rows;
+    rows.n_rows = n;
+    rows.hidden = r_.revived_hidden_.data();
+    rows.angles = r_.revived_angles_.data();
+    rows.q = r_.revived_q_.data();
+    rows.segments = {&segment, 1};
+    if (!project_queries(context, weights, rows)) return false;
+
+    std::vector<size_t> places;
+    for (int32_t position : revived) {
+      const auto above = std::lower_bound(rows_.begin(), rows_.end(), position);
+      places.push_back(static_cast<size_t>(above - rows_.begin()) + places.size());
+    }
+    insert_rows(r_.hidden_, rows_.size(), config_.d_model, rows.hidden, places);
+    insert_rows(r_.q_, rows_.size(), config_.q_dim(), rows.q, places);
+    std::vector<int32_t> all;
+    std::merge(rows_.begin(), rows_.end(), revived.begin(), revived.end(), std::back_inserter(all));
+    rows_ = std::move(all);
+    rows_changed_ = true;
+    trace_.n_revived += n;
+    if (stage_at(layer) != nullptr) stage_at(layer)->revived = revived;
+    return true;
+  }
+
+  // What is noted of the stage at this layer; null where there is none.
+  StageTrace* stage_at(size_t layer) {
+    return trace_.stages.empty() || trace_.stages.back().layer != layer ? nullptr : &trace_.stages.back();
   }
 
   void count_prompt_rows(size_t layer) {
-    if (trace_.stages.empty() || trace_.stages.back().layer != layer) return;
+    if (stage_at(layer) == nullptr) return;
     const auto end = std::lower_bound(rows_.begin(), rows_.end(), static_cast<int32_t>(input_.prompt_end));
-    trace_.stages.back().n_prompt_rows = static_cast<size_t>(end - rows_.begin());
+    stage_at(layer)->n_prompt_rows = static_cast<size_t>(end - rows_.begin());
   }
 
-  // From the back, so that each state moves once: revived positions are older than most rows.
-  void merge_rows(std::span<const int32_t> revived, AuxCache& aux) {
-    const size_t d_model = config_.d_model;
-    size_t old_row = rows_.size();
-    size_t n_left = revived.size();
-    rows_.resize(old_row + n_left);
-    Buffer<float> wider;
-    if (rows_.size() * d_model > r_.hidden_.size()) {
-      wider = Buffer<float>(rows_.size() * d_model);
-      std::copy_n(r_.hidden_.data(), old_row * d_model, wider.data());
-      std::swap(wider, r_.hidden_);
-    }
-    float* hidden = r_.hidden_.data();
-    for (size_t i = rows_.size(); n_left > 0;) {
-      --i;
-      if (old_row > 0 && rows_[old_row - 1] > revived[n_left - 1]) {
-        --old_row;
-        rows_[i] = rows_[old_row];
-        std::copy_n(hidden + old_row * d_model, d_model, hidden + i * d_model);
-      } else {
-        --n_left;
-        rows_[i] = revived[n_left];
-        aux.take(revived[n_left], hidden + i * d_model);
-      }
-    }
-  }
-
-  // Makes room and angles for the rows as they are now.
-  void rows_changed() {
-    r_.q_.ensure(rows_.size() * config_.q_dim());
+  void find_angles() {
     for (size_t i = 0; i < r_.ropes_.size(); ++i) {
       r_.angles_[i].resize(rows_.size() * config_.rope_dim);
       r_.ropes_[i].gather(rows_, cache_.capacity_tokens(), r_.angles_[i].data());
     }
+    rows_changed_ = false;
   }
 
   // Work of each layer as rows times what a row costs there: enough for a progress bar. Revived rows, which
   // nobody can foresee, are left out.
   void estimate_work() {
-    const double per_row =
-        2.0 * static_cast<double>(config_.d_model) * (2 * config_.q_dim() + 2 * config_.kv_dim()) +
-        6.0 * static_cast<double>(config_.d_model) * static_cast<double>(config_.d_ff) *
-            static_cast<double>(std::max<size_t>(config_.n_experts_used, 1));
+    const auto d_model = static_cast<double>(config_.d_model);
+    const auto q_dim = static_cast<double>(config_.q_dim());
+    const auto n_experts = static_cast<double>(std::max<size_t>(config_.n_experts_used, 1));
+    const double projection = 2 * d_model * (q_dim + 2 * static_cast<double>(config_.kv_dim()));
+    const double rest = 2 * d_model * (q_dim + 3 * static_cast<double>(config_.d_ff) * n_experts);
     double n_rows = static_cast<double>(rows_.size());
     double n_candidates = static_cast<double>(candidates_.size());
     size_t stage = 0;
     layer_work_.resize(config_.n_layers);
     for (size_t layer = 0; layer < config_.n_layers; ++layer) {
       const double seen = n_candidates - n_rows / 2;
-      layer_work_[layer] = n_rows * (per_row + 4.0 * static_cast<double>(config_.q_dim()) * seen);
-      if (stage >= input_.schedule.size() || input_.schedule[stage].layer != layer) continue;
-      const double kept =
-          static_cast<double>(kept_count(input_.schedule[stage], static_cast<size_t>(n_candidates)));
-      n_rows *= kept / n_candidates;
-      n_candidates = kept;
-      ++stage;
+      layer_work_[layer] = n_rows * projection;
+      if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer) {
+        const auto kept =
+            static_cast<double>(kept_count(input_.schedule[stage], static_cast<size_t>(n_candidates)));
+        n_rows *= kept / n_candidates;
+        n_candidates = kept;
+        ++stage;
+      }
+      layer_work_[layer] += n_rows * (rest + 4 * q_dim * seen);
     }
     total_work_ = std::accumulate(layer_work_.begin(), layer_work_.end(), 0.0);
   }
@@ -332,11 +391,15 @@ class StepRunner::Pass {
   StepTrace& trace_;
   const int32_t first_new_;
   const bool is_first_step_;
-  std::vector<int32_t> rows_;        // positions being computed
-  std::vector<int32_t> candidates_;  // positions that rows may see
-  ColumnList visible_;               // the candidates' columns at the layer that was computed last
-  std::vector<float> votes_;         // [n_candidates] for the next stage; empty: none collected
-  std::vector<double> layer_work_;   // [n_layers]
+  std::vector<int32_t> rows_;             // positions being computed
+  std::vector<int32_t> candidates_;       // positions that rows may see
+  std::vector<int32_t> entered_;          // at a stage's layer: the candidates before the choice; else empty
+  std::vector<int32_t> before_eviction_;  // the candidates, while a layer has others; else empty
+  bool rows_changed_ = false;             // at this layer, after its columns were stored
+  Segment segment_;                       // all rows, and the columns of the layer
+  size_t stage_ = 0;                      // the next one of the schedule
+  std::vector<float> votes_;              // [n_candidates] for the next stage; empty: none collected
+  std::vector<double> layer_work_;        // [n_layers]
   double total_work_ = 1;
   double work_done_ = 0;
   std::atomic<bool> stopped_{false};

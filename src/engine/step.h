@@ -1,6 +1,6 @@
-// A step takes new rows in at layer 0 and carries them up the layers; between two layers rows and columns
-// leave (are pruned) or come back (are revived from the Aux Cache); at the top the last rows give logits.
-// Prefill, a decode step, the next chat turn and a second question are all this one step.
+// A step takes new rows in at layer 0 and carries them up the layers; in a layer, once its columns are
+// stored, rows leave (are pruned) or come back (are revived from the Aux Cache); at the top the last rows
+// give logits. Prefill, a decode step, the next chat turn and a second question are all this one step.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ struct StageTrace {
   size_t layer = 0;
   std::vector<int32_t> kept;     // positions, ascending
   std::vector<int32_t> revived;  // positions that came back from this layer's Aux Cache
-  size_t n_prompt_rows = 0;      // prompt tokens that this step computes above the layer
+  size_t n_prompt_rows = 0;      // prompt tokens that this step carries to the layers above
 };
 
 struct StepTrace {
@@ -67,6 +67,9 @@ class StepRunner {
   std::vector<RopeTable> ropes_;
   Buffer<float> hidden_;                    // [n_rows, d_model]
   Buffer<float> q_;                         // [n_rows, q_dim]
+  Buffer<float> revived_hidden_;            // [n_revived, d_model]
+  Buffer<float> revived_q_;                 // [n_revived, q_dim]
+  std::vector<float> revived_angles_;       // [n_revived, rope_dim]
   Buffer<float> voter_q_;                   // [voting rows, q_dim]
   Buffer<float> scores_;                    // [voting rows, n_candidates]
   std::vector<std::vector<float>> angles_;  // one a rope: [n_rows, rope_dim]

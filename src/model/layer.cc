@@ -32,55 +32,60 @@ size_t block_rows_for(size_t n_rows, size_t n_threads, size_t max_rows) {
   return std::clamp((share + 7) / 8 * 8, kMinBlockRows, max_rows);
 }
 
-// The last row of a segment is worth 16-bit activations in every layer: its attention is the score of every
-// other token and its output the logits. Where the rows are many it is a block of its own; with few the
-// weights had better be read once for all.
+// Where the rows are many, a last row of 16 bits is a block of its own; with few the weights had better be
+// read once for all.
 std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows,
                                    bool precise) {
   std::vector<Block> blocks;
   for (const Segment& segment : segments) {
-    const size_t last = segment.row_end - 1;
-    for (size_t begin = std::max(segment.row_begin, first_row); begin < last; begin += block_rows) {
-      const size_t end = std::min(begin + block_rows, last);
+    const size_t end_plain = segment.row_end - (segment.precise_last_row ? 1 : 0);
+    for (size_t begin = std::max(segment.row_begin, first_row); begin < end_plain; begin += block_rows) {
+      const size_t end = std::min(begin + block_rows, end_plain);
       blocks.push_back({&segment, begin, end, precise ? 0 : end - begin});
     }
-    if (last >= first_row) blocks.push_back({&segment, last, last + 1, 0});
+    if (end_plain < segment.row_end && end_plain >= first_row)
+      blocks.push_back({&segment, end_plain, segment.row_end, 0});
   }
   return blocks;
 }
+
+// From where to where a pass brings the layer: for a progress bar.
+struct Fractions {
+  double begin;
+  double end;
+};
 
 class LayerPass {
  public:
   LayerPass(const LayerContext& context, const LayerWeights& weights, const Rows& rows)
       : c_(context.config), k_(context.kernels), context_(context), w_(weights), rows_(rows) {}
 
-  bool run() {
-    // All keys and values first: a row sees columns of every block before its own.
-    return for_each_block(0, 0.0, &LayerPass::project) &&
-           for_each_block(rows_.first_output_row, 0.25, &LayerPass::attend_and_feed_forward);
+  bool project() { return for_each_block(0, {0, 0.25}, &LayerPass::project); }
+  bool project_queries() { return for_each_block(0, {0.25, 0.25}, &LayerPass::project_queries); }
+  bool attend_and_feed_forward() {
+    return for_each_block(rows_.first_output_row, {0.25, 1}, &LayerPass::attend_and_feed_forward);
   }
 
  private:
   using BlockFunction = void (LayerPass::*)(const Block&, size_t thread, Team team);
 
   // Many rows: each thread takes whole blocks. Few rows: all threads share the columns of every product.
-  bool for_each_block(size_t first_row, double fraction_before, BlockFunction function) {
+  bool for_each_block(size_t first_row, Fractions fractions, BlockFunction function) {
     const size_t n_threads = context_.pool.n_threads();
     const size_t n_rows = rows_.n_rows - std::min(first_row, rows_.n_rows);
     if (n_rows < 2 * kMinBlockRows * n_threads && n_rows <= kMaxBlockRows)
-      return for_each_segment(first_row, fraction_before, function);
+      return for_each_segment(first_row, fractions.begin, function);
     const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
     const size_t max_rows = max_block_rows(c_);
     const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads, max_rows) : max_rows;
     const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows, w_.precise);
     std::atomic<bool> stopped{false};
     std::atomic<size_t> n_done{0};
-    const double share = fraction_before == 0.0 ? 0.25 : 0.75;
+    const double share = (fractions.end - fractions.begin) / static_cast<double>(blocks.size());
     const Team dealer = share_blocks ? Team::all(context_.pool) : Team::alone();
     dealer.for_each(blocks.size(), [&](size_t task, size_t thread) {
       if (stopped.load(std::memory_order_relaxed)) return;
-      const double fraction = fraction_before + share * static_cast<double>(n_done) / blocks.size();
-      if (!context_.keep_going(thread, fraction)) {
+      if (!context_.keep_going(thread, fractions.begin + share * static_cast<double>(n_done))) {
         stopped = true;
         return;
       }
@@ -93,12 +98,13 @@ class LayerPass {
   }
 
   // A block for each segment, and all threads on it.
-  bool for_each_segment(size_t first_row, double fraction_before, BlockFunction function) {
+  bool for_each_segment(size_t first_row, double fraction, BlockFunction function) {
     for (const Segment& segment : rows_.segments) {
-      if (!context_.keep_going(0, fraction_before)) return false;
+      if (!context_.keep_going(0, fraction)) return false;
       const size_t begin = std::max(segment.row_begin, first_row);
       if (begin >= segment.row_end) continue;
-      const Block block{&segment, begin, segment.row_end, w_.precise ? 0 : segment.row_end - begin - 1};
+      const size_t n_plain = segment.row_end - begin - (segment.precise_last_row ? 1 : 0);
+      const Block block{&segment, begin, segment.row_end, w_.precise ? 0 : n_plain};
       (this->*function)(block, 0, Team::all(context_.pool));
     }
     return true;
@@ -120,15 +126,28 @@ class LayerPass {
                                 {&w_.k, &scratch.input.as(w_.k.row_format, precision), k, c_.kv_dim()},
                                 {&w_.v, &scratch.input.as(w_.v.row_format, precision), v, c_.kv_dim()}};
     multiply(k_, products, team);
-    add_bias(q, w_.q_bias, n);
-    add_bias(k, w_.k_bias, n);
     add_bias(v, w_.v_bias, n);
-    norm_heads(q, w_.q_norm, n * c_.q_dim());
-    norm_heads(k, w_.k_norm, n * c_.kv_dim());
-    const float* angles = rows_.angles + block.begin * c_.rope_dim;
-    k_.rope({c_.n_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, q, angles, n);
-    k_.rope({c_.n_kv_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, k, angles, n);
+    finish_heads(block, q, c_.n_heads, w_.q_bias, w_.q_norm);
+    finish_heads(block, k, c_.n_kv_heads, w_.k_bias, w_.k_norm);
     store(block, k, v);
+  }
+
+  // norm -> q -> bias -> norms of the heads -> rotation
+  void project_queries(const Block& block, size_t thread, Team team) {
+    LayerScratch::PerThread& scratch = context_.scratch.of(thread);
+    float* q = rows_.q + block.begin * c_.q_dim();
+    set_input(block, w_.attention_norm, scratch);
+    matmul(k_, w_.q, scratch.input.as(w_.q.row_format, {block.n_plain}), q, c_.q_dim(), false, team);
+    finish_heads(block, q, c_.n_heads, w_.q_bias, w_.q_norm);
+  }
+
+  // x [n_rows, n_heads, head_dim], queries or keys.
+  void finish_heads(const Block& block, float* x, size_t n_heads, const std::vector<float>& bias,
+                    const std::vector<float>& norm) {
+    add_bias(x, bias, block.n_rows());
+    norm_heads(x, norm, block.n_rows() * n_heads * c_.head_dim);
+    k_.rope({n_heads, c_.head_dim, c_.rope_dim, c_.rope_neox}, x, rows_.angles + block.begin * c_.rope_dim,
+            block.n_rows());
   }
 
   // The block's hidden states, normed where the architecture has a norm here, become scratch.input.
@@ -246,8 +265,16 @@ class LayerPass {
 
 }  // namespace
 
-bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
-  return LayerPass(context, weights, rows).run();
+bool project(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
+  return LayerPass(context, weights, rows).project();
+}
+
+bool project_queries(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
+  return LayerPass(context, weights, rows).project_queries();
+}
+
+bool attend_and_feed_forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
+  return LayerPass(context, weights, rows).attend_and_feed_forward();
 }
 
 }  // namespace lazyfill

@@ -29,13 +29,16 @@ struct Segment {
   int32_t first_new_slot = 0;           // row_begin's own column; the other rows' follow
   ColumnList visible;                   // old and new columns, sorted by position
   const ColumnRange* ranges = nullptr;  // [row_end - row_begin] what each row sees of `visible`
+  // Whether the last row has 16-bit activations in every layer: worth it for the newest row of a sequence,
+  // whose attention is the score of every other token and whose output is the logits.
+  bool precise_last_row = true;
 };
 
 struct Rows {
   size_t n_rows = 0;
   float* hidden = nullptr;        // [n_rows, d_model], in and out
   const float* angles = nullptr;  // [n_rows, rope_dim / 2, 2] cos and sin at each row's position
-  float* q = nullptr;             // [n_rows, q_dim], out: the rotated queries, from which scores are made
+  float* q = nullptr;             // [n_rows, q_dim] rotated queries: out of the first pass, into the second
   std::span<const Segment> segments;
   // Rows before this one only add their columns: at the last layer nobody looks at their output.
   size_t first_output_row = 0;
@@ -74,8 +77,16 @@ struct LayerContext {
   FunctionRef<bool(size_t thread, double layer_fraction)> keep_going;
 };
 
-// Carries the rows up one layer and stores their columns. False when keep_going stopped it: hidden states and
-// the new columns are then undefined.
-bool forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+// A layer is two passes over its rows. In between, every column is stored and every query is known, and the
+// caller may change the rows: some leave with nothing more computed here, and some come in whose columns were
+// stored by an earlier step. All return false when keep_going stopped them: hidden states, queries and the
+// new columns are then undefined.
+
+// First pass: queries of the rows, and their columns.
+bool project(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+// The same for rows that have their columns: queries alone.
+bool project_queries(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+// Second pass, from the queries on: carries the rows to the next layer.
+bool attend_and_feed_forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
 
 }  // namespace lazyfill

@@ -93,23 +93,31 @@ class Probe {
     return {};
   }
 
-  json result() const {
+  json result() {
     json computed = json::array();  // per layer, the positions that have a column, ascending
+    json dropped = json::array();   // per layer, those whose state its Aux Cache holds
     for (size_t layer = 0; layer < model_.config.n_layers; ++layer) {
-      json positions = json::array();
-      for (size_t p = 0; p < cache_.n_tokens(); ++p) {
-        if (cache_.columns(layer).has(static_cast<int32_t>(p))) positions.push_back(p);
-      }
-      computed.push_back(std::move(positions));
+      const LayerColumns& columns = cache_.columns(layer);
+      const AuxCache* aux = cache_.find_aux(layer);
+      computed.push_back(positions_where([&](int32_t position) { return columns.has(position); }));
+      dropped.push_back(
+          positions_where([&](int32_t position) { return aux != nullptr && aux->has(position); }));
     }
-    return {{"isa", model_.kernels->name},
-            {"n_vocab", model_.config.n_vocab},
-            {"n_tokens", cache_.n_tokens()},
-            {"computed", std::move(computed)},
-            {"steps", steps_}};
+    return {{"isa", model_.kernels->name},   {"n_vocab", model_.config.n_vocab},
+            {"n_tokens", cache_.n_tokens()}, {"computed", std::move(computed)},
+            {"dropped", std::move(dropped)}, {"steps", steps_}};
   }
 
  private:
+  template <class Predicate>
+  json positions_where(Predicate holds) const {
+    json positions = json::array();
+    for (size_t p = 0; p < cache_.n_tokens(); ++p) {
+      if (holds(static_cast<int32_t>(p))) positions.push_back(p);
+    }
+    return positions;
+  }
+
   void report(const StepInput& input, const StepTrace& trace) {
     json stages = json::array();
     for (const StageTrace& stage : trace.stages) {

@@ -55,7 +55,11 @@ def check_sequence(probe, path, model, options, script, isa="reference", max_kl=
         n_revived += engine["n_revived"]
     assert run.computed == [sorted(columns) for columns in reference.columns]
     assert engine["n_columns"] == [len(positions) for positions in run.computed]  # none computed twice
-    assert all(times == 1 for count in reference.count for times in count.values())
+    assert run.dropped == [sorted(aux) for aux in reference.aux]
+    for layer in range(model.config.n_layers):
+        assert all(times == 1 for counts in (reference.stored, reference.finished) for times in counts[layer].values())
+        # A token that has its column at a layer either went through all of it or waits there to be wanted again.
+        assert sorted([*reference.finished[layer], *run.dropped[layer]]) == run.computed[layer]
     return n_ties, n_revived
 
 

@@ -1,14 +1,18 @@
 """LazyLLM (arXiv 2407.14057), spelled out on top of model.py with dictionaries.
 
 State of a sequence
-    columns[layer]  position -> (k, v) of tokens that were computed at the layer
-    aux[layer]      position -> output of the layer, for tokens that were dropped there and not computed further
+    columns[layer]  position -> (k, v) of tokens that entered the layer as rows
+    aux[layer]      position -> what entered the layer, for tokens that were dropped there and computed no further
 
-Step. New tokens become rows at layer 0; the candidates are all positions so far. At every layer the rows' keys and
-values are stored, and each row attends to the candidates that are not newer than itself. At a pruning layer the
-candidates that are not kept leave for the rest of the step (so the sets are nested); a row among them leaves its
-state in aux. After any layer, a candidate that is not a row and has no column at the next layer takes its state from
-aux and becomes a row again (is revived). The last row gives the logits. Positions are never renumbered.
+Step. New tokens become rows at layer 0; the candidates are all positions so far. In every layer:
+    1. the rows' keys and values are stored;
+    2. at a pruning layer the candidates that are not kept leave for the rest of the step (so the sets are nested); a row
+       among them leaves its state in aux;
+    3. a candidate that is not a row and has no column at the next layer takes its state from aux and becomes a row again
+       (is revived); its key and value at this layer are those of the step that dropped it;
+    4. each row attends to the tokens that are not newer than itself among the candidates as they were at 1, and goes
+       through the feed-forward.
+The last row gives the logits. Positions are never renumbered.
 
 Who is kept, at a stage (layer, keep) with n candidates:
     budget    ceil(keep * n), computed as ceil(keep * n * (1 - 1e-12)) so that 0.1 of 30 is 3; or min(count, n) for
@@ -76,7 +80,6 @@ class Stage:
 class Step:
     logits: np.ndarray  # [n_vocab] of the last row, or [n_rows, n_vocab] with all_logits
     stages: list
-    n_computed: list    # rows a layer
 
 
 def budget_of(keep, n):
@@ -85,6 +88,11 @@ def budget_of(keep, n):
     if keep.startswith("@"):
         return min(int(keep[1:]), n)
     return min(max(math.ceil(float(keep) * n * (1 - 1e-12)), 1), n)
+
+
+def count(times, positions):
+    for position in positions:
+        times[position] = times.get(position, 0) + 1
 
 
 def pool(scores, how, width):
@@ -141,7 +149,8 @@ class LazyLLM:
         self.n_tokens = 0
         self.columns = [{} for _ in range(model.config.n_layers)]
         self.aux = [{} for _ in range(model.config.n_layers)]
-        self.count = [{} for _ in range(model.config.n_layers)]  # position -> times computed at the layer
+        self.stored = [{} for _ in range(model.config.n_layers)]    # position -> times its column was computed
+        self.finished = [{} for _ in range(model.config.n_layers)]  # position -> times the rest of the layer was
 
     def step(self, tokens, prompt_end=None, all_logits=False, choose: Optional[Callable] = None,
              voters=None):
@@ -154,15 +163,11 @@ class LazyLLM:
         rows = list(range(first_new, n_now))
         candidates = list(range(n_now))
         hidden = model.embed(tokens)
-        stages, n_computed, votes = [], [], 0
+        stages, votes = [], 0
         voters = set(voters or [n_now - 1])
         for layer in range(n_layers):
-            n_computed.append(len(rows))
             q, k, v = self._store(layer, hidden, rows, candidates)
-            hidden = model.finish(layer, hidden, model.attend(layer, q, rows, k, v, candidates))
-            if layer + 1 == n_layers:
-                break
-            stage = None
+            entered, stage = candidates, None
             if self._has_a_vote(layer, keep_of):
                 votes = votes + self._votes(layer, q, rows, k, candidates, voters)
             if layer in keep_of:
@@ -181,29 +186,32 @@ class LazyLLM:
                         assert position not in self.aux[layer] and position not in self.columns[layer + 1]
                         self.aux[layer][position] = hidden[row].copy()
                 stay = [row for row, position in enumerate(rows) if position in wanted]
-                rows, hidden, candidates = [rows[row] for row in stay], hidden[stay], kept
-            rows, hidden, revived = self._revive(layer, rows, hidden, candidates)
-            if stage is not None:
-                stage.revived = revived
+                rows, hidden, q, candidates = [rows[row] for row in stay], hidden[stay], q[stay], kept
+            if layer + 1 < n_layers:
+                rows, hidden, q, revived = self._revive(layer, rows, hidden, q, candidates)
+                if stage is not None:
+                    stage.revived = revived
+            count(self.finished[layer], rows)
+            hidden = model.finish(layer, hidden, model.attend(layer, q, rows, k, v, entered))
         assert rows[-1] == n_now - 1
         self.n_tokens = n_now
         logits = model.logits(hidden if all_logits else hidden[-1:])
-        return Step(logits if all_logits else logits[0], stages, n_computed)
+        return Step(logits if all_logits else logits[0], stages)
 
     def rewind(self, n_tokens):
         """Forgets every token from position n_tokens on."""
         self.n_tokens = n_tokens
-        for store in self.columns + self.aux + self.count:
+        for store in self.columns + self.aux + self.stored + self.finished:
             for position in [p for p in store if p >= n_tokens]:
                 del store[position]
 
     def _store(self, layer, hidden, rows, candidates):
         """Queries of the rows, and keys and values of every candidate: those just stored and the older ones."""
         q, k, v = self.model.project(layer, hidden, rows)
-        columns, count = self.columns[layer], self.count[layer]
+        columns = self.columns[layer]
         for row, position in enumerate(rows):
             columns[position] = (self.keep_column(k[row]), self.keep_column(v[row]))
-            count[position] = count.get(position, 0) + 1
+        count(self.stored[layer], rows)
         return q, np.stack([columns[p][0] for p in candidates]), np.stack([columns[p][1] for p in candidates])
 
     def _has_a_vote(self, layer, keep_of):
@@ -237,13 +245,13 @@ class LazyLLM:
             missing = [p for p in candidates if p < first_new and p not in self.columns[layer + 1]]
         return choose_kept(self.options, keep, candidates, scores, prompt_end, missing)
 
-    def _revive(self, layer, rows, hidden, candidates):
+    def _revive(self, layer, rows, hidden, q, candidates):
         present = set(rows)
         revived = [p for p in candidates if p not in present and p not in self.columns[layer + 1]]
         if not revived:
-            return rows, hidden, revived
-        state = dict(zip(rows, hidden))
-        for position in revived:
-            state[position] = self.aux[layer].pop(position)
-        rows = sorted(state)
-        return rows, np.stack([state[p] for p in rows]), revived
+            return rows, hidden, q, revived
+        states = np.stack([self.aux[layer].pop(position) for position in revived])
+        queries, _, _ = self.model.project(layer, states, revived)
+        rows, hidden, q = rows + revived, np.concatenate([hidden, states]), np.concatenate([q, queries])
+        order = np.argsort(rows)
+        return [rows[i] for i in order], hidden[order], q[order], revived

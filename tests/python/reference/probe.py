@@ -14,13 +14,13 @@ class Refused(Exception):
 
 class Run:
     """What one sequence of steps gave. `steps` holds the token steps only, each a dict with "stages" and "logits"
-    [logit_rows, n_vocab]; `computed` per layer the positions that have a column at the end."""
+    [logit_rows, n_vocab]; `computed` per layer the positions that have a column at the end, `dropped` those in the Aux Cache."""
 
     def __init__(self, prefix):
         with open(f"{prefix}.json", encoding="utf-8") as file:
             record = json.load(file)
         self.isa, self.computed, self.steps = record["isa"], record["computed"], record["steps"]
-        self.n_tokens = record["n_tokens"]
+        self.dropped, self.n_tokens = record["dropped"], record["n_tokens"]
         logits = np.fromfile(f"{prefix}.f32", np.float32).reshape(-1, record["n_vocab"])
         row = 0
         for step in self.steps:
