@@ -14,6 +14,10 @@ namespace {
 constexpr size_t kParts = 3;
 using Parts = std::array<double, kParts>;
 
+// What queries, keys and values are of a row's work in the linear layers: 16% in SmolLM2 135M, 18% in Gemma 3
+// 270M, 10% in Llama 3.2 1B, 7% in Qwen2.5 7B.
+constexpr double kProjectionShare = 0.15;
+
 // Columns that n rows in a row see together when each sees itself and those before it, at most `window`.
 double seen_columns(double n, size_t window) {
   const auto w = static_cast<double>(window);
@@ -62,11 +66,16 @@ PrefillWork prefill_work(size_t n_tokens, std::span<const ScheduleStage> schedul
   PrefillWork work;
   size_t n_rows = n_tokens;
   for (size_t layer = 0; layer + 1 < layer_windows.size(); ++layer) {
-    work.row_layers += static_cast<double>(n_rows);
-    work.row_columns += seen_columns(static_cast<double>(n_rows), layer_windows[layer]);
+    size_t n_kept = n_rows;
     for (const ScheduleStage& stage : schedule) {
-      if (stage.layer == layer) n_rows = kept_count(stage, n_rows);
+      if (stage.layer == layer) n_kept = kept_count(stage, n_rows);
     }
+    const auto entering = static_cast<double>(n_rows);
+    const auto kept = static_cast<double>(n_kept);
+    work.row_layers += kept + kProjectionShare * (entering - kept);
+    // Those who stay see what entered; a choice favours no position.
+    work.row_columns += seen_columns(entering, layer_windows[layer]) * kept / entering;
+    n_rows = n_kept;
   }
   return work;
 }

@@ -17,7 +17,8 @@ struct PrefillWork {
 };
 
 // Of a prompt of n_tokens on an empty session. layer_windows: [n_layers] sliding window of each layer, 0:
-// none. The last layer computes one row and is left out of row_layers.
+// none. A row that a stage drops counts as a small part of one at that stage's layer, where it is only
+// projected. The last layer computes one row and is left out of row_layers.
 PrefillWork prefill_work(size_t n_tokens, std::span<const ScheduleStage> schedule,
                          std::span<const size_t> layer_windows);
 

@@ -184,6 +184,25 @@ def test_options_may_change_between_steps(probe, tiny_models):
     assert run.steps[2]["n_columns"] == [60] * model.config.n_layers
 
 
+@pytest.mark.parametrize("policy, voters", [("lazy", None), ("focus", [58, 59])])
+def test_a_stopped_step_leaves_no_trace(probe, tiny_models, policy, voters):
+    """Stopped anywhere, in a prompt, in a step that drops and revives, or where the schedule has changed, and then done again."""
+    path, model = tiny_models("llama", "F32")
+    tokens = np.random.default_rng(9).integers(0, tiny.N_VOCAB, 80).tolist()
+    prompt = {"tokens": tokens[:60], **({"voters": voters} if voters else {})}
+    decode = [{"tokens": [token], "prompt_end": 60} for token in tokens[60:64]]
+    turn, dense = {"tokens": tokens[64:]}, {"lazy": vars(Options("3:0.9"))}
+    options = Options("1:0.3,3:0.5", policy=policy)
+    whole = probe.run(path, [prompt, *decode, dense, turn], lazy=options)
+    for stop_at in range(1, 2 * model.config.n_layers + 1):  # few rows are asked for twice a layer, three times if some come back
+        steps = [step for step in (prompt, *decode, dense, turn)
+                 for step in ([{**step, "stop_at": stop_at}] if "tokens" in step else []) + [step]]
+        stopped = probe.run(path, steps, lazy=options)
+        assert len(stopped.steps) == len(whole.steps)
+        assert [a["logits"].tobytes() for a in whole.steps] == [b["logits"].tobytes() for b in stopped.steps]
+        assert (stopped.computed, stopped.dropped) == (whole.computed, whole.dropped)
+
+
 def test_a_sliding_window_layer_cannot_prune(probe, tiny_models):
     path, _ = tiny_models("gemma3", "F32")
     for schedule in ("4:0.5", "5:0.5,6:0.5", "12:0.5"):

@@ -7,6 +7,8 @@
 // The request: {"model": PATH, "threads": 0, "context_tokens": 4096, "lazy": {...LazyOptions...}, "steps":
 // [...]}, each step one of
 //   {"tokens": [...], "prompt_end": N, "logit_rows": 1}   positions from prompt_end on count as generated
+//   {"tokens": [...], ..., "stop_at": N}                  stopped when it asks for the Nth time whether to go on;
+//                                                         nothing is written unless it never asks so often
 //   {"rewind": N}                                         forget the tokens from position N on
 //   {"lazy": {...}}                                       other options from here on
 // "column_type": "f32", "f16" or "q8" overrides what the instruction set stores columns as. Exit code 2 and
@@ -83,9 +85,11 @@ class Probe {
                     step.value("logit_rows", size_t{1}),
                     keep_going_,
                     voters};
+    keep_going_.n_left = step.value("stop_at", SIZE_MAX);
     std::vector<float> logits(input.n_logit_rows * model_.config.n_vocab);
     StepTrace trace;
     auto done = runner_.run(input, cache_, logits, trace);
+    if (!done && done.error().code == ErrorCode::kCancelled) return {};
     if (!done) return done;
     logits_file_.write(reinterpret_cast<const char*>(logits.data()),
                        static_cast<std::streamsize>(logits.size() * sizeof(float)));
@@ -134,7 +138,8 @@ class Probe {
   }
 
   struct KeepGoing {
-    bool operator()(const Progress&) const { return true; }
+    size_t n_left = SIZE_MAX;
+    bool operator()(const Progress&) { return --n_left > 0; }
   };
 
   const Model& model_;
