@@ -7,7 +7,7 @@
 // The request: {"model": PATH, "threads": 0, "context_tokens": 4096, "lazy": {...LazyOptions...}, "steps":
 // [...]}, each step one of
 //   {"tokens": [...], "prompt_end": N, "logit_rows": 1}   positions from prompt_end on count as generated
-//   {"tokens": [...], ..., "stop_at": N}   stopped when it asks for the Nth time whether to go on; not reported
+//   {"tokens": [...], ..., "stop_at": N}   is stopped the Nth time it asks to go on, and not reported
 //   {"rewind": N}                                         forget the tokens from position N on
 //   {"lazy": {...}}                                       other options from here on
 // "column_type": "f32", "f16" or "q8" overrides what the instruction set stores columns as. Exit code 2 and
