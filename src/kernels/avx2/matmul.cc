@@ -267,26 +267,37 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
 template <class L, int R, bool Wide, class Source>
 void tile(Source w, size_t n, const std::byte* x, const float* row_scales, float* out, size_t ld_out,
           size_t n_out, bool accumulate) {
-  alignas(32) float values[R][kOutputs] = {};
-  for (int r = 0; r < R && accumulate; ++r) std::copy_n(out + r * ld_out, n_out, values[r]);
+  // A whole panel's outputs are used where they lie; those of a part of one go by way of memory that has room.
+  alignas(32) float part[R][kOutputs];
+  const bool is_whole = n_out == kOutputs;
+  float* const to = is_whole ? out : part[0];
+  const size_t ld = is_whole ? ld_out : kOutputs;
+  for (int r = 0; r < R && !is_whole; ++r) {
+    std::fill_n(part[r], kOutputs, 0.0F);
+    if (accumulate) std::copy_n(out + r * ld_out, n_out, part[r]);
+  }
   __m256 acc[R][2];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    acc[r][0] = Wide ? _mm256_setzero_ps() : _mm256_load_ps(values[r]);
-    acc[r][1] = Wide ? _mm256_setzero_ps() : _mm256_load_ps(values[r] + 8);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      acc[r][half] = Wide || !accumulate ? _mm256_setzero_ps() : _mm256_loadu_ps(to + r * ld + half * 8);
+    }
   }
   for (size_t b = 0; b < n; ++b, w.next(), x += R * qr::row_bytes(Wide)) add_block<L, R, Wide>(w, x, acc);
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      float* to = values[r] + half * 8;
-      if (Wide)
-        acc[r][half] = _mm256_fmadd_ps(acc[r][half], _mm256_set1_ps(row_scales[r]), _mm256_load_ps(to));
-      _mm256_store_ps(to, acc[r][half]);
+      float* at = to + r * ld + half * 8;
+      if (Wide) {
+        const __m256 before = accumulate ? _mm256_loadu_ps(at) : _mm256_setzero_ps();
+        acc[r][half] = _mm256_fmadd_ps(acc[r][half], _mm256_set1_ps(row_scales[r]), before);
+      }
+      _mm256_storeu_ps(at, acc[r][half]);
     }
   }
-  for (int r = 0; r < R; ++r) std::copy_n(values[r], n_out, out + r * ld_out);
+  for (int r = 0; r < R && !is_whole; ++r) std::copy_n(part[r], n_out, out + r * ld_out);
 }
 
 // The rows [begin, end), all of one kind, by n blocks of a panel from `first` on.
