@@ -307,25 +307,13 @@ class TiledAttention {
   void score_block(const uint32_t* keys, const uint32_t* q, float* scores, Vec (&maximum)[M],
                    const float* key_scale, const float* q_scale) {
     constexpr size_t kWidth = M * kLanes;
-    const size_t n_words = k_words_;
     Vec acc[kRows][M];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
       for (int m = 0; m < M; ++m) acc[r][m] = Simd::zero();
     }
-    for (size_t k = 0; k < n_words; ++k) {
-      Vec b[M];
-#pragma GCC unroll 3
-      for (int m = 0; m < M; ++m)
-        b[m] = Simd::load(reinterpret_cast<const float*>(q + k * kWidth) + m * kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const Vec a = Simd::set1(reinterpret_cast<const float*>(keys + r * n_words)[k]);
-#pragma GCC unroll 3
-        for (int m = 0; m < M; ++m) acc[r][m] = Products::dot(a, b[m], acc[r][m]);
-      }
-    }
+    multiply<M>(keys, k_words_, 1, q, k_words_, acc);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
@@ -345,7 +333,6 @@ class TiledAttention {
   void add_values(const uint32_t* weights, const uint32_t* values, size_t n_words, float* o,
                   const float* value_scale, const Vec (&factor)[M]) {
     constexpr size_t kWidth = M * kLanes;
-    const size_t stride = d_;
     Vec acc[kRows][M];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -353,18 +340,7 @@ class TiledAttention {
       for (int m = 0; m < M; ++m)
         acc[r][m] = kScaled ? Simd::zero() : Simd::load(o + r * kWidth + m * kLanes);
     }
-    for (size_t k = 0; k < n_words; ++k) {
-      Vec b[M];
-#pragma GCC unroll 3
-      for (int m = 0; m < M; ++m)
-        b[m] = Simd::load(reinterpret_cast<const float*>(weights + k * kWidth) + m * kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const Vec a = Simd::set1(reinterpret_cast<const float*>(values + k * stride)[r]);
-#pragma GCC unroll 3
-        for (int m = 0; m < M; ++m) acc[r][m] = Products::dot(a, b[m], acc[r][m]);
-      }
-    }
+    multiply<M>(values, 1, d_, weights, n_words, acc);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
@@ -375,6 +351,27 @@ class TiledAttention {
           acc[r][m] = Simd::fma(Products::to_float(acc[r][m]), scale, Simd::load(at));
         }
         Simd::store(at, acc[r][m]);
+      }
+    }
+  }
+
+  // acc += a.b over n words: row r's word k is a[r * row_step + k * step], b is [n] rows of the panel.
+  template <int M>
+  static void multiply(const uint32_t* a, size_t row_step, size_t step, const uint32_t* b, size_t n,
+                       Vec (&acc)[kRows][M]) {
+    if constexpr (kScaled && M == kPanelRegisters && Simd::kHasIntegerTile) {
+      return Simd::integer_tile(a, row_step * 4, step * 4, b, n, acc);  // from zero
+    }
+    for (size_t k = 0; k < n; ++k) {
+      Vec lanes[M];
+#pragma GCC unroll 3
+      for (int m = 0; m < M; ++m)
+        lanes[m] = Simd::load(reinterpret_cast<const float*>(b) + (k * M + m) * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Vec all = Simd::set1(reinterpret_cast<const float*>(a)[r * row_step + k * step]);
+#pragma GCC unroll 3
+        for (int m = 0; m < M; ++m) acc[r][m] = Products::dot(all, lanes[m], acc[r][m]);
       }
     }
   }

@@ -103,8 +103,49 @@ struct Simd {
     asm volatile("" : "+x"(sum));
     return sum;
   }
-  static Vec add_integers(Vec a, Vec b) { return floats(_mm256_add_epi32(ints(a), ints(b))); }
-  static Vec integers_to_floats(Vec x) { return _mm256_cvtepi32_ps(ints(x)); }
+  // sums [4][3] = a.b over n > 0 pairs: row r's pair k lies at a + r * row_step + k * step (bytes), the three
+  // registers of pair k at b + 96 * k. In one block of `asm`: twelve sums, two registers of b, a broadcast
+  // and a product are all sixteen registers, and GCC 12 copies and spills where it has the choice.
+  static constexpr bool kHasIntegerTile = true;
+  static void integer_tile(const void* a, size_t row_step, size_t step, const void* b, size_t n,
+                           Vec (&sums)[4][3]) {
+#define LAZYFILL_ZERO(sum) "vpxor " sum ", " sum ", " sum "\n\t"
+#define LAZYFILL_ADD(sum) "vpaddd %%ymm15, " sum ", " sum "\n\t"
+#define LAZYFILL_ROW(at, sum0, sum1, sum2) \
+  "vpbroadcastd " at ", %%ymm14\n\tvpmaddwd %%ymm14, %%ymm12, %%ymm15\n\t" LAZYFILL_ADD(sum0) \
+  "vpmaddwd %%ymm14, %%ymm13, %%ymm15\n\t" LAZYFILL_ADD(sum1)                                \
+  "vpmaddwd 64(%[b]), %%ymm14, %%ymm15\n\t" LAZYFILL_ADD(sum2)
+    asm volatile(  // clang-format off
+        LAZYFILL_ZERO("%[s0]") LAZYFILL_ZERO("%[s1]") LAZYFILL_ZERO("%[s2]") LAZYFILL_ZERO("%[s3]")
+        LAZYFILL_ZERO("%[s4]") LAZYFILL_ZERO("%[s5]") LAZYFILL_ZERO("%[s6]") LAZYFILL_ZERO("%[s7]")
+        LAZYFILL_ZERO("%[s8]") LAZYFILL_ZERO("%[s9]") LAZYFILL_ZERO("%[s10]") LAZYFILL_ZERO("%[s11]")
+        "1:\n\t"
+        "vmovdqu (%[b]), %%ymm12\n\t"
+        "vmovdqu 32(%[b]), %%ymm13\n\t"
+        LAZYFILL_ROW("(%[a])", "%[s0]", "%[s1]", "%[s2]")
+        LAZYFILL_ROW("(%[a],%[row])", "%[s3]", "%[s4]", "%[s5]")
+        LAZYFILL_ROW("(%[a],%[row],2)", "%[s6]", "%[s7]", "%[s8]")
+        LAZYFILL_ROW("(%[a],%[row3])", "%[s9]", "%[s10]", "%[s11]")
+        "add %[step], %[a]\n\t"
+        "add $96, %[b]\n\t"
+        "dec %[n]\n\t"
+        "jnz 1b"  // clang-format on
+        : [a] "+r"(a), [b] "+r"(b), [n] "+r"(n), [s0] "=x"(sums[0][0]), [s1] "=x"(sums[0][1]),
+          [s2] "=x"(sums[0][2]), [s3] "=x"(sums[1][0]), [s4] "=x"(sums[1][1]), [s5] "=x"(sums[1][2]),
+          [s6] "=x"(sums[2][0]), [s7] "=x"(sums[2][1]), [s8] "=x"(sums[2][2]), [s9] "=x"(sums[3][0]),
+          [s10] "=x"(sums[3][1]), [s11] "=x"(sums[3][2])
+        : [row] "r"(row_step), [row3] "r"(3 * row_step), [step] "r"(step)
+        : "xmm12", "xmm13", "xmm14", "xmm15", "cc", "memory");
+#undef LAZYFILL_ROW
+#undef LAZYFILL_ADD
+#undef LAZYFILL_ZERO
+  }
+  static Vec add_integers(Vec a, Vec b) {
+    return floats(_mm256_add_epi32(ints(a), ints(b)));
+  }
+  static Vec integers_to_floats(Vec x) {
+    return _mm256_cvtepi32_ps(ints(x));
+  }
   // 16 bits of each lane of the first, then of the second, none of which has more.
   static Vec lower_halves(Vec first, Vec second) {
     return floats(_mm256_or_si256(ints(first), _mm256_slli_epi32(ints(second), 16)));
@@ -130,8 +171,12 @@ struct Simd {
   }
 
  private:
-  static __m256i ints(Vec x) { return _mm256_castps_si256(x); }
-  static Vec floats(__m256i x) { return _mm256_castsi256_ps(x); }
+  static __m256i ints(Vec x) {
+    return _mm256_castps_si256(x);
+  }
+  static Vec floats(__m256i x) {
+    return _mm256_castsi256_ps(x);
+  }
   static Vec in_order(Vec x) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), _MM_SHUFFLE(3, 1, 2, 0)));
   }

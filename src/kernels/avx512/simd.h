@@ -102,6 +102,7 @@ struct Simd {
     asm("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
     return c;
   }
+  static constexpr bool kHasIntegerTile = false;
   static Vec add_integers(Vec a, Vec b) { return floats(_mm512_add_epi32(ints(a), ints(b))); }
   static Vec integers_to_floats(Vec x) { return _mm512_cvtepi32_ps(ints(x)); }
   // 16 bits of each lane of the first, then of the second, none of which has more.
