@@ -267,7 +267,8 @@ inline __attribute__((always_inline)) void add_block(const Source& w, const std:
 template <class L, int R, bool Wide, class Source>
 void tile(Source w, size_t n, const std::byte* x, const float* row_scales, float* out, size_t ld_out,
           size_t n_out, bool accumulate) {
-  // A whole panel's outputs are used where they lie; those of a part of one go by way of memory that has room.
+  // A whole panel's outputs are used where they lie; those of a part of one go by way of memory that has
+  // room.
   alignas(32) float part[R][kOutputs];
   const bool is_whole = n_out == kOutputs;
   float* const to = is_whole ? out : part[0];
