@@ -38,6 +38,8 @@ struct Peaks {
   double gflops = 0;      // one core
   double gbytes_one = 0;  // read bandwidth, one core
   double gbytes_all = 0;  // and all
+  double huge_one = 0;    // the same in pages of 2 MiB, in which weights and columns lie
+  double huge_all = 0;
 };
 
 // Processor time of this thread: what one core does, whoever else wants it.
@@ -63,10 +65,16 @@ double best_bandwidth(Isa isa, const Buffer<float>& memory, Team team) {
 }
 
 Peaks measure(Isa isa, ThreadPool& pool) {
-  Buffer<float> memory(64U << 20U);  // 256 MB: beyond every cache
-  std::fill_n(memory.data(), memory.size(), 1.0F);
-  return {peak_gflops(isa), best_bandwidth(isa, memory, Team::alone()),
-          best_bandwidth(isa, memory, Team::all(pool))};
+  Peaks peaks;
+  peaks.gflops = peak_gflops(isa);
+  for (const bool huge : {false, true}) {
+    Buffer<float> memory(64U << 20U);  // 256 MB: beyond every cache
+    if (huge) memory.use_huge_pages();
+    std::fill_n(memory.data(), memory.size(), 1.0F);
+    (huge ? peaks.huge_one : peaks.gbytes_one) = best_bandwidth(isa, memory, Team::alone());
+    (huge ? peaks.huge_all : peaks.gbytes_all) = best_bandwidth(isa, memory, Team::all(pool));
+  }
+  return peaks;
 }
 
 std::vector<float> random_rows(size_t n) {
@@ -198,6 +206,8 @@ int run(int argc, char** argv) {
     benchmark::AddCustomContext(name + " fp32 peak of a core, GFLOP/s", std::to_string(peaks.gflops));
     benchmark::AddCustomContext(name + " read bandwidth of one core and of all, GB/s",
                                 std::to_string(peaks.gbytes_one) + ", " + std::to_string(peaks.gbytes_all));
+    benchmark::AddCustomContext(name + " read bandwidth in huge pages of one core and of all, GB/s",
+                                std::to_string(peaks.huge_one) + ", " + std::to_string(peaks.huge_all));
     add_benchmarks(**kernels, peaks, pool);
   }
   benchmark::Initialize(&argc, argv);

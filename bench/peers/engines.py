@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 
+from isa import ISAS
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -43,6 +45,11 @@ class Worker:
     def measure(self, prompt, n_decode):
         return self.ask({"token_ids": prompt.token_ids, "n_decode": n_decode})
 
+    def first_logprobs(self, token_ids, n_likeliest):
+        """Token -> log-probability of the likeliest first tokens of an answer."""
+        answer = self.ask({"ask": "first_logprobs", "token_ids": token_ids, "n_likeliest": n_likeliest})
+        return dict(zip(answer["token_ids"], answer["logprobs"], strict=True))
+
     def close(self):
         self.process.stdin.close()
         try:
@@ -52,11 +59,17 @@ class Worker:
             self.process.wait()
 
 
+def flags_of(schedule):
+    """"SPEC" or "SPEC POLICY" as flags of lazyfill run."""
+    spec, *policy = schedule.split()
+    return ["--lazy", spec] + [flag for name in policy for flag in ("--policy", name)]
+
+
 class Lazyfill:
     """lazyfill under one schedule. Its times do not contain loading, as the peers' do not."""
 
     def __init__(self, binary, model, schedule, threads):
-        self.command = [binary, "run", "-m", model, "--lazy", schedule, "--threads", str(threads), "--temp", "0"]
+        self.command = [binary, "run", "-m", model, *flags_of(schedule), "--threads", str(threads), "--temp", "0"]
 
     def measure(self, prompt, n_decode):
         with tempfile.TemporaryDirectory() as folder:
@@ -75,6 +88,7 @@ class Lazyfill:
             "decode_ms_per_token": 1e3 / timings["decode_tokens_per_s"],
             "token_ids": result["token_ids"],
             "prompt_token_ids": result["prompt_token_ids"],
+            "weights_bytes": result["memory"]["weights_bytes"],
         }
 
     def close(self):
@@ -114,21 +128,24 @@ def make_prompt(binary, model, text, n_tokens, start):
     return prompt
 
 
-def start_all(binary, model, schedules, threads, context_tokens):
-    """Name -> engine, and name -> sentence for those that could not be started."""
+def start_all(binary, model, schedules, threads, context_tokens, isa, only=()):
+    """Name -> engine, and name -> sentence for those that could not be started. `only`: beginnings of peers' names."""
     common = {"model": model, "threads": threads, "context_tokens": context_tokens}
     engines = {"lazyfill": Lazyfill(binary, model, "off", threads)}
     for schedule in schedules:
         engines[f"lazyfill {schedule}"] = Lazyfill(binary, model, schedule, threads)
     peers = {
-        "llama.cpp": ("peer_llama_cpp.py", {"flash_attention": False}),
-        "llama.cpp, flash attention": ("peer_llama_cpp.py", {"flash_attention": True}),
-        "ik_llama.cpp": ("peer_ik_llama_cpp.py", {}),
-        "OpenVINO": ("peer_openvino.py", {"sparse": False, "precision": "default"}),
-        "OpenVINO, XATTENTION": ("peer_openvino.py", {"sparse": True, "precision": "default"}),
+        "llama.cpp": ("peer_llama_cpp.py", {"flash_attention": False, "isa": isa}),
+        "llama.cpp, flash attention": ("peer_llama_cpp.py", {"flash_attention": True, "isa": isa}),
+        "ik_llama.cpp": ("peer_ik_llama_cpp.py", {"flash_attention": False, "isa": isa}),
+        "ik_llama.cpp, flash attention": ("peer_ik_llama_cpp.py", {"flash_attention": True, "isa": isa}),
+        "OpenVINO": ("peer_openvino.py", {"sparse": False, "properties": ISAS[isa].openvino}),
+        "OpenVINO, XATTENTION": ("peer_openvino.py", {"sparse": True, "properties": ISAS[isa].openvino}),
     }
     failures = {}
     for name, (script, options) in peers.items():
+        if only and not name.startswith(tuple(only)):
+            continue
         try:
             engines[name] = Worker(script, common | options)
         except Failed as failed:

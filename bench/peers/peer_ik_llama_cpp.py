@@ -1,25 +1,33 @@
 """ik_llama.cpp through its Python package: prefill and decode of given token ids.
 
 A process of its own that stays for the whole comparison and sleeps while the others are measured. See worker.py for
-what it reads and writes; its options are {"model", "threads", "context_tokens"}. Whether flash attention is used is the
-package's own choice: it knows on which processors it fails.
+what it reads and writes; its options are {"model", "threads", "context_tokens", "flash_attention", "isa"}. The package's own class never uses flash
+attention where it does not find AVX-VNNI (and it looks for it only with py-cpuinfo), because of failed assertions; it
+works and is faster here, so that class is passed over.
 """
 
+import ctypes
 import time
 
-import ik_llama_cpp
 import worker
 from ik_llama_cpp import _ctypes_api, _internals
+from isa import check_build
 
 
 class IkLlamaCpp:
     CHUNK = 512  # tokens of a prompt that the package takes at a time
 
     def __init__(self, options):
-        self.llama = ik_llama_cpp.IkLlama(
-            options["model"], n_ctx=options["context_tokens"], n_threads=options["threads"], verbose=False
+        describe = _ctypes_api._lib.llama_print_system_info
+        describe.restype = ctypes.c_char_p
+        check_build(options["isa"], "ik_llama.cpp", describe().decode())
+        # Nor does its generate() tell when the first token was there.
+        self.context = _internals.IkContext(
+            _internals.IkModel(options["model"]),
+            n_ctx=options["context_tokens"],
+            n_threads=options["threads"],
+            flash_attn=options["flash_attention"],
         )
-        self.context = self.llama._context  # generate() does not tell when its first token was there
 
     def evaluate(self, batch):
         failed = self.context.decode(batch)

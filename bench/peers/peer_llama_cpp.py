@@ -1,17 +1,20 @@
 """llama.cpp through its Python package: prefill and decode of given token ids.
 
 A process of its own that stays for the whole comparison and sleeps while the others are measured. See worker.py for
-what it reads and writes; its options are {"model", "threads", "context_tokens", "flash_attention"}.
+what it reads and writes; its options are {"model", "threads", "context_tokens", "flash_attention",
+"isa"}.
 """
 
 import time
 
 import llama_cpp
 import worker
+from isa import check_build
 
 
 class LlamaCpp:
     def __init__(self, options):
+        check_build(options["isa"], "llama.cpp", llama_cpp.llama_print_system_info().decode())
         self.llama = llama_cpp.Llama(
             model_path=options["model"],
             n_ctx=options["context_tokens"],

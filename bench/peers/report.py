@@ -7,6 +7,9 @@ the row, `n_tokens` what the prompt has.
 import re
 import statistics
 
+from isa import ISAS
+
+SPARSE_PEER = "OpenVINO, XATTENTION"  # computes less than its dense engine does, as lazy does
 
 def is_own(engine):
     return engine.startswith("lazyfill")
@@ -64,9 +67,9 @@ def without_source_place(sentence):
 def markdown(result):
     """The whole comparison as a page: the machine, a table a model, and what could not be measured."""
     lines = ["# Beside other engines", ""]
-    for name, value in result["machine"].items():
-        lines.append(f"- {name}: {value}")
     settings = result["settings"]
+    facts = [f"{name}: {value}" for name, value in result["machine"].items()] + list(ISAS[settings["isa"]].sentences)
+    lines += [f"- {fact}" for fact in facts]
     lines += [
         f"- {settings['threads']} threads, {settings['n_decode']} tokens decoded, the best of {settings['repeats']}"
         " rounds in which the engines took turns; every prompt is computed in full",
@@ -86,7 +89,71 @@ def markdown(result):
             )
         for engine, sentence in model["failures"].items():
             lines += ["", f"{engine} could not be measured: {without_source_place(sentence)}"]
+        lines += aims(model["cells"]) + losses(model["loss"])
     return "\n".join(lines) + "\n"
+
+
+def aims(cells):
+    """The ratios that are aimed at, a column a length; a ratio of what was not measured is left empty."""
+    lengths = list(dict.fromkeys(cell["length"] for cell in cells))
+    if not lengths:
+        return []
+    rows = [[cell for cell in cells if cell["length"] == length] for length in lengths]
+    table = [
+        ("dense prefill, times the best dense engine", lambda row: faster(row, "lazyfill", is_dense_peer)),
+        ("dense prefill, times llama.cpp", lambda row: faster(row, "lazyfill", is_llama_cpp)),
+        ("dense decode, times the best other engine", lambda row: of(row, "lazyfill", "decode_against_best_peer")),
+        ("dense prefill, share of the fp32 peak", lambda row: of(row, "lazyfill", "prefill_peak_share")),
+        ("dense decode, MB read a token", lambda row: (of(row, "lazyfill", "decode_bytes") or 0) / 1e6 or None),
+        ("dense decode, share of the read bandwidth", lambda row: of(row, "lazyfill", "decode_bandwidth_share")),
+    ]
+    for engine in dict.fromkeys(cell["engine"] for cell in cells):
+        if not is_own(engine) or engine == "lazyfill":
+            continue
+        table += [
+            (f"{engine}: prefill, times dense", lambda row, e=engine: of(row, e, "ttft_against_dense")),
+            (f"{engine}: prefill, times llama.cpp", lambda row, e=engine: faster(row, e, is_llama_cpp)),
+            (f"{engine}: prefill, times XATTENTION", lambda row, e=engine: faster(row, e, SPARSE_PEER.__eq__)),
+            (f"{engine}: decode, times dense", lambda row, e=engine: of(row, e, "decode_against_dense")),
+        ]
+    lines = ["", "| | " + " | ".join(str(row[0]["n_tokens"]) for row in rows) + " |", "|---" * (len(rows) + 1) + "|"]
+    return lines + [f"| {name} | " + " | ".join(number(value(row)) for row in rows) + " |" for name, value in table]
+
+
+def is_dense_peer(engine):
+    return not is_own(engine) and engine != SPARSE_PEER
+
+
+def is_llama_cpp(engine):
+    return engine.startswith("llama.cpp")
+
+
+def of(row, engine, key):
+    return next((cell.get(key) for cell in row if cell["engine"] == engine), None)
+
+
+def faster(row, engine, is_other):
+    """How many times sooner the engine's first token comes than the best of the others'."""
+    others = [cell["ttft_ms"] for cell in row if is_other(cell["engine"])]
+    return ratio(min(others, default=None), of(row, engine, "ttft_ms"))
+
+
+def losses(cells):
+    if not cells:
+        return []
+    lines = [
+        "",
+        "KL of the first token to the same engine's dense prefill, nats; XATTENTION's is a lower bound, from its likeliest tokens:",
+        "",
+        "| prompt tokens | engine | prompts | mean | median |",
+        "|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        lines.append(
+            f"| {cell['length']} | {cell['engine']} | {cell['prompts']} | {cell['first_kl']:.3f}"
+            f" | {cell['first_kl_median']:.3f} |"
+        )
+    return lines
 
 
 def number(value):

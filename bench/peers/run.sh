@@ -1,15 +1,31 @@
 #!/usr/bin/env bash
 # Compares lazyfill with other engines on this machine: one command from nothing to a table, JSON and pictures.
 #
-#   bench/peers/run.sh -m MODEL.gguf --text LONG.txt [-m ANOTHER.gguf] [--lengths 512,1024] [--repeats 3] ...
+#   bench/peers/run.sh -m MODEL.gguf --text LONG.txt [-m ANOTHER.gguf] [--isa avx2] [--lengths 512,1024] [--repeats 3] ...
 #
-# Builds lazyfill and its benchmarks, makes a virtual environment of its own (build/peers-venv), installs the engines
-# there (llama.cpp and ik_llama.cpp are compiled for this machine: ten to twenty minutes each, the first time), and
-# passes its arguments to compare.py. An engine that cannot be installed is left out with a sentence.
+# Builds lazyfill and its benchmarks, makes a virtual environment of its own (build/peers-venv, and with --isa avx2
+# build/peers-venv-avx2), installs the engines there (llama.cpp and ik_llama.cpp are compiled, for this machine or for
+# AVX2: ten to twenty minutes each, the first time), and passes its arguments to compare.py. An engine that cannot be
+# installed is left out with a sentence.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$here/../.."
+
+isa=best
+previous=
+for argument in "$@"; do
+  case "$previous $argument" in
+    "--isa "*) isa=$argument ;;
+    *" --isa="*) isa=${argument#--isa=} ;;
+  esac
+  previous=$argument
+done
 venv="$root/build/peers-venv"
+flags="-DGGML_NATIVE=ON"
+if [ "$isa" = avx2 ]; then
+  venv="$root/build/peers-venv-avx2"
+  flags="-DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=OFF"
+fi
 
 (cd "$root" && cmake --preset release -DLAZYFILL_BUILD_BENCHMARKS=ON && cmake --build --preset release \
   --target lazyfill_program matmul_bench) >/dev/null
@@ -22,12 +38,17 @@ install() {
   shift
   "$venv/bin/python" -c "import $module" 2>/dev/null && return
   echo "Installing $* ..." >&2
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" && return
+  CMAKE_ARGS="$flags" "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" && return
   echo "$* could not be installed (pip's message stands above); the comparison goes on without it" >&2
+}
+
+# compile MODULE PACKAGE VERSION: from source, and never a package that pip kept from a build with other flags
+compile() {
+  install "$1" --no-cache-dir --no-binary "$2" "$2==$3"
 }
 install matplotlib matplotlib numpy
 install openvino_genai openvino-genai==2026.4.1.0
-install llama_cpp llama-cpp-python==0.3.36
-install ik_llama_cpp ik-llama-cpp-python==0.1.5
+compile llama_cpp llama-cpp-python 0.3.36
+compile ik_llama_cpp ik-llama-cpp-python 0.1.5
 
 exec "$venv/bin/python" "$here/compare.py" "$@"

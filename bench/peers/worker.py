@@ -1,7 +1,9 @@
 """The protocol between compare.py and an engine's process: JSON objects, a line each, on standard input and output.
 
 The first line holds the engine's options and is answered with {"ready": true} or {"error": SENTENCE}. Each further one,
-{"token_ids", "n_decode"}, is answered with {"ttft_ms", "decode_ms_per_token", "token_ids"} or {"error": SENTENCE}.
+{"token_ids", "n_decode"}, is answered with {"ttft_ms", "decode_ms_per_token", "token_ids"} or {"error": SENTENCE}. An
+engine with further questions is asked them by name: {"ask": "first_logprobs", "token_ids", "n_likeliest"} is answered with
+{"token_ids", "logprobs"}.
 """
 
 import json
@@ -26,6 +28,7 @@ def serve(engine_class):
     answer({"ready": True})
     for line in sys.stdin:
         try:
-            answer(engine.measure(**json.loads(line)))
+            message = json.loads(line)
+            answer(getattr(engine, message.pop("ask", "measure"))(**message))
         except Exception as error:
             answer({"error": f"{type(error).__name__}: {error}"})

@@ -61,6 +61,15 @@ bool mentions(std::string_view text, std::string_view word) {
   return text.find(word) != std::string_view::npos;
 }
 
+// Of `context_tokens` columns a layer, those that a new row sees, summed over the layers.
+double seen_columns(const ModelConfig& config, size_t context_tokens) {
+  double seen = 0;
+  for (const LayerConfig& layer : config.layers) {
+    seen += static_cast<double>(layer.window == 0 ? context_tokens : std::min(layer.window, context_tokens));
+  }
+  return seen;
+}
+
 }  // namespace
 
 Json tokenizer_json(const gguf::File& file) {
@@ -104,8 +113,9 @@ Result<Json> memory_json(const gguf::File& file, size_t context_tokens) {
   for (const gguf::TensorInfo& tensor : file.tensors()) weights_bytes += tensor.n_bytes;
   // A config's sizes are checked, but their product is not.
   const uint64_t element_bytes = (*kernels)->column_type == ColumnType::kF32 ? 4 : 2;
-  const double kv_bytes = 2.0 * static_cast<double>(config->n_layers) *
-                          static_cast<double>(config->kv_dim()) * static_cast<double>(element_bytes);
+  const double column_bytes =
+      2.0 * static_cast<double>(config->kv_dim()) * static_cast<double>(element_bytes);
+  const double kv_bytes = static_cast<double>(config->n_layers) * column_bytes;
   const double state_bytes = static_cast<double>(config->d_model) * sizeof(float);
   std::vector<size_t> contexts = {context_tokens};
   if (context_tokens == 0) contexts = {2048, 8192, 32768, config->context_length};
@@ -113,10 +123,12 @@ Result<Json> memory_json(const gguf::File& file, size_t context_tokens) {
   for (size_t i = 0; i < contexts.size(); ++i) {
     if (contexts[i] > config->context_length || (i > 0 && contexts[i] <= contexts[i - 1])) continue;
     const auto n = static_cast<double>(contexts[i]);
-    lengths.push_back({{"context_tokens", contexts[i]},
-                       {"kv_bytes", static_cast<uint64_t>(n * kv_bytes)},
-                       {"states_bytes", static_cast<uint64_t>(n * state_bytes)},
-                       {"total_bytes", static_cast<uint64_t>(n * (kv_bytes + state_bytes)) + weights_bytes}});
+    lengths.push_back(
+        {{"context_tokens", contexts[i]},
+         {"kv_bytes", static_cast<uint64_t>(n * kv_bytes)},
+         {"seen_bytes", static_cast<uint64_t>(seen_columns(*config, contexts[i]) * column_bytes)},
+         {"states_bytes", static_cast<uint64_t>(n * state_bytes)},
+         {"total_bytes", static_cast<uint64_t>(n * (kv_bytes + state_bytes)) + weights_bytes}});
   }
   return Json{{"weights_bytes", weights_bytes},
               {"kv_bytes_per_token", static_cast<uint64_t>(kv_bytes)},

@@ -22,9 +22,9 @@ Json tokenizer_json(const gguf::File& file);
 // line.
 Json chat_template_json(const gguf::File& file);
 
-// Weights, and for each context the keys and values of a dense prefill and the states on their way up the
-// layers. `context_tokens` 0: some lengths up to the model's own. Null where the architecture is not known;
-// an error where more is asked for than the model has.
+// Weights, and for each context the keys and values of a dense prefill, those of them that a token decoded
+// there sees, and the states on their way up the layers. `context_tokens` 0: some lengths up to the model's
+// own. Null where the architecture is not known; an error where more is asked for than the model has.
 Result<Json> memory_json(const gguf::File& file, size_t context_tokens);
 
 // Exposed for tests: the published chat format that a template's control tokens belong to, else "".

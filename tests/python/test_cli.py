@@ -311,10 +311,17 @@ def test_inspect_tells_memory(run, smollm2, tmp_path):
     assert run("run", "-m", smollm2, "-p", prompt, "-n", "1", "--temp", "0", "--lazy", "off", "--json", record_path).returncode == 0
     record = json.loads(record_path.read_text())
     assert record["memory"]["kv_bytes"] == memory["kv_bytes_per_token"] * record["prompt_tokens"]
-    assert memory["at"][0]["kv_bytes"] == 512 * memory["kv_bytes_per_token"]
+    assert memory["at"][0]["kv_bytes"] == memory["at"][0]["seen_bytes"] == 512 * memory["kv_bytes_per_token"]
     lengths = [entry["context_tokens"] for entry in json.loads(run("inspect", smollm2, "--json").stdout)["memory"]["at"]]
     assert lengths == [2048, 8192]
     assert_fails(run("inspect", smollm2, "--ctx", "9000"), 2, "9,000", "8,192")
+
+
+def test_inspect_tells_what_windows_leave_to_be_read(run, gemma3):
+    """Fifteen of Gemma's 18 layers see 512 tokens."""
+    memory = json.loads(run("inspect", gemma3, "--json", "--ctx", "2048").stdout)["memory"]
+    per_layer = memory["kv_bytes_per_token"] // 18
+    assert memory["at"][0]["seen_bytes"] == per_layer * (15 * 512 + 3 * 2048)
 
 
 def test_inspect_as_text(run, smollm2):
