@@ -18,9 +18,9 @@ ISAS = {
         # products then find no instruction.
         {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0},
         (
-            "every engine held to AVX2 on a machine that has more: lazyfill by LAZYFILL_ISA=avx2, OpenVINO by"
+            "every engine held to AVX2, whatever more the machine has: lazyfill by LAZYFILL_ISA=avx2, OpenVINO by"
             " ONEDNN_MAX_CPU_ISA=AVX2, fp32 and no dynamic quantisation, llama.cpp and ik_llama.cpp by how they were built",
-            "OpenVINO's own kernels (attention, norms) look at the processor themselves and may still use AVX-512",
+            "OpenVINO's products are AVX2 then; some of its other loops look at the processor themselves and use AVX-512",
         ),
     ),
 }

