@@ -28,9 +28,11 @@ def processor():
     return names[0] if names else platform.processor()
 
 
-def read_gbytes_per_s(known):
-    """The highest read bandwidth of all cores together that was measured in any way; None: not measured."""
-    figures = [value.split(",")[-1] for name, value in known.items() if "bandwidth" in name]
+def read_gbytes_per_s(known, huge_pages):
+    """The highest read bandwidth of all cores together that was measured, in small or in huge pages; None: not measured."""
+    figures = [
+        value.split(",")[-1] for name, value in known.items() if "bandwidth" in name and ("huge" in name) == huge_pages
+    ]
     return max(map(float, figures), default=None)
 
 
@@ -77,9 +79,15 @@ class Work:
 def shares(cell, work, weights_bytes, known, n_threads, n_decode):
     """Of what the machine can do at most, what a dense lazyfill cell reaches; None where a share cannot be told."""
     n_bytes = work.decode_bytes(weights_bytes, cell["n_tokens"] + n_decode // 2)
-    flops, gflops, gbytes = work.prefill_flops(cell["n_tokens"]), fp32_gflops(known), read_gbytes_per_s(known)
+    flops, gflops = work.prefill_flops(cell["n_tokens"]), fp32_gflops(known)
+
+    def bandwidth_share(huge_pages):
+        gbytes = read_gbytes_per_s(known, huge_pages)
+        return n_bytes and gbytes and n_bytes * cell["decode_tokens_per_s"] / (gbytes * 1e9)
+
     return {
         "decode_bytes": n_bytes,
-        "decode_bandwidth_share": n_bytes and gbytes and n_bytes * cell["decode_tokens_per_s"] / (gbytes * 1e9),
+        "decode_bandwidth_share": bandwidth_share(huge_pages=False),
+        "decode_huge_page_share": bandwidth_share(huge_pages=True),
         "prefill_peak_share": flops and gflops and flops / cell["ttft_ms"] / 1e6 / (gflops * n_threads),
     }

@@ -106,6 +106,7 @@ def aims(cells):
         ("dense prefill, share of the fp32 peak", lambda row: of(row, "lazyfill", "prefill_peak_share")),
         ("dense decode, MB read a token", lambda row: (of(row, "lazyfill", "decode_bytes") or 0) / 1e6 or None),
         ("dense decode, share of the read bandwidth", lambda row: of(row, "lazyfill", "decode_bandwidth_share")),
+        ("the same, of that in huge pages", lambda row: of(row, "lazyfill", "decode_huge_page_share")),
     ]
     for engine in dict.fromkeys(cell["engine"] for cell in cells):
         if not is_own(engine) or engine == "lazyfill":

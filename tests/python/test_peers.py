@@ -113,7 +113,8 @@ def test_shares_of_the_machine(lazyfill, smollm2):
     work = machine.Work(lazyfill, smollm2)
     shares = machine.shares(cell, work, 96436224, known, 2, 16)
     assert shares["decode_bytes"] == 96436224 + 1008 * 23040
-    assert shares["decode_bandwidth_share"] == pytest.approx(shares["decode_bytes"] * 100 / 20e9)
+    assert shares["decode_bandwidth_share"] == pytest.approx(shares["decode_bytes"] * 100 / 15e9)
+    assert shares["decode_huge_page_share"] == pytest.approx(shares["decode_bytes"] * 100 / 20e9)
     layer_weights = 30 * (2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536)
     flops = 2 * 1000 * layer_weights + 30 * 9 * 64 * 2 * 1000**2
     assert shares["prefill_peak_share"] == pytest.approx(flops / 1e9 / 200)
