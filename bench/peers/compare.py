@@ -38,8 +38,8 @@ def compare(args, model, known):
         runs = measure_all(args, model, prompts, running, failures)
         if args.loss:
             try:
-                lines = loss.measure(args, model, running)
-            except engines.Failed as failed:
+                lines.extend(loss.measure(args, model, running))
+            except (engines.Failed, SystemExit) as failed:  # what was measured before is kept
                 failures["The loss"] = str(failed)
     finally:
         for engine in running.values():

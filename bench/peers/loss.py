@@ -11,12 +11,13 @@ import pathlib
 import statistics
 import sys
 
-from engines import flags_of
+from engines import count_tokens, flags_of
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))
 from evals.program import Answers, shortened  # noqa: E402
 
 N_LIKELIEST = 1000
+SLACK_TOKENS = 64  # that a prompt may have more than was asked for
 SPARSE = {"OpenVINO, XATTENTION": "OpenVINO"}  # sparse engine -> its dense one
 
 
@@ -43,7 +44,8 @@ def prompts_of(folder, binary, model, n_tokens, n_prompts):
             if len(text) < 3 * n_tokens:  # no text has tokens that short; spares counting most of the others
                 continue
             cut = shortened(binary, model, text, n_tokens)
-            if cut != text:
+            # What was joined in the middle, or cut by characters, may have more tokens again.
+            if cut != text and count_tokens(binary, model, cut) <= n_tokens + SLACK_TOKENS:
                 chosen.append((name, cut))
     return chosen
 
@@ -54,11 +56,10 @@ def read_prompts(path):
 
 
 def measure(args, model, running):
-    """A line for every length, prompt and engine that prunes: {"length", "prompt", "engine", "first_kl"}."""
-    lines = []
+    """Yields a line for every length, prompt and engine that prunes: {"length", "prompt", "engine", "first_kl"}."""
     schedules = [schedule for schedule in args.lazy if f"lazyfill {schedule}" in running]  # the model may refuse one
     if not schedules:
-        return lines
+        return
     threads = ["--threads", str(args.threads)]
     with Answers(args.binary, model, threads) as answers:
         for length in args.loss_lengths:
@@ -66,9 +67,8 @@ def measure(args, model, running):
                 kls, token_ids = own(answers, schedules, text)
                 kls |= peers(running, token_ids)
                 for engine, kl in kls.items():
-                    lines.append({"length": length, "prompt": name, "engine": engine, "first_kl": kl})
+                    yield {"length": length, "prompt": name, "engine": engine, "first_kl": kl}
                 print(f"{length:6d} {name:24s} " + ", ".join(f"{e}: KL {kl:.4f}" for e, kl in kls.items()), flush=True)
-    return lines
 
 
 def own(answers, schedules, text):
