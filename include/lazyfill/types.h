@@ -114,8 +114,8 @@ struct LazyReport {
   std::vector<ScheduleStage> schedule;
   std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
   double attention_kept = 1;  // with attention_mass below 1: share of the pairs of row and column looked at
-  std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there
-  size_t revived_rows = 0;                 // rows that came back from the Aux Cache, all steps together
+  std::vector<double> computed_fraction;  // per layer, share of the prompt tokens ever computed there
+  size_t revived_rows = 0;                // rows that came back from the Aux Cache, all steps together
   // [n_steps][n_stages] prompt tokens that each step was the first to compute above each stage's layer; the
   // prefill is the first step. Empty where nothing is brought back but for kStatic and kFastKv.
   std::vector<std::vector<size_t>> computed_by_step;

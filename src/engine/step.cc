@@ -374,7 +374,8 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
     Pass pass(*this, input, cache, trace);
     const bool done = pass.run();
     const AttentionScratch::Pairs pairs = scratch_.attention.take_pairs();
-    if (pairs.seen > 0) trace.attention_kept = static_cast<double>(pairs.kept) / static_cast<double>(pairs.seen);
+    if (pairs.seen > 0)
+      trace.attention_kept = static_cast<double>(pairs.kept) / static_cast<double>(pairs.seen);
     if (!done) {
       cache.rollback_step();
       return fail(ErrorCode::kCancelled, "stopped before the first token");

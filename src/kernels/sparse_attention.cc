@@ -57,7 +57,8 @@ class SparseBlock {
     sample.list.n = n_columns_;
     s_.weights.assign(n * n_columns_, 0.0F);
     k_.add_attention_probs(sample, kv_head_, kv_head_ + 1, s_.weights.data(), scratch_.kernel);
-    for (size_t i = 1; i < n; ++i) k_.add(s_.weights.data(), s_.weights.data() + i * n_columns_, 1, n_columns_);
+    for (size_t i = 1; i < n; ++i)
+      k_.add(s_.weights.data(), s_.weights.data() + i * n_columns_, 1, n_columns_);
   }
 
   // The columns of the kept groups, and what each row sees of them.
