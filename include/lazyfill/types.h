@@ -81,6 +81,9 @@ struct LazyOptions {
   // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
   // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper.
   size_t max_revived = 1;
+  // Prompt rows of global layers look only at the columns that hold this share of their attention, estimated
+  // from a sample of rows; 1: at all. Independent of the schedule.
+  float attention_mass = 1;
 };
 
 // How keys and values are kept.
@@ -102,6 +105,7 @@ struct LazyChoice {
   std::string policy;  // as --policy calls it
   size_t min_tokens = 0;      // with "auto": shorter prompts are prefilled dense
   bool short_prompt = false;  // and this one was
+  float attention_mass = 1;   // as asked for
 };
 
 // What the prefill of one call did.
@@ -109,8 +113,9 @@ struct LazyReport {
   LazyChoice choice;
   std::vector<ScheduleStage> schedule;
   std::vector<std::vector<int32_t>> kept;  // per stage, ascending positions kept by the prefill step
-  std::vector<double> computed_fraction;   // per layer, share of the prompt tokens ever computed there
-  size_t revived_rows = 0;                 // rows that came back from the Aux Cache, all steps together
+  double attention_kept = 1;  // with attention_mass below 1: share of the pairs of row and column looked at
+  std::vector<double> computed_fraction;  // per layer, share of the prompt tokens ever computed there
+  size_t revived_rows = 0;                // rows that came back from the Aux Cache, all steps together
   // [n_steps][n_stages] prompt tokens that each step was the first to compute above each stage's layer; the
   // prefill is the first step. Empty where nothing is brought back but for kStatic and kFastKv.
   std::vector<std::vector<size_t>> computed_by_step;

@@ -62,21 +62,21 @@ class Comparison {
     // The first rows of a process pay for pages that the weights are read into; neither side should.
     const std::vector<int32_t> few(
         tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(std::min<size_t>(tokens.size(), 64)));
-    auto warm_up = generate(few, "off", "warming up", 1);
+    LazyOptions off;
+    off.schedule = "off";
+    auto warm_up = generate(few, off, "warming up", 1);
     if (!warm_up) return tl::unexpected(warm_up.error());
     const size_t n = flags_.generate.options.max_tokens;
-    auto dense = generate(tokens, "off", "dense", n);
+    auto dense = generate(tokens, off, "dense", n);
     if (!dense) return tl::unexpected(dense.error());
-    auto lazy = generate(tokens, flags_.lazy.options.schedule, "lazy", n);
+    auto lazy = generate(tokens, flags_.lazy.resolve(), "lazy", n);
     if (!lazy) return tl::unexpected(lazy.error());
     return Runs{std::move(*dense), std::move(*lazy)};
   }
 
  private:
-  Result<Generation> generate(const std::vector<int32_t>& tokens, const std::string& schedule,
-                              const char* label, size_t max_tokens) const {
-    LazyOptions lazy = flags_.lazy.resolve();
-    lazy.schedule = schedule;
+  Result<Generation> generate(const std::vector<int32_t>& tokens, const LazyOptions& lazy, const char* label,
+                              size_t max_tokens) const {
     auto session = engine_.start_session({.context_tokens = context_tokens_, .lazy = lazy});
     if (!session) return tl::unexpected(session.error());
     ProgressBar bar(Terminal(flags_.model.quiet), label);

@@ -90,6 +90,9 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
   flags.add_count_or_all("--revive", options.max_revived, kMostTokens, kReviveAll,
                          "Dropped tokens that come back at most at each pruning layer of a decode step; "
                          "all: every one that is wanted, as in LazyLLM; default 1, and all with a preset");
+  flags.add_real("--sparse-attention", options.attention_mass, 0, 1,
+                 "Rows of the prompt look only at the columns that hold this share of their attention, by a "
+                 "sample of rows; default 1: at all columns");
   flags.add_switch("--keep-generated", keep_generated_, "Never drop generated tokens");
 }
 

@@ -46,6 +46,10 @@ Json choice_json(const LazyReport& lazy) {
   Json choice = {{"source", lazy.choice.source},
                  {"schedule", schedule_text(lazy.schedule)},
                  {"policy", lazy.choice.policy}};
+  if (lazy.choice.attention_mass < 1) {
+    choice["sparse_attention"] = {{"mass", std::stod(short_number(lazy.choice.attention_mass))},
+                                  {"kept", lazy.attention_kept}};
+  }
   if (lazy.choice.min_tokens > 0) {
     choice["min_tokens"] = lazy.choice.min_tokens;
     choice["short_prompt"] = lazy.choice.short_prompt;

@@ -40,6 +40,10 @@ Result<void> check_lazy_options(const LazyOptions& lazy) {
   if (lazy.score_layers == 0 || lazy.score_layers > 4096) {
     return fail(ErrorCode::kInvalidArgument, "the scores must come from 1 to 4096 layers");
   }
+  if (!(lazy.attention_mass > 0 && lazy.attention_mass <= 1)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "sparse attention must keep a share above 0 and at most 1 of the attention");
+  }
   return {};
 }
 
@@ -113,6 +117,7 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
   }
   resolved.stages = std::move(*stages);
   resolved.choice.policy = policy_name(resolved.lazy.policy);
+  resolved.choice.attention_mass = resolved.lazy.attention_mass;
   return resolved;
 }
 

@@ -58,6 +58,7 @@ class Run {
     count_computed(trace);
     result_.lazy_used = !schedule_.empty();
     result_.lazy.schedule = schedule_;
+    result_.lazy.attention_kept = trace.attention_kept;
     for (StageTrace& stage : trace.stages) result_.lazy.kept.push_back(std::move(stage.kept));
     return {};
   }

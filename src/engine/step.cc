@@ -136,6 +136,8 @@ class StepRunner::Pass {
     rows.angles = r_.angles_[config_.layers[layer].rope].data();
     rows.q = r_.q_.data();
     rows.segments = {&segment_, 1};
+    if (input_.lazy != nullptr && config_.layers[layer].window == 0)
+      rows.attention_mass = input_.lazy->attention_mass;
     const bool is_last = layer + 1 == config_.n_layers;
     rows.first_output_row = is_last ? rows_.size() - input_.n_logit_rows : 0;
     return rows;
@@ -433,7 +435,11 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
       return embedded;
     }
     Pass pass(*this, input, cache, trace);
-    if (!pass.run()) {
+    const bool done = pass.run();
+    const AttentionScratch::Pairs pairs = scratch_.attention.take_pairs();
+    if (pairs.seen > 0)
+      trace.attention_kept = static_cast<double>(pairs.kept) / static_cast<double>(pairs.seen);
+    if (!done) {
       cache.rollback_step();
       return fail(ErrorCode::kCancelled, "stopped before the first token");
     }

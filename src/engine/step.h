@@ -47,6 +47,7 @@ struct StageTrace {
 struct StepTrace {
   std::vector<StageTrace> stages;  // one a stage of the schedule, in order
   size_t n_revived = 0;            // all layers together
+  double attention_kept = 1;       // of the pairs of row and column that sparse attention could see
 };
 
 // Runs steps over caches of one model; holds the working memory between them. One step at a time.

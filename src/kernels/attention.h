@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "base/buffer.h"
@@ -17,11 +18,37 @@ class AttentionScratch {
  public:
   explicit AttentionScratch(size_t n_threads) : threads_(n_threads) {}
 
+  // Pairs of row and column that sparse attention could see, and those that it kept.
+  struct Pairs {
+    uint64_t seen = 0;
+    uint64_t kept = 0;
+  };
+  // Of sparse_attention(), for one block of rows.
+  struct Sparse {
+    std::vector<float> q;             // [sampled rows, n_heads * head_dim]
+    std::vector<float> weights;       // [sampled rows, n_columns]
+    std::vector<uint8_t> kept;        // [groups of columns]
+    std::vector<int32_t> slots;       // of the kept columns
+    std::vector<ColumnRange> ranges;  // [rows]
+    Pairs pairs;
+  };
   struct PerThread {
     Buffer<std::byte> kernel;  // for the kernels' own use
     Buffer<float> shared;      // partial results of a call that this thread began
+    Sparse sparse;
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
+
+  // Of all threads since the last call.
+  Pairs take_pairs() {
+    Pairs sum;
+    for (PerThread& thread : threads_) {
+      sum.seen += thread.sparse.pairs.seen;
+      sum.kept += thread.sparse.pairs.kept;
+      thread.sparse.pairs = {};
+    }
+    return sum;
+  }
 
  private:
   std::vector<PerThread> threads_;

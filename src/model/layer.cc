@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "kernels/sparse_attention.h"
+
 namespace lazyfill {
 namespace {
 
@@ -12,6 +14,8 @@ constexpr size_t kMaxBlockRows = 96;
 constexpr size_t kMinBlockRows = 16;
 // With experts, each of which computes a share of a block only.
 constexpr size_t kMaxExpertBlockRows = 384;
+// Rows at the end of a segment whose attention leaves nothing out.
+constexpr size_t kDenseLastRows = 64;
 
 struct Block {
   const Segment* segment;
@@ -77,7 +81,9 @@ class LayerPass {
       return for_each_segment(first_row, fractions.begin, function);
     const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
     const size_t max_rows = max_block_rows(c_);
-    const size_t block_rows = share_blocks ? block_rows_for(n_rows, n_threads, max_rows) : max_rows;
+    // Rows that choose columns together must be the same for every number of threads.
+    const bool cut_by_threads = share_blocks && rows_.attention_mass >= 1;
+    const size_t block_rows = cut_by_threads ? block_rows_for(n_rows, n_threads, max_rows) : max_rows;
     const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows, w_.precise);
     std::atomic<bool> stopped{false};
     std::atomic<size_t> n_done{0};
@@ -202,13 +208,24 @@ class LayerPass {
     const bool is_last = block.end == s.row_end && task.n_rows > kFewAttentionRows;
     const size_t n_first = is_last ? task.n_rows - 1 : task.n_rows <= kFewAttentionRows ? 0 : task.n_rows;
     task.n_rows = n_first;
-    attention(k_, task, scratch.attended.data(), team, context_.scratch.attention);
+    if (is_sparse(block, task)) {
+      sparse_attention(k_, task, rows_.attention_mass, scratch.attended.data(), team,
+                       context_.scratch.attention);
+    } else {
+      attention(k_, task, scratch.attended.data(), team, context_.scratch.attention);
+    }
     task.n_rows = block.n_rows() - n_first;
     task.q += n_first * c_.q_dim();
     task.ranges += n_first;
     attention(k_, task, scratch.attended.data() + n_first * c_.q_dim(), team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
     add_product(w_.o, scratch, w_.post_attention_norm, block, team);
+  }
+
+  // The last rows, which are the question more often than not, see everything.
+  bool is_sparse(const Block& block, const AttentionTask& task) const {
+    return rows_.attention_mass < 1 && block.segment->row_end - block.end >= kDenseLastRows &&
+           fits_sparse_attention(task);
   }
 
   // hidden += down(activation(gate) * up), or the weighted sum of that over each row's experts

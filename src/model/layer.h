@@ -42,6 +42,8 @@ struct Rows {
   std::span<const Segment> segments;
   // Rows before this one only add their columns: at the last layer nobody looks at their output.
   size_t first_output_row = 0;
+  // Below 1: blocks of many rows leave out columns, but for those that hold this share of their attention.
+  float attention_mass = 1;
 };
 
 // Working memory for layers, grown on first use and kept: the token loop allocates nothing.

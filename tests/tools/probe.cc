@@ -47,6 +47,7 @@ LazyOptions read_options(const json& request) {
   options.protect_first = request.value("protect_first", options.protect_first);
   options.protect_last = request.value("protect_last", options.protect_last);
   options.prune_generated = request.value("prune_generated", options.prune_generated);
+  options.attention_mass = request.value("attention_mass", options.attention_mass);
   options.max_revived = kReviveAll;
   if (request.contains("max_revived") && !request["max_revived"].is_null())
     options.max_revived = request["max_revived"].get<size_t>();
@@ -133,6 +134,7 @@ class Probe {
     steps_.push_back({{"logit_rows", input.n_logit_rows},
                       {"stages", std::move(stages)},
                       {"n_revived", trace.n_revived},
+                      {"attention_kept", trace.attention_kept},
                       {"n_columns", std::move(n_columns)}});
   }
 
