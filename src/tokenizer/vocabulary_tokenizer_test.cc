@@ -85,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(VocabularyTokenizer, EveryKind,
                          ::testing::Values(Kind{"gpt2", "gpt-2"}, Kind{"gpt2", "smollm"},
                                            Kind{"gemma4", "gemma4"}, Kind{"llama", ""}, Kind{"t5", ""},
                                            Kind{"bert", ""}),
-                         [](const auto& info) { return info.param.model + std::to_string(info.index); });
+                         [](const auto& kind) { return kind.param.model + std::to_string(kind.index); });
 
 // A loop over a view takes begin() and end(), which must lie in the same array whatever file made them.
 TEST(SpaceMark, IsOneArrayInEveryFile) {
