@@ -22,6 +22,7 @@ struct Input {
   std::vector<std::string> tokens;
   std::vector<std::string> merges;
   std::string text;
+  bool parse_special = false;
 };
 
 std::string_view next_part(std::string_view& rest, char end) {
@@ -31,7 +32,8 @@ std::string_view next_part(std::string_view& rest, char end) {
   return part;
 }
 
-void set_flags(std::string_view flags, TokenizerData& data) {
+void set_flags(std::string_view flags, Input& input) {
+  TokenizerData& data = input.data;
   for (const char c : flags) {
     const bool on = c >= 'A' && c <= 'Z';
     switch (c | 0x20) {
@@ -56,6 +58,9 @@ void set_flags(std::string_view flags, TokenizerData& data) {
       case 'a':
         data.strip_accents = on;
         break;
+      case 't':
+        input.parse_special = on;
+        break;
       case 'n':
         data.name = "phi-3";
         break;
@@ -77,7 +82,7 @@ Input parse(std::string_view bytes) {
     }
     if (word == "model") input.data.model = line;
     if (word == "pre") input.data.pre = line;
-    if (word == "set") set_flags(line, input.data);
+    if (word == "set") set_flags(line, input);
     if (word == "merge") input.merges.emplace_back(line);
     if (word == "map") {
       const auto n_bytes = static_cast<size_t>(std::strtoul(std::string(line).c_str(), nullptr, 10));
@@ -131,7 +136,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check(!tokenizer.error().message.empty());
     return 0;
   }
-  use(**tokenizer, input.text, {.add_special = true, .parse_special = true});
-  use(**tokenizer, lazyfill::utf8::replace_invalid(input.text), {.add_special = false});
+  const bool special = input.parse_special;
+  use(**tokenizer, input.text, {.add_special = special, .parse_special = special});
+  if (lazyfill::utf8::first_invalid(input.text))
+    use(**tokenizer, lazyfill::utf8::replace_invalid(input.text),
+        {.add_special = special, .parse_special = special});
   return 0;
 }

@@ -3,6 +3,32 @@
 #include <algorithm>
 
 namespace lazyfill {
+namespace {
+
+using Pieces = std::vector<std::pair<std::string_view, int32_t>>;
+
+// Up to where the sorted pieces [begin, end) go on alike after `depth` bytes, and none of them ends.
+size_t shared_until(const Pieces& pieces, size_t begin, size_t end, size_t depth) {
+  if (begin == end) return depth;
+  const std::string_view first = pieces[begin].first;
+  const std::string_view last = pieces[end - 1].first;
+  const auto from = static_cast<ptrdiff_t>(depth);
+  // What the first and the last share, all between them share.
+  const auto [stop, other] =
+      std::mismatch(first.begin() + from, first.end(), last.begin() + from, last.end());
+  return static_cast<size_t>(stop - first.begin());
+}
+
+}  // namespace
+
+void PieceTrie::append_run(std::string_view bytes, uint32_t target) {
+  runs_.insert(runs_.end(), bytes.begin(), bytes.end());
+  run_ends_.resize(runs_.size(), false);
+  run_ends_.push_back(true);
+  runs_.resize(runs_.size() + sizeof target);
+  run_ends_.resize(runs_.size(), false);
+  std::memcpy(&runs_[runs_.size() - sizeof target], &target, sizeof target);
+}
 
 PieceTrie::PieceTrie(std::vector<std::pair<std::string_view, int32_t>> pieces) {
   std::stable_sort(pieces.begin(), pieces.end(),
@@ -22,6 +48,16 @@ PieceTrie::PieceTrie(std::vector<std::pair<std::string_view, int32_t>> pieces) {
       while (begin < end && pieces[begin].first.size() == depth) ++begin;
     }
     nodes_[node].children = static_cast<uint32_t>(nodes_.size());
+    if (const size_t stop = node == kRoot ? depth : shared_until(pieces, begin, end, depth);
+        stop > depth + 1) {
+      nodes_[node].children = static_cast<uint32_t>(runs_.size());
+      nodes_[node].n_children = kRun;
+      append_run(pieces[begin].first.substr(depth, stop - depth), static_cast<uint32_t>(nodes_.size()));
+      nodes_.emplace_back();
+      labels_.push_back(0);
+      ranges.push_back({begin, end, stop});
+      continue;
+    }
     while (begin < end) {
       const auto label = static_cast<unsigned char>(pieces[begin].first[depth]);
       size_t stop = begin;

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 
+#include "tokenizer/utf8.h"
+
 namespace lazyfill {
 
 PrefixMatcher::PrefixMatcher(std::vector<std::pair<std::string_view, int32_t>> literals)
     : literals_(std::move(literals)) {
-  std::erase_if(literals_, [](const auto& literal) { return literal.first.empty(); });
+  // A literal that ends within a character would leave the rest of it to functions that rely on whole ones.
+  std::erase_if(literals_, [](const auto& literal) {
+    return literal.first.empty() || utf8::first_invalid(literal.first).has_value();
+  });
   std::sort(literals_.begin(), literals_.end());
   for (size_t i = 0; i < literals_.size(); ++i) {
     Range& range = by_first_byte_[static_cast<unsigned char>(literals_[i].first[0])];

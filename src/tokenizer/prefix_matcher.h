@@ -18,7 +18,7 @@ class PrefixMatcher {
   };
 
   PrefixMatcher() = default;
-  // The views must outlive the matcher; empty strings are left out.
+  // The views must outlive the matcher; empty strings and what is no valid UTF-8 are left out.
   explicit PrefixMatcher(std::vector<std::pair<std::string_view, int32_t>> literals);
 
   bool empty() const { return literals_.empty(); }

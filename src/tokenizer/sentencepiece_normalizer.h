@@ -11,7 +11,10 @@
 
 namespace lazyfill {
 
-inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
+// U+2581. An array of its own, because a view of a literal may have another literal's address in every file
+// that includes this, and a compiler may then take begin() from one and end() from another.
+inline constexpr char kSpaceMarkBytes[] = "\xE2\x96\x81";
+inline constexpr std::string_view kSpaceMark = kSpaceMarkBytes;
 
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 // The byte that a token such as "<0x0A>" stands for.
