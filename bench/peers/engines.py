@@ -61,8 +61,11 @@ class Worker:
 
 def flags_of(schedule):
     """"SPEC" or "SPEC POLICY" as flags of lazyfill run."""
-    spec, *policy = schedule.split()
-    return ["--lazy", spec] + [flag for name in policy for flag in ("--policy", name)]
+    spec, *words = schedule.split()
+    flags = ["--lazy", spec]
+    for word in words:
+        flags += ["--sparse-attention", word] if word[0] in "0.1" else ["--policy", word]
+    return flags
 
 
 class Lazyfill:
