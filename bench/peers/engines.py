@@ -60,7 +60,7 @@ class Worker:
 
 
 def flags_of(schedule):
-    """"SPEC" or "SPEC POLICY" as flags of lazyfill run."""
+    """"SPEC", with a policy or a share of the attention behind it, as flags of lazyfill run."""
     spec, *words = schedule.split()
     flags = ["--lazy", spec]
     for word in words:
