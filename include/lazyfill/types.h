@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,8 +80,9 @@ struct LazyOptions {
   size_t protect_last = 1;              // newest tokens that are never dropped; at least the last
   bool prune_generated = true;          // whether generated tokens may be dropped as prompt tokens may
   // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
-  // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper.
-  size_t max_revived = 1;
+  // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper. Not given: 1, or
+  // every one where a preset is used, whose loss was measured so.
+  std::optional<size_t> max_revived;
   // Prompt rows of global layers look only at the columns that hold this share of their attention, estimated
   // from a sample of rows; 1: at all. Independent of the schedule.
   float attention_mass = 1;

@@ -177,6 +177,7 @@ class Calibration {
       LazyOptions lazy;
       lazy.schedule = format_schedule(candidate.stages);
       lazy.policy = candidate.policy;
+      lazy.max_revived = kReviveAll;  // as with every preset
       auto verdict = judge.judge([&](size_t text) -> Result<TextLoss> {
         progress();
         if (seconds_since(start_) > static_cast<double>(flags_.minutes) * 60)

@@ -160,7 +160,7 @@ void Flags::add_count(const std::string& names, size_t& target, size_t min, size
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
 
-void Flags::add_count_or_all(const std::string& names, size_t& target, size_t max, size_t all,
+void Flags::add_count_or_all(const std::string& names, std::optional<size_t>& target, size_t max, size_t all,
                              const std::string& help) {
   auto set = [&target, max, all, flag = flag_name(names)](const std::string& value) {
     const auto count = parse_count(value);

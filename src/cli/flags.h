@@ -38,7 +38,7 @@ class Flags {
                  const std::string& help);
   void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help);
   // A count, or "all", which makes the target `all`.
-  void add_count_or_all(const std::string& names, size_t& target, size_t max, size_t all,
+  void add_count_or_all(const std::string& names, std::optional<size_t>& target, size_t max, size_t all,
                         const std::string& help);
   void add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                   const std::string& help);  // comma-separated

@@ -15,7 +15,7 @@ struct Parsed {
   std::vector<std::string> texts;
   std::vector<size_t> counts;
   size_t count = 5;
-  size_t revive = 3;
+  std::optional<size_t> revive;
   size_t choice = 0;
   float real = 0.5F;
   bool on = false;
@@ -61,7 +61,7 @@ TEST(Flags, TextsMayLookLikeFlags) {
 }
 
 TEST(Flags, ACountMayBeAll) {
-  EXPECT_EQ(parse({}).revive, 3U);
+  EXPECT_EQ(parse({}).revive, std::nullopt);
   EXPECT_EQ(parse({"--revive", "0"}).revive, 0U);
   EXPECT_EQ(parse({"--revive", "all"}).revive, 1000U);
 }

@@ -15,6 +15,8 @@ namespace {
 // Without a preset. Below this a prompt is prefilled in about a second on two cores, and short prompts lose
 // most from pruning.
 constexpr size_t kAutoMinTokens = 1024;
+// With more, a decode step takes longer than a dense one (docs/performance.md).
+constexpr size_t kDefaultMaxRevived = 1;
 // Half of the tokens after half of the depth, half of those after three quarters: with no preset for the
 // model only what is safe everywhere.
 constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
@@ -69,7 +71,7 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
     lazy.pooling_width = preset.lazy.pooling_width;
     lazy.score_layers = preset.lazy.score_layers;
     // A preset promises a loss, and answers that copy from the prompt lose most of all by the default limit.
-    if (lazy.max_revived == LazyOptions{}.max_revived) lazy.max_revived = kReviveAll;
+    if (!lazy.max_revived) lazy.max_revived = kReviveAll;
   }
   return choice.short_prompt ? "off" : preset.lazy.schedule;
 }
@@ -106,6 +108,7 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
   std::string schedule = lazy.schedule;
   if (schedule == "auto") schedule = automatic(config, preset, n_tokens, resolved.lazy, resolved.choice);
   if (resolved.lazy.policy == Policy::kAuto) resolved.lazy.policy = Policy::kLazy;
+  if (!resolved.lazy.max_revived) resolved.lazy.max_revived = kDefaultMaxRevived;
   auto stages = parse_schedule(schedule, config.n_layers, config.prunable_layers());
   if (!stages) return tl::unexpected(stages.error());
   const bool by_mass = std::any_of(stages->begin(), stages->end(),

@@ -80,6 +80,19 @@ TEST(ResolveLazy, WhatTheCallerNamesWins) {
   EXPECT_TRUE(resolve_lazy(model_of(10), &found, with_schedule("off"), 1000)->stages.empty());
 }
 
+TEST(ResolveLazy, APresetBringsAllBackUnlessTheCallerSaysHowMany) {
+  const FoundPreset found = preset_for("x");
+  const auto max_revived = [&](const FoundPreset* preset, std::optional<size_t> given) {
+    LazyOptions lazy;
+    lazy.max_revived = given;
+    return resolve_lazy(model_of(20), preset, lazy, 2000)->lazy.max_revived;
+  };
+  EXPECT_EQ(max_revived(&found, std::nullopt), kReviveAll);
+  EXPECT_EQ(max_revived(&found, 1), 1U);
+  EXPECT_EQ(max_revived(nullptr, std::nullopt), 1U);
+  EXPECT_EQ(max_revived(nullptr, 3), 3U);
+}
+
 TEST(ResolveLazy, AShareOfTheAttentionNeedsAttention) {
   LazyOptions lazy;
   lazy.schedule = "3:p0.9";

@@ -184,7 +184,7 @@ class StepRunner::Pass {
     }
     const bool is_decode = first_new_ >= static_cast<int32_t>(input_.prompt_end);
     const Candidates choice{candidates_, attention, computed_next, is_first_step_,
-                            is_decode ? lazy.max_revived : kReviveAll};
+                            is_decode ? lazy.max_revived.value_or(kReviveAll) : kReviveAll};
     const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);
 
     std::vector<int32_t> kept_positions;
