@@ -3,6 +3,15 @@
 #include <algorithm>
 
 namespace lazyfill {
+
+AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end) {
+  AttentionTask part = task;
+  part.q += begin * task.shape.n_heads * task.shape.head_dim;
+  part.ranges += begin;
+  part.n_rows = end - begin;
+  return part;
+}
+
 namespace {
 
 // Up to this many rows the columns are cut instead of the rows: there is no row tile to give each thread.
@@ -13,14 +22,6 @@ constexpr size_t kMinPartColumns = 256;
 constexpr size_t kMaxPartColumns = 1024;
 constexpr size_t kParts = 32;
 constexpr size_t kTileRows = 64;
-
-AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end) {
-  AttentionTask part = task;
-  part.q += begin * task.shape.n_heads * task.shape.head_dim;
-  part.ranges += begin;
-  part.n_rows = end - begin;
-  return part;
-}
 
 ColumnRange union_of_ranges(const AttentionTask& task) {
   ColumnRange all = task.ranges[0];

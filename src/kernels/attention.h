@@ -54,6 +54,9 @@ class AttentionScratch {
   std::vector<PerThread> threads_;
 };
 
+// The same task for its rows [begin, end) alone.
+AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end);
+
 // out [n_rows, n_heads * head_dim]: softmax(scale * q.k) v for all heads.
 //
 // Many rows are dealt out by kv head and row tile, few rows by kv head and column part. How a task is cut

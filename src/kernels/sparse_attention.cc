@@ -7,14 +7,6 @@
 namespace lazyfill {
 namespace {
 
-AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end) {
-  AttentionTask part = task;
-  part.q += begin * task.shape.n_heads * task.shape.head_dim;
-  part.ranges += begin;
-  part.n_rows = end - begin;
-  return part;
-}
-
 // One block of rows and one kv head.
 class SparseBlock {
  public:
