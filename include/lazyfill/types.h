@@ -75,6 +75,9 @@ struct LazyOptions {
   Pooling pooling = Pooling::kAverage;  // kWindow, kFocus
   size_t pooling_width = 7;             // kWindow, kFocus; odd
   size_t score_layers = 3;              // kFocus: the pruning layer and those before it that vote
+  // kFocus, decode steps: the share of the votes of the steps before that counts with a step's own, and so on
+  // back to the prompt's; 0: none, below 1.
+  float vote_memory = 0.8F;
   uint64_t seed = 0;                    // kRandom
   size_t protect_first = 0;             // attention sinks that are never dropped
   size_t protect_last = 1;              // newest tokens that are never dropped; at least the last

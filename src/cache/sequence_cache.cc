@@ -3,7 +3,7 @@
 namespace lazyfill {
 
 SequenceCache::SequenceCache(const Shape& shape)
-    : shape_(shape), aux_(shape.n_layers), n_columns_before_(shape.n_layers, 0) {
+    : shape_(shape), aux_(shape.n_layers), votes_(shape.n_layers), n_columns_before_(shape.n_layers, 0) {
   columns_.reserve(shape.n_layers);
   for (size_t i = 0; i < shape.n_layers; ++i) {
     columns_.emplace_back(shape.column_type, shape.n_kv_heads, shape.head_dim, shape.capacity_tokens);
@@ -24,6 +24,7 @@ void SequenceCache::commit_step(size_t n_new_tokens) {
   for (const auto& aux : aux_) {
     if (aux != nullptr) aux->commit();
   }
+  for (VoteMemory& votes : votes_) votes.commit();
   n_tokens_ += n_new_tokens;
 }
 
@@ -32,6 +33,7 @@ void SequenceCache::rollback_step() {
   for (const auto& aux : aux_) {
     if (aux != nullptr) aux->rollback();
   }
+  for (VoteMemory& votes : votes_) votes.rollback();
 }
 
 void SequenceCache::truncate(size_t n_tokens) {
@@ -40,6 +42,7 @@ void SequenceCache::truncate(size_t n_tokens) {
   for (const auto& aux : aux_) {
     if (aux != nullptr) aux->truncate(static_cast<int32_t>(n_tokens));
   }
+  for (VoteMemory& votes : votes_) votes.truncate(static_cast<int32_t>(n_tokens));
   n_tokens_ = n_tokens;
 }
 

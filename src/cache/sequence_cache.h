@@ -1,4 +1,5 @@
-// Everything one sequence has computed: columns of every layer, and the Aux Caches between them.
+// Everything one sequence has computed: columns of every layer, the Aux Caches between them, and the votes of
+// its steps.
 #pragma once
 
 #include <memory>
@@ -6,6 +7,7 @@
 
 #include "cache/aux_cache.h"
 #include "cache/layer_columns.h"
+#include "cache/vote_memory.h"
 
 namespace lazyfill {
 
@@ -32,6 +34,8 @@ class SequenceCache {
   AuxCache* find_aux(size_t layer) { return aux_[layer].get(); }
   AuxCache& aux(size_t layer);
 
+  VoteMemory& votes(size_t layer) { return votes_[layer]; }
+
   // A step begins, and ends with one of the two: its columns and states stay, or all is as it was.
   void begin_step();
   void commit_step(size_t n_new_tokens);
@@ -48,6 +52,7 @@ class SequenceCache {
   size_t n_tokens_ = 0;
   std::vector<LayerColumns> columns_;           // [n_layers]
   std::vector<std::unique_ptr<AuxCache>> aux_;  // [n_layers]
+  std::vector<VoteMemory> votes_;               // [n_layers]
   std::vector<size_t> n_columns_before_;        // [n_layers] when the step began
 };
 

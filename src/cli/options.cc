@@ -82,6 +82,9 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                   "Neighbours that are pooled, an odd number; default 7");
   flags.add_count("--score-layers", options.score_layers, 1, 4096,
                   "Layers up to the pruning one whose attention counts with --policy focus; default 3");
+  flags.add_real("--vote-memory", options.vote_memory, 0, 0.999F,
+                 "Share of the earlier steps' attention that counts with that of a decode step, with --policy "
+                 "focus; default 0.8");
   flags.add_seed("--policy-seed", options.seed, "Seed of --policy random; default 0");
   flags.add_count("--protect-first", options.protect_first, 0, kMostTokens,
                   "First tokens that are never dropped; default 0");

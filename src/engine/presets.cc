@@ -42,6 +42,9 @@ Result<void> check_lazy_options(const LazyOptions& lazy) {
   if (lazy.score_layers == 0 || lazy.score_layers > 4096) {
     return fail(ErrorCode::kInvalidArgument, "the scores must come from 1 to 4096 layers");
   }
+  if (!(lazy.vote_memory >= 0 && lazy.vote_memory < 1)) {
+    return fail(ErrorCode::kInvalidArgument, "the votes of earlier steps must count with a share from 0 to below 1");
+  }
   if (!(lazy.attention_mass > 0 && lazy.attention_mass <= 1)) {
     return fail(ErrorCode::kInvalidArgument,
                 "sparse attention must keep a share above 0 and at most 1 of the attention");
@@ -70,6 +73,7 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
     lazy.pooling = preset.lazy.pooling;
     lazy.pooling_width = preset.lazy.pooling_width;
     lazy.score_layers = preset.lazy.score_layers;
+    lazy.vote_memory = preset.lazy.vote_memory;
     // A preset promises a loss, and answers that copy from the prompt lose most of all by the default limit.
     if (!lazy.max_revived) lazy.max_revived = kReviveAll;
   }

@@ -23,6 +23,7 @@ FoundPreset preset_for(const std::string& fingerprint) {
   found.preset.lazy.schedule = "3:0.25,6:0.5";
   found.preset.lazy.policy = Policy::kFocus;
   found.preset.lazy.window_rows = 5;
+  found.preset.lazy.vote_memory = 0.5F;
   found.preset.min_tokens = 300;
   return found;
 }
@@ -42,6 +43,7 @@ TEST(ResolveLazy, AutoTakesThePreset) {
   EXPECT_EQ(resolved->stages[0].layer, 3U);
   EXPECT_EQ(resolved->lazy.policy, Policy::kFocus);
   EXPECT_EQ(resolved->lazy.window_rows, 5U);
+  EXPECT_EQ(resolved->lazy.vote_memory, 0.5F);
   EXPECT_EQ(resolved->choice.source, "preset (user)");
   EXPECT_EQ(resolved->choice.policy, "focus");
   EXPECT_FALSE(resolved->choice.short_prompt);

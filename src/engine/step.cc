@@ -183,6 +183,9 @@ class StepRunner::Pass {
       computed_next[i] = candidates_[i] >= first_new_ || next.has(candidates_[i]);
     }
     const bool is_decode = first_new_ >= static_cast<int32_t>(input_.prompt_end);
+    // A question asks for other things than the one before it, but a token for much of what the last one did.
+    if (lazy.policy == Policy::kFocus)
+      cache_.votes(stage.layer).add_to(attention, candidates_, is_decode ? lazy.vote_memory : 0.0F);
     const Candidates choice{candidates_, attention, computed_next, is_first_step_,
                             is_decode ? lazy.max_revived.value_or(kReviveAll) : kReviveAll};
     const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);

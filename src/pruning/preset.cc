@@ -45,6 +45,10 @@ class Fields {
     if (!(value >= least && value <= most)) refuse(key);
     return value;
   }
+  // Of a file that may be older than the field.
+  double real_or(const char* key, double least, double most, double absent) {
+    return object_.contains(key) ? real(key, least, most) : absent;
+  }
   size_t count(const char* key, double least, double most) {
     const double value = real(key, least, most);
     if (value != std::floor(value)) refuse(key);
@@ -79,6 +83,7 @@ LazyOptions read_lazy(Fields& fields) {
   lazy.window_rows = fields.count("window_rows", 1, 4096);
   lazy.pooling_width = fields.count("pooling_width", 1, 4095);
   lazy.score_layers = fields.count("score_layers", 1, 4096);
+  lazy.vote_memory = static_cast<float>(fields.real_or("vote_memory", 0, 0.999, 0));  // presets had none at first
   return lazy;
 }
 
@@ -110,6 +115,7 @@ std::string preset_to_json(const Preset& preset) {
       {"pooling", kPoolings[static_cast<size_t>(lazy.pooling)]},
       {"pooling_width", lazy.pooling_width},
       {"score_layers", lazy.score_layers},
+      {"vote_memory", std::round(1000.0 * static_cast<double>(lazy.vote_memory)) / 1000.0},
       {"min_tokens", preset.min_tokens},
       {"target", {{"max_kl", preset.max_kl}, {"min_agreement", preset.min_agreement}}},
       {"measured", {{"kl", preset.kl}, {"agreement", preset.agreement}, {"speed_up", preset.speed_up}}}};

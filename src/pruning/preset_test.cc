@@ -20,6 +20,7 @@ Preset example() {
   preset.lazy.policy = Policy::kFocus;
   preset.lazy.pooling = Pooling::kMax;
   preset.lazy.score_layers = 2;
+  preset.lazy.vote_memory = 0.65F;
   preset.min_tokens = 300;
   preset.max_kl = 0.05;
   preset.min_agreement = 0.9;
@@ -39,9 +40,20 @@ TEST(Preset, SurvivesTheFile) {
   EXPECT_EQ(after->lazy.policy, before.lazy.policy);
   EXPECT_EQ(after->lazy.pooling, before.lazy.pooling);
   EXPECT_EQ(after->lazy.score_layers, before.lazy.score_layers);
+  EXPECT_FLOAT_EQ(after->lazy.vote_memory, before.lazy.vote_memory);
   EXPECT_EQ(after->min_tokens, before.min_tokens);
   EXPECT_EQ(after->kl, before.kl);
   EXPECT_EQ(preset_to_json(*after), preset_to_json(before));
+}
+
+TEST(Preset, OneFromBeforeVoteMemoryHasNone) {
+  std::string json = preset_to_json(example());
+  const std::string field = "  \"vote_memory\": 0.65,\n";
+  ASSERT_NE(json.find(field), std::string::npos) << json;
+  json.erase(json.find(field), field.size());
+  const auto preset = preset_from_json(json, "p.json");
+  ASSERT_TRUE(preset) << preset.error().message;
+  EXPECT_EQ(preset->lazy.vote_memory, 0);
 }
 
 TEST(Preset, DamagedFilesAreRefusedByTheirField) {
@@ -68,6 +80,7 @@ TEST(Preset, DamagedFilesAreRefusedByTheirField) {
       {with("\"min_tokens\": 300", "\"min_tokens\": 1.5"), "min_tokens"},
       {with("\"min_tokens\": 300", "\"min_tokens\": 1e300"), "min_tokens"},
       {with("\"window_rows\": 8", "\"window_rows\": 0"), "window_rows"},
+      {with("\"vote_memory\": 0.65", "\"vote_memory\": 1"), "vote_memory"},
       {with("\"max_kl\"", "\"max\""), "max_kl"},
   };
   for (const Case& c : cases) {

@@ -43,6 +43,7 @@ LazyOptions read_options(const json& request) {
   options.pooling = kPoolings.at(request.value("pooling", "average")).get<Pooling>();
   options.pooling_width = request.value("pooling_width", options.pooling_width);
   options.score_layers = request.value("score_layers", options.score_layers);
+  options.vote_memory = request.value("vote_memory", options.vote_memory);
   options.seed = request.value("seed", options.seed);
   options.protect_first = request.value("protect_first", options.protect_first);
   options.protect_last = request.value("protect_last", options.protect_last);

@@ -31,7 +31,9 @@ Scores of the policies, over the candidates that entered the layer
     window    mean of those over the last `window_rows` new rows that reached the layer, then the average or maximum
               over `pooling_width` neighbours in the list of candidates (fewer at its ends)
     focus     the mean over the step's `voters` that reached the layer, summed over the pruning layer and the
-              `score_layers` - 1 before it that lie behind the last stage and have no sliding window; pooled as window
+              `score_layers` - 1 before it that lie behind the last stage and have no sliding window; in a step of generated
+              tokens plus `vote_memory` times what each candidate had in the step before (every token's fades by this in
+              each such step); pooled as window
     recent    the position
     static    lazy in the first step; later steps keep what has been computed at the next layer and every new token,
               so nothing is revived
@@ -53,6 +55,7 @@ class Options:
     pooling: str = "average"  # "none", "average", "max"
     pooling_width: int = 7
     score_layers: int = 3
+    vote_memory: float = 0.8  # focus
     protect_first: int = 0
     protect_last: int = 1
     prune_generated: bool = True
@@ -149,6 +152,7 @@ class LazyLLM:
         self.n_tokens = 0
         self.columns = [{} for _ in range(model.config.n_layers)]
         self.aux = [{} for _ in range(model.config.n_layers)]
+        self.votes = [{} for _ in range(model.config.n_layers)]     # position -> remembered votes
         self.stored = [{} for _ in range(model.config.n_layers)]    # position -> times its column was computed
         self.finished = [{} for _ in range(model.config.n_layers)]  # position -> times the rest of the layer was
 
@@ -172,6 +176,7 @@ class LazyLLM:
                 votes = votes + self._votes(layer, q, rows, k, candidates, voters)
             if layer in keep_of:
                 if self.options.policy == "focus":
+                    votes = self._remember(layer, candidates, votes, first_new >= prompt_end)
                     scores, votes = pool(votes, self.options.pooling, self.options.pooling_width), 0
                 else:
                     scores = self._scores(layer, q, rows, k, candidates, first_new)
@@ -201,7 +206,7 @@ class LazyLLM:
     def rewind(self, n_tokens):
         """Forgets every token from position n_tokens on."""
         self.n_tokens = n_tokens
-        for store in self.columns + self.aux + self.stored + self.finished:
+        for store in self.columns + self.aux + self.votes + self.stored + self.finished:
             for position in [p for p in store if p >= n_tokens]:
                 del store[position]
 
@@ -222,6 +227,14 @@ class LazyLLM:
     def _votes(self, layer, q, rows, k, candidates, voters):
         mine = [row for row, position in enumerate(rows) if position in voters]
         return self.model.probabilities(layer, q[mine], [rows[row] for row in mine], k, candidates).mean(axis=(0, 1))
+
+    def _remember(self, layer, candidates, votes, is_decode):
+        share = self.options.vote_memory if is_decode else 0
+        memory = {position: share * vote for position, vote in self.votes[layer].items()}
+        for position, vote in zip(candidates, votes):
+            memory[position] = memory.get(position, 0) + vote
+        self.votes[layer] = memory
+        return np.array([memory[position] for position in candidates])
 
     def _scores(self, layer, q, rows, k, candidates, first_new):
         options = self.options
