@@ -18,6 +18,7 @@ SHORTER = (0.75, 0.5, 0.4, 0.33)
 STANDARD = 1  # the strength of tables
 
 DEPTHS = (0.3, 0.5, 0.73)  # of the model, where the three stages lie
+TWO_EARLY = (0.27, 0.47)
 SINGLE_DEPTH = 0.45
 
 STAGED_POLICIES = ("lazy", "focus", "window", "static", "random")
@@ -71,35 +72,45 @@ def base_of(known, family):
 
 
 def ablation(info):
-    """Variants of the choice of tokens, for evals.fidelity. The first family is what the others are compared with."""
+    """Variants of the choice of tokens, for evals.fidelity. The first family is what the others are compared with: LazyLLM,
+    which brings back what it wants, as do the others but for those that say how many."""
     def variants(family, flags, keeps, depths=DEPTHS):
-        return [Method(f"{family} {schedule(info, keep, depths)}", ("--lazy", schedule(info, keep, depths), *flags), family)
-                for keep in keeps]
+        flags = flags if "--revive" in flags else ("--revive", "all", *flags)
+        return [Method(f"{family} {schedule(info, keep, depths)}", ("--lazy", schedule(info, keep, depths), *flags), family) for keep in keeps]
 
     def policy(name, *more):
         return ("--policy", name, *more)
 
-    two = (0.5, 0.3)
+    two, one = (0.5, 0.3), (0.5,)
     found = variants("lazy", policy("lazy"), (0.75, *STAGED))
     found += variants("focus", policy("focus"), STAGED)
     found += variants("window", policy("window"), STAGED)
     found += variants("static", policy("static"), two) + variants("random", policy("random"), two)
-    found += variants("window, max", policy("window", "--pool", "max"), two)
-    found += variants("window, not pooled", policy("window", "--pool", "none"), two)
-    found += variants("window, 32 rows", policy("window", "--window-rows", "32"), two)
-    found += variants("focus, not pooled", policy("focus", "--pool", "none"), two)
-    found += variants("focus, max", policy("focus", "--pool", "max"), two)
-    found += variants("focus, pooled over 3", policy("focus", "--pool-width", "3"), two)
-    found += variants("focus, 2 rows", policy("focus", "--window-rows", "2"), two)
-    found += variants("focus, 24 rows", policy("focus", "--window-rows", "24"), two)
-    found += variants("focus, 5 layers", policy("focus", "--score-layers", "5"), two)
-    found += variants("lazy, 4 sinks kept", policy("lazy", "--protect-first", "4"), two)
-    found += variants("focus, 4 sinks kept", policy("focus", "--protect-first", "4"), two)
-    found += variants("focus, 16 newest kept", policy("focus", "--protect-last", "16"), two)
-    found += variants("focus, generated kept", policy("focus", "--keep-generated"), two)
+    found += variants("window, max", policy("window", "--pool", "max"), one)
+    found += variants("window, not pooled", policy("window", "--pool", "none"), one)
+    found += variants("window, 32 rows", policy("window", "--window-rows", "32"), one)
+    found += variants("focus, not pooled", policy("focus", "--pool", "none"), one)
+    found += variants("focus, max", policy("focus", "--pool", "max"), one)
+    found += variants("focus, pooled over 3", policy("focus", "--pool-width", "3"), one)
+    found += variants("focus, 2 rows", policy("focus", "--window-rows", "2"), one)
+    found += variants("focus, 24 rows", policy("focus", "--window-rows", "24"), one)
+    found += variants("focus, 5 layers", policy("focus", "--score-layers", "5"), one)
+    found += variants("lazy, 4 sinks kept", policy("lazy", "--protect-first", "4"), one)
+    found += variants("focus, 4 sinks kept", policy("focus", "--protect-first", "4"), one)
+    found += variants("focus, 16 newest kept", policy("focus", "--protect-last", "16"), one)
+    found += variants("focus, generated kept", policy("focus", "--keep-generated"), one)
     found += variants("lazy, early", policy("lazy"), (0.6, 0.5), (0.2, 0.4, 0.6))
     found += variants("focus, early", policy("focus"), (0.6, 0.5), (0.2, 0.4, 0.6))
     found += variants("focus, late", policy("focus"), (0.4, 0.2), (0.4, 0.6, 0.8))
+    found += variants("lazy, two stages", policy("lazy"), (0.6, 0.5, 0.4), TWO_EARLY)
+    found += variants("focus, two stages", policy("focus"), (0.6, 0.5, 0.4), TWO_EARLY)
+    found += variants("focus, two stages, no memory", policy("focus", "--vote-memory", "0"), one, TWO_EARLY)
+    found += variants("focus, two stages, pooled over 15", policy("focus", "--pool-width", "15"), one, TWO_EARLY)
+    found += variants("focus, two stages, 64 rows", policy("focus", "--window-rows", "64"), one, TWO_EARLY)
+    for revived in ("1", "3", "8"):
+        found += variants(f"focus, two stages, {revived} back", policy("focus", "--revive", revived), one, TWO_EARLY)
+    for mass in ("0.95", "0.9"):
+        found += variants(f"focus, two stages, sparse {mass}", policy("focus", "--sparse-attention", mass), (0.6, 0.5, 0.4), TWO_EARLY)
     found += variants("focus, one stage", policy("focus"), (0.3, 0.15), (0.4,))
     found += variants("focus, six stages", policy("focus"), (0.75, 0.65), (0.13, 0.27, 0.4, 0.53, 0.67, 0.8))
     found += variants("lazy, mass", policy("lazy"), ("p0.998", "p0.99"))
