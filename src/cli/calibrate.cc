@@ -39,7 +39,7 @@ constexpr Policy kPolicies[] = {Policy::kFocus, Policy::kWindow, Policy::kLazy};
 constexpr double kWorthwhile = 0.9;  // share of the dense time below which a prompt length counts as gaining
 // Sparser attention loses more; what saves hardly more than the one before is not tried.
 constexpr double kMasses[] = {0.98, 0.95, 0.9, 0.85};
-constexpr double kTimingShare = 1.0 / 6;  // of the minutes, for the cost model
+constexpr double kTimingShare = 0.3;  // of the minutes, for the cost model
 // Of each kind, where the user names none.
 constexpr LossTarget kTargets[] = {{0.1, 0.85}, {0.25, 0.75}};
 
@@ -51,7 +51,7 @@ struct CalibrateFlags {
   std::optional<float> min_agreement;
   size_t prompt_tokens = 4096;
   size_t n_tokens = 17;
-  float minutes = 8;
+  float minutes = 9;
   size_t n_candidates = 200;
   bool plain = false;
   bool beside = false;
@@ -354,7 +354,7 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.add_switch("--plain", values.plain, "No text as a chat message; default: every other one");
   flags.add_count("--prompt-tokens", values.prompt_tokens, 64, size_t{1} << 24,
                   "Length of the prompts that shall be fast, at most the model's context; default 4096");
-  flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 8");
+  flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 9");
   flags.add_count("--candidates", values.n_candidates, 1, 100000,
                   "End the search after so many candidates; default 200");
   flags.group("Result");
