@@ -104,6 +104,8 @@ def scores(setup):
     known = methods.methods_for(methods.schedule(setup.info, methods.STAGED[methods.STANDARD]),
                                 methods.schedule(setup.info, methods.SINGLE[methods.STANDARD], (methods.SINGLE_DEPTH,)),
                                 methods.SHORTER[methods.STANDARD])
+    if transfer.target_of(setup.info["name"], kind="fast") is None:
+        del known["fast"]  # which would be auto again
     items = longbench.load_questions(setup.data / "longbench", setup.size.per_task)
     ask = asker(setup, setup.size.prompt_tokens)
     results = setup.run("scores", every(known.values(), items), ask)
@@ -297,27 +299,35 @@ def retrieval(setup):
 
 
 def presets(setup):
-    """Whether the preset keeps its promise on texts that calibration never saw."""
-    target = transfer.target_of(setup.info["name"])
-    if target is None:
+    """Whether the presets keep their promises on texts that calibration never saw."""
+    targets = {kind: transfer.target_of(setup.info["name"], kind=kind) for kind in methods.PRESETS}
+    shipped = [Method(kind, ("--lazy", kind)) for kind, target in targets.items() if target]
+    if not shipped:
         return "There is no shipped preset for this model."
     items = [item | {"id": f"{item['id']}, {'chat' if item['chat'] else 'plain'}"}
              for item in fidelity_prompts(setup, (0, 1, 2, -1), chat_too=True)]
-    auto = Method("auto", ("--lazy", "auto"))
-    results = setup.run("preset", every([auto], items), fidelity.asker(17))
-    return transfer.verdict(results, target)
+    results = setup.run("preset", every(shipped, items), fidelity.asker(17))
+    parts = [f"`--lazy {m.name}`: {transfer.verdict(results, targets[m.name], m.name)}" for m in shipped]
+    return "\n\n".join(parts + [f"There is no shipped preset `{kind}` for this model." for kind, target in targets.items() if not target])
 
 
 def frontier(setup):
-    """What `calibrate` tried, from docs/results/calibration-MODEL.json (see evals/README.md)."""
-    path = setup.path("calibration", "json")
+    """What `calibrate` tried, from docs/results/calibration-MODEL.json and calibration-fast-MODEL.json (see evals/README.md)."""
+    return "\n\n".join(frontier_of(setup, name) for name in ("calibration", "calibration-fast"))
+
+
+def frontier_of(setup, name):
+    path = setup.path(name, "json")
     if not path.exists():
         return f"`lazyfill calibrate --json {path.name}` has not been run."
     report = json.loads(path.read_text(encoding="utf-8"))
-    preset = report["preset"]
-    return (f"`{preset['schedule']} --policy {preset['policy']}`: {preset['measured']['speed_up']} times the prefill speed, KL "
-            f"{preset['measured']['kl']}, agreement {preset['measured']['agreement']:.1%}, found in {report['seconds']:.0f} s and "
-            f"{len(report['candidates'])} candidates." + setup.picture("calibration", "calibration", report, setup.name))
+    preset, measured = report["preset"], report["preset"]["measured"]
+    kind, mass = preset.get("preset", "auto"), preset.get("sparse_attention", 1)
+    sparse = f" --sparse-attention {mass}" if mass < 1 else ""
+    length = f" of {measured['prompt_tokens']} tokens" if measured.get("prompt_tokens") else ""
+    return (f"`--lazy {kind}`, `{preset['schedule']} --policy {preset['policy']}{sparse}`: {measured['speed_up']} times the prefill speed{length}, KL "
+            f"{measured['kl']}, agreement {measured['agreement']:.1%}, found in {report['seconds']:.0f} s and "
+            f"{len(report['candidates'])} candidates." + setup.picture(name, "calibration", report, f"{setup.name}, {kind}"))
 
 
 # name -> (function, share of the budget)

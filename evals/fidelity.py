@@ -42,7 +42,9 @@ def asker(n_tokens, chat=False):
         record = answers.ask(prompt=item["prompt"], flags=flags)
         computed = statistics.mean(record["lazy"]["computed_fraction"]) if record["lazy"] else 1.0
         fidelity = {k: v for k, v in record["fidelity"].items() if k != "dense_text"}
-        return {"schedule": record["lazy_choice"]["schedule"], "computed": computed, "prompt_tokens": record["prompt_tokens"], **fidelity}
+        choice = record["lazy_choice"]
+        sparse = {"sparse_attention": choice["sparse_attention"]["mass"]} if "sparse_attention" in choice else {}
+        return {"schedule": choice["schedule"], **sparse, "computed": computed, "prompt_tokens": record["prompt_tokens"], **fidelity}
     return ask
 
 

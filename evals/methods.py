@@ -22,6 +22,7 @@ TWO_EARLY = (0.27, 0.47)
 SINGLE_DEPTH = 0.45
 
 STAGED_POLICIES = ("lazy", "focus", "window", "static", "random")
+PRESETS = ("auto", "fast")
 RIVALS = ("gemfilter", "fastkv", "snapkv")
 
 
@@ -46,16 +47,16 @@ def methods_for(staged, single, keep):
     flags |= {policy: ("--lazy", staged, "--policy", policy) for policy in STAGED_POLICIES}
     flags |= {policy: ("--lazy", single, "--policy", policy) for policy in RIVALS}
     flags |= {how: shortened_by(keep, how) for how in ("compression", "random-drop")}
-    flags["auto"] = ("--lazy", "auto")
+    flags |= {preset: ("--lazy", preset) for preset in PRESETS}
     return {name: Method(name, value, name) for name, value in flags.items()}
 
 
 def at_strength(info, strength):
-    """methods_for at one of the strengths, without dense and auto, which have none; names tell the strength."""
+    """methods_for at one of the strengths, without dense and the presets, which have none; names tell the strength."""
     known = methods_for(schedule(info, STAGED[strength]), schedule(info, SINGLE[strength], (SINGLE_DEPTH,)),
                         SHORTER[strength])
     return [Method(f"{m.name} {m.flags[1] if m.flags[1] != 'off' else m.flags[3]}", m.flags, m.name)
-            for m in known.values() if m.name not in ("dense", "auto")]
+            for m in known.values() if m.name not in ("dense", *PRESETS)]
 
 
 def ladder(info, families, strengths=range(len(STAGED))):

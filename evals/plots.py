@@ -89,20 +89,22 @@ def needles(path, grids, lengths, depths, title):
 def calibration(path, report, title):
     """report: of `lazyfill calibrate --json`."""
     made, (axes,) = figure()
-    policies = list(dict.fromkeys(c["policy"] for c in report["candidates"]))
+    kind = lambda c: c["policy"] + (", sparse attention" if c.get("sparse_attention", 1) < 1 else "")
+    kinds = list(dict.fromkeys(map(kind, report["candidates"])))
     for within in (False, True):
-        for i, policy in enumerate(policies):
+        for i, name in enumerate(kinds):
             points = [(c["predicted_speed_up"], max(c["kl"], 1e-4)) for c in report["candidates"]
-                      if c["policy"] == policy and c["within"] == within]
+                      if kind(c) == name and c["within"] == within]
             if points:
                 axes.scatter(*zip(*points), color=COLOURS[i], marker="o" if within else "x", s=30 if within else 18,
-                             alpha=1 if within else 0.5, label=policy + (", within the target" if within else ", given up"))
+                             alpha=1 if within else 0.5, label=name + (", within the target" if within else ", given up"))
     best = [(c["predicted_speed_up"], max(c["kl"], 1e-4)) for c in report["candidates"] if c["within"]]
     if best:
         axes.plot(*zip(*best), color="#57606a", linewidth=1, label="the best so far")
     axes.axhline(report["preset"]["target"]["max_kl"], color="#57606a", linestyle="--", linewidth=1, label="target")
     axes.set_yscale("log")
-    axes.set(xlabel="predicted speed-up of the prefill", ylabel="KL from dense (of the texts measured)")
+    length = f" of {report['prompt_tokens']:,} tokens" if "prompt_tokens" in report else ""
+    axes.set(xlabel=f"predicted speed-up of the prefill{length}", ylabel="KL from dense (of the texts measured)")
     axes.set_title(title, fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     save(made, path)

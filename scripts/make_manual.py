@@ -27,7 +27,9 @@ class Flag:
     group: str
 
     def choices(self):
-        return self.placeholder.split("|") if "|" in self.placeholder else []
+        """The words that can be given; what stands in capitals is to be filled in."""
+        words = self.placeholder.split("|") if "|" in self.placeholder else []
+        return [word for word in words if word == word.lower()]
 
     def takes_file(self):
         return self.placeholder.startswith(FILE_PLACEHOLDERS)

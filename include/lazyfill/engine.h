@@ -24,7 +24,8 @@ namespace lazyfill {
 
 struct EngineOptions {
   size_t n_threads = 0;  // 0: one a core. Prompts are cut into blocks for them, so rounding differs with it.
-  // Where the user's presets are (FINGERPRINT.json); empty: only those beside the model and the shipped ones.
+  // Where the user's presets are (FINGERPRINT.json, FINGERPRINT.fast.json); empty: only those beside the
+  // model and the shipped ones.
   std::string preset_folder;
   KvType kv = KvType::kAsComputed;  // of all sessions
 };

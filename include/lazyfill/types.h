@@ -49,7 +49,7 @@ struct ModelInfo {
 
 // Which tokens a step keeps; see docs/lazy.md. Scores and rules: arXiv 2407.14057 for kLazy.
 enum class Policy {
-  kAuto,    // the preset's with the schedule "auto", else kLazy
+  kAuto,    // the preset's with the schedules "auto" and "fast", else kLazy
   kLazy,    // attention of the last row, mean over the query heads; chosen anew in every step
   kRandom,  // a seeded random choice
   kRecent,  // the newest tokens
@@ -66,9 +66,9 @@ enum class Pooling { kNone, kAverage, kMax };
 inline constexpr size_t kReviveAll = static_cast<size_t>(-1);
 
 struct LazyOptions {
-  // "off", "auto", or "LAYER:KEEP[,LAYER:KEEP...]": LAYER counted from 0 or "50%" of the depth; KEEP a
-  // fraction of the tokens that entered the layer, "@512" tokens, or "p0.9": those that hold 0.9 of the
-  // attention.
+  // "off", "LAYER:KEEP[,LAYER:KEEP...]", or a preset of the model: "auto", the careful one, or "fast", which
+  // loses more. LAYER counted from 0 or "50%" of the depth; KEEP a fraction of the tokens that entered the
+  // layer, "@512" tokens, or "p0.9": those that hold 0.9 of the attention.
   std::string schedule = "auto";
   Policy policy = Policy::kAuto;
   size_t window_rows = 8;               // kWindow, kFocus
@@ -87,8 +87,8 @@ struct LazyOptions {
   // every one where a preset is used, whose loss was measured so.
   std::optional<size_t> max_revived;
   // Prompt rows of global layers look only at the columns that hold this share of their attention, estimated
-  // from a sample of rows; 1: at all. Independent of the schedule.
-  float attention_mass = 1;
+  // from a sample of rows; 1: at all. Independent of the schedule. Not given: 1, or the preset's.
+  std::optional<float> attention_mass;
 };
 
 // How keys and values are kept.
@@ -104,13 +104,15 @@ struct ScheduleStage {
   double keep_mass = 0;    // > 0: as few as hold this share of the scores of all but the first token
 };
 
-// What a call was told to do, after "auto" was looked up.
+// What a call was told to do, after "auto" or "fast" was looked up.
 struct LazyChoice {
-  std::string source;  // "given", "default", "preset (beside the model)", "preset (user)", "preset (shipped)"
-  std::string policy;  // as --policy calls it
-  size_t min_tokens = 0;      // with "auto": shorter prompts are prefilled dense
+  // "given", "default", "preset (PLACE)" or "fast preset (PLACE)", PLACE one of "beside the model", "user"
+  // and "shipped"; where "fast" found no preset of its own, that and what was taken instead.
+  std::string source;
+  std::string policy;         // as --policy calls it
+  size_t min_tokens = 0;      // with "auto" and "fast": shorter prompts are prefilled dense
   bool short_prompt = false;  // and this one was
-  float attention_mass = 1;   // as asked for
+  float attention_mass = 1;   // as it was used
 };
 
 // What the prefill of one call did.

@@ -40,6 +40,8 @@ struct Case {
   size_t length = 0;
   std::string schedule;
   std::string resolved;  // what it means for this model and length
+  std::string applied;   // the same with sparse attention
+  double attention_mass = 1;
   std::vector<double> ttft_ms;
   std::vector<double> prefill_tokens_per_s;
   std::vector<double> decode_tokens_per_s;
@@ -76,6 +78,8 @@ Result<void> measure(const Engine& engine, const BenchFlags& flags, const std::v
   result.prefill_tokens_per_s.push_back(prefill_tokens_per_s(*generation));
   result.decode_tokens_per_s.push_back(decode_tokens_per_s(*generation));
   result.resolved = schedule_text(generation->lazy.schedule);
+  result.applied = lazy_text(generation->lazy);
+  result.attention_mass = std::stod(short_number(generation->lazy.choice.attention_mass));
   result.kv_bytes = generation->memory.kv_bytes;
   return {};
 }
@@ -117,7 +121,7 @@ void print_table(const std::vector<Case>& cases) {
     const std::string ratio =
         dense == nullptr ? "" : fixed(least(dense->ttft_ms) / least(result.ttft_ms), 2) + "x";
     const std::string name =
-        result.schedule == result.resolved ? result.schedule : result.schedule + " (" + result.resolved + ")";
+        result.schedule == result.applied ? result.schedule : result.schedule + " (" + result.applied + ")";
     std::printf("%8s  %-26s%11s%11s%9s%14s%13s\n", grouped(result.length).c_str(), name.c_str(),
                 duration_text(least(result.ttft_ms)).c_str(), duration_text(median(result.ttft_ms)).c_str(),
                 ratio.c_str(), grouped(static_cast<uint64_t>(best(result.prefill_tokens_per_s))).c_str(),
@@ -132,6 +136,7 @@ Json bench_json(const std::vector<Case>& cases, const BenchFlags& flags, const M
         {{"prompt_tokens", result.length},
          {"lazy", result.schedule},
          {"schedule", result.resolved},
+         {"sparse_attention", result.attention_mass},
          {"ttft_ms",
           {{"min", least(result.ttft_ms)}, {"median", median(result.ttft_ms)}, {"all", result.ttft_ms}}},
          {"prefill_tokens_per_s",
@@ -239,8 +244,8 @@ int bench_command(const std::vector<std::string>& args) {
   flags.group("Measurement");
   flags.add_counts("--lengths", values.lengths, 2, kMostLength,
                    "Prompt lengths in tokens; default 512,1024,2048,4096");
-  flags.add_texts("--lazy", values.schedules, "SPEC",
-                  "A schedule; may be given several times; default off and auto");
+  flags.add_texts("--lazy", values.schedules, "off|auto|fast|LAYER:KEEP,...",
+                  "A preset or a schedule; may be given several times; default off and auto");
   flags.add_text("-f,--file", values.file, "FILE", "Prompt text; default: a built-in text of common words");
   flags.add_count("-n,--max-tokens", values.n_tokens, 1, 4096, "Tokens to decode; default 16");
   flags.add_count("--repeat", values.n_repeats, 1, 1000, "Rounds over all cases; default 3");

@@ -1,4 +1,4 @@
-// lazyfill calibrate: the fastest schedule at a given loss, kept as the model's preset.
+// lazyfill calibrate: the fastest schedule at a given loss, kept as a preset of the model.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -6,16 +6,17 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "cli/bench_text.h"
 #include "cli/calibration_texts.h"
 #include "cli/command.h"
 #include "cli/conversation.h"
 #include "cli/fidelity.h"
 #include "cli/options.h"
+#include "cli/prefill_clock.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
 #include "cli/text_loss.h"
+#include "engine/presets.h"
 #include "pruning/preset.h"
 #include "pruning/schedule_search.h"
 
@@ -27,22 +28,30 @@ using Json = nlohmann::ordered_json;
 
 constexpr char kCommand[] = "calibrate";
 constexpr char kSummary[] =
-    "Finds the schedule that is fastest at a given loss for this model, and keeps it for --lazy auto.";
+    "Finds the schedule that is fastest at a given loss for this model, and keeps it for --lazy auto or "
+    "fast.";
 constexpr char kExamples[] =
     "  lazyfill calibrate\n"
+    "  lazyfill calibrate --preset fast\n"
     "  lazyfill calibrate -m model.gguf --max-kl 0.02 --min-agreement 0.95\n"
     "  lazyfill calibrate -f mine-1.txt -f mine-2.txt --beside --json search.json\n";
 constexpr Policy kPolicies[] = {Policy::kFocus, Policy::kWindow, Policy::kLazy};
 constexpr double kWorthwhile = 0.9;  // share of the dense time below which a prompt length counts as gaining
-constexpr size_t kTimedRounds = 3;
+// Sparser attention loses more; what saves hardly more than the one before is not tried.
+constexpr double kMasses[] = {0.98, 0.95, 0.9, 0.85};
+constexpr double kTimingShare = 0.3;  // of the minutes, for the cost model
+// Of each kind, where the user names none.
+constexpr LossTarget kTargets[] = {{0.1, 0.85}, {0.25, 0.75}};
 
 struct CalibrateFlags {
   ModelFlags model;
   std::vector<std::string> files;
-  float max_kl = 0.1F;
-  float min_agreement = 0.85F;
+  size_t preset = 0;  // index into kPresetKinds
+  std::optional<float> max_kl;
+  std::optional<float> min_agreement;
+  size_t prompt_tokens = 4096;
   size_t n_tokens = 17;
-  float minutes = 8;
+  float minutes = 9;
   size_t n_candidates = 200;
   bool plain = false;
   bool beside = false;
@@ -50,8 +59,22 @@ struct CalibrateFlags {
   std::string json;
 };
 
+LossTarget target_of(const CalibrateFlags& flags) {
+  LossTarget target = kTargets[flags.preset];
+  if (flags.max_kl) target.max_kl = static_cast<double>(*flags.max_kl);
+  if (flags.min_agreement) target.min_agreement = static_cast<double>(*flags.min_agreement);
+  return target;
+}
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// As flags, for people to try it.
+std::string flags_text(const std::string& schedule, Policy policy, double attention_mass) {
+  std::string text = schedule + " --policy " + std::string(policy_name(policy));
+  if (attention_mass < 1) text += " --sparse-attention " + short_number(attention_mass);
+  return text;
 }
 
 class Calibration {
@@ -60,14 +83,18 @@ class Calibration {
       : flags_(flags),
         engine_(engine),
         interrupt_(interrupt),
+        target_(target_of(flags)),
         terminal_(flags.model.quiet),
         bar_(terminal_, "calibrate") {}
 
   Result<Preset> run() {
     if (auto read = read_texts(); !read) return tl::unexpected(read.error());
-    auto cost = fit_cost();
+    const PrefillClock clock(engine_, timed_text(), interrupt_.token(), [this] { progress(); });
+    auto cost = clock.fit({std::begin(kMasses), std::end(kMasses)}, limit_seconds() * kTimingShare);
     if (!cost) return tl::unexpected(cost.error());
-    task_.cost = *cost;
+    task_.cost = std::move(*cost);
+    for (const SparseSaving& saving : task_.cost.savings)
+      task_.attention_masses.push_back(saving.attention_mass);
     for (const auto& prompt : prompts_) {
       progress();
       auto dense = dense_reference(engine_, prompt, flags_.n_tokens, interrupt_.token());
@@ -76,19 +103,23 @@ class Calibration {
     }
     auto found = search();
     if (!found) return tl::unexpected(found.error());
-    return preset_of(*found);
+    return preset_of(*found, clock);
   }
 
   // What was tried, for a plot of the frontier.
   Json report(const Preset& preset) const {
+    Json savings = Json::array();
+    for (const SparseSaving& saving : task_.cost.savings)
+      savings.push_back({{"mass", saving.attention_mass}, {"saved", saving.share}});
     return {{"version", 1},
             {"preset", Json::parse(preset_to_json(preset))},
             {"cost_model",
              {{"fixed_ms", task_.cost.fixed_ms},
               {"row_layer_ms", task_.cost.row_layer_ms},
               {"row_column_ms", task_.cost.row_column_ms}}},
+            {"sparse_attention", {{"savings", std::move(savings)}, {"above_stages", task_.cost.thinned}}},
             {"texts", prompts_.size()},
-            {"typical_tokens", task_.n_tokens},
+            {"prompt_tokens", task_.n_tokens},
             {"seconds", seconds_since(start_)},
             {"candidates", trail_}};
   }
@@ -117,9 +148,10 @@ class Calibration {
       if (tokens->size() < 16)
         return fail(ErrorCode::kInvalidArgument,
                     "text " + std::to_string(i + 1) + " has fewer than 16 tokens: there is nothing to prune");
-      task_.n_tokens += tokens->size() / texts.size();
       prompts_.push_back(std::move(*tokens));
     }
+    // One token more is generated.
+    task_.n_tokens = std::min(flags_.prompt_tokens, engine_.info().context_length - 1);
     task_.max_measurements = flags_.n_candidates;
     task_.layers = engine_.info().prunable_layers;
     task_.layer_windows = engine_.info().layer_windows;
@@ -127,60 +159,30 @@ class Calibration {
     return {};
   }
 
-  Result<double> prefill_ms(std::span<const int32_t> tokens, const LazyOptions& lazy) const {
-    auto session = engine_.start_session({.context_tokens = tokens.size() + 1, .lazy = lazy});
-    if (!session) return tl::unexpected(session.error());
-    GenerateOptions options;
-    options.max_tokens = 1;
-    options.sampling.temperature = 0;
-    auto generation = session->generate(tokens, options, {.stop = interrupt_.token()});
-    if (!generation) return tl::unexpected(generation.error());
-    return generation->timings.prefill_ms;
+  // Prompts of the length whose time is to be short: the texts one after another, as often as it takes. What
+  // sparse attention saves depends on the text, so made-up sentences will not do.
+  std::vector<int32_t> timed_text() const {
+    std::vector<int32_t> tokens;
+    while (tokens.size() < task_.n_tokens) {
+      for (const auto& prompt : prompts_) tokens.insert(tokens.end(), prompt.begin(), prompt.end());
+    }
+    tokens.resize(task_.n_tokens);
+    return tokens;
   }
 
-  // Dense prefills of several lengths and a lazy one, in turn; of each the fastest counts.
-  Result<CostModel> fit_cost() {
-    auto tokens = engine_.tokenize(bench_text(task_.n_tokens));
-    if (!tokens) return tl::unexpected(tokens.error());
-    const size_t longest = std::min(tokens->size(), task_.n_tokens);
-    struct Case {
-      size_t n_tokens;
-      LazyOptions lazy;
-      double best_ms = 0;
-    };
-    LazyOptions dense;
-    dense.schedule = "off";
-    LazyOptions late;
-    late.schedule = std::to_string(task_.layers[task_.layers.size() / 2]) + ":0.3";
-    std::vector<Case> cases = {
-        {longest, dense}, {longest / 2, dense}, {longest / 4, dense}, {longest / 8, dense}, {longest, late}};
-    for (size_t round = 0; round < kTimedRounds; ++round) {
-      for (Case& timed : cases) {
-        progress();
-        auto ms = prefill_ms(std::span<const int32_t>(*tokens).first(timed.n_tokens), timed.lazy);
-        if (!ms) return tl::unexpected(ms.error());
-        timed.best_ms = round == 0 ? *ms : std::min(timed.best_ms, *ms);
-      }
-    }
-    std::vector<TimedPrefill> timed;
-    for (const Case& c : cases) {
-      auto stages = engine_.resolve_schedule(c.lazy, c.n_tokens);
-      if (!stages) return tl::unexpected(stages.error());
-      timed.push_back({prefill_work(c.n_tokens, *stages, task_.layer_windows), c.best_ms});
-    }
-    return fit_cost_model(timed);
-  }
+  double limit_seconds() const { return static_cast<double>(flags_.minutes) * 60; }
 
   Result<SearchResult> search() {
-    LossJudge judge({flags_.max_kl, flags_.min_agreement}, prompts_.size());
+    LossJudge judge(target_, prompts_.size());
     return search_schedule(task_, [&](const ScheduleCandidate& candidate) -> Result<bool> {
       LazyOptions lazy;
       lazy.schedule = format_schedule(candidate.stages);
       lazy.policy = candidate.policy;
+      lazy.attention_mass = static_cast<float>(candidate.attention_mass);
       lazy.max_revived = kReviveAll;  // as with every preset
       auto verdict = judge.judge([&](size_t text) -> Result<TextLoss> {
         progress();
-        if (seconds_since(start_) > static_cast<double>(flags_.minutes) * 60)
+        if (seconds_since(start_) > limit_seconds())
           return fail(ErrorCode::kCancelled, "the time for the search is over");
         auto loss = measure_fidelity(engine_, dense_[text], lazy, interrupt_.token());
         if (!loss) return tl::unexpected(loss.error());
@@ -192,11 +194,17 @@ class Calibration {
     });
   }
 
+  double predicted_ms(size_t n_tokens, const ScheduleCandidate& candidate) const {
+    return task_.cost.predict_ms(prefill_work(n_tokens, candidate.stages, task_.layer_windows),
+                                 candidate.attention_mass);
+  }
+
   void remember(const ScheduleCandidate& candidate, const LossJudge::Verdict& verdict) {
-    const double dense_ms = task_.cost.predict_ms(prefill_work(task_.n_tokens, {}, task_.layer_windows));
+    const double speed_up = predicted_ms(task_.n_tokens, {}) / candidate.predicted_ms;
     trail_.push_back({{"schedule", format_schedule(candidate.stages)},
                       {"policy", policy_name(candidate.policy)},
-                      {"predicted_speed_up", dense_ms / candidate.predicted_ms},
+                      {"sparse_attention", candidate.attention_mass},
+                      {"predicted_speed_up", speed_up},
                       {"kl", verdict.mean.kl},
                       {"agreement", verdict.mean.agreement},
                       {"texts", verdict.n_measured},
@@ -204,25 +212,27 @@ class Calibration {
     if (!verdict.within) return;
     best_loss_ = verdict.mean;
     bar_.clear();
-    terminal_.note(fixed(dense_ms / candidate.predicted_ms, 2) + "x predicted, KL " +
-                   fixed(verdict.mean.kl, 4) + ", agreement " + fixed(verdict.mean.agreement * 100, 1) +
-                   "%: " + format_schedule(candidate.stages) + " " +
-                   std::string(policy_name(candidate.policy)));
+    terminal_.note(fixed(speed_up, 2) + "x predicted, KL " + fixed(verdict.mean.kl, 4) + ", agreement " +
+                   fixed(verdict.mean.agreement * 100, 1) + "%: " +
+                   flags_text(format_schedule(candidate.stages), candidate.policy, candidate.attention_mass));
   }
 
-  Result<Preset> preset_of(const SearchResult& found) {
+  Result<Preset> preset_of(const SearchResult& found, const PrefillClock& clock) {
     if (interrupt_.fired()) return fail(ErrorCode::kCancelled, "stopped; nothing was kept");
     Preset preset;
+    preset.kind = kPresetKinds[flags_.preset];
     preset.fingerprint = engine_.info().fingerprint;
     preset.model = engine_.info().name;
     preset.lazy.schedule = format_schedule(found.best.stages);
     preset.lazy.policy = found.best.policy;
-    preset.max_kl = round_to(flags_.max_kl, 6);
-    preset.min_agreement = round_to(flags_.min_agreement, 6);
+    preset.lazy.attention_mass = static_cast<float>(found.best.attention_mass);
+    preset.max_kl = round_to(target_.max_kl, 6);
+    preset.min_agreement = round_to(target_.min_agreement, 6);
     preset.kl = round_to(best_loss_.kl, 4);
     preset.agreement = round_to(best_loss_.agreement, 4);
-    preset.min_tokens = shortest_gaining(found.best.stages);
-    auto speed_up = measured_speed_up(preset.lazy);
+    preset.min_tokens = shortest_gaining(found.best);
+    preset.prompt_tokens = task_.n_tokens;
+    auto speed_up = clock.speed_up(preset.lazy);
     if (!speed_up) return tl::unexpected(speed_up.error());
     preset.speed_up = round_to(*speed_up, 2);
     bar_.clear();
@@ -233,49 +243,25 @@ class Calibration {
 
   // Where the cost model sees a gain; but not far below the shortest text, of whose like no loss was
   // measured.
-  size_t shortest_gaining(const std::vector<ScheduleStage>& stages) const {
+  size_t shortest_gaining(const ScheduleCandidate& best) const {
     size_t shortest = prompts_.front().size();
     for (const auto& prompt : prompts_) shortest = std::min(shortest, prompt.size());
-    for (size_t n = std::max<size_t>(shortest / 2, 1); n < task_.n_tokens; n += 32) {
-      const auto ms = [&](std::span<const ScheduleStage> schedule) {
-        return task_.cost.predict_ms(prefill_work(n, schedule, task_.layer_windows));
-      };
-      if (ms(stages) <= kWorthwhile * ms({})) return n;
-    }
-    return task_.n_tokens;
-  }
-
-  // On the longest text, dense and lazy in turn, the fastest of each.
-  Result<double> measured_speed_up(const LazyOptions& lazy) {
-    if (lazy.schedule == "off") return 1;
-    const auto& longest = *std::max_element(prompts_.begin(), prompts_.end(),
-                                            [](const auto& a, const auto& b) { return a.size() < b.size(); });
-    LazyOptions off;
-    off.schedule = "off";
-    double dense_ms = 0;
-    double lazy_ms = 0;
-    for (size_t round = 0; round < kTimedRounds; ++round) {
-      progress();
-      auto dense = prefill_ms(longest, off);
-      auto pruned = prefill_ms(longest, lazy);
-      if (!dense || !pruned) return tl::unexpected((dense ? pruned : dense).error());
-      dense_ms = round == 0 ? *dense : std::min(dense_ms, *dense);
-      lazy_ms = round == 0 ? *pruned : std::min(lazy_ms, *pruned);
-    }
-    return dense_ms / lazy_ms;
+    size_t n = std::max<size_t>(shortest / 2, 1);
+    while (n < task_.n_tokens && predicted_ms(n, best) > kWorthwhile * predicted_ms(n, {})) n += 32;
+    return n;
   }
 
   void progress() {
-    const double limit = static_cast<double>(flags_.minutes) * 60;
     bar_.update({.layer = trail_.size(),
                  .n_layers = task_.max_measurements,
                  .rows = task_.n_tokens,
-                 .fraction = std::min(seconds_since(start_) / limit, 1.0)});
+                 .fraction = std::min(seconds_since(start_) / limit_seconds(), 1.0)});
   }
 
   const CalibrateFlags& flags_;
   const Engine& engine_;
   const Interrupt& interrupt_;
+  const LossTarget target_;
   Terminal terminal_;
   ProgressBar bar_;
   Clock::time_point start_ = Clock::now();
@@ -286,11 +272,12 @@ class Calibration {
   Json trail_ = Json::array();
 };
 
-Result<std::string> preset_path(const CalibrateFlags& flags, const ModelInfo& info) {
+Result<std::string> path_of_preset(const CalibrateFlags& flags, const ModelInfo& info) {
+  const PresetKind kind = kPresetKinds[flags.preset];
   if (!flags.out.empty()) return flags.out;
   if (flags.beside) {
-    return resolve_model_path(flags.model.path).map([](const std::string& path) {
-      return path + ".preset.json";
+    return resolve_model_path(flags.model.path).map([kind](const std::string& path) {
+      return preset_path_beside(path, kind);
     });
   }
   const std::string folder = user_preset_folder();
@@ -300,7 +287,7 @@ Result<std::string> preset_path(const CalibrateFlags& flags, const ModelInfo& in
     return fail(ErrorCode::kInvalidArgument,
                 "cannot make the folder " + quote(folder) + ": " + error.message() + "; give --out FILE");
   }
-  return folder + "/" + info.fingerprint + ".json";
+  return preset_path_in(folder, info.fingerprint, kind);
 }
 
 int calibrate(const CalibrateFlags& flags) {
@@ -316,7 +303,7 @@ int calibrate(const CalibrateFlags& flags) {
   const Engine& engine = loaded->engine;
   if (engine.info().prunable_layers.empty())
     return report_failure(kCommand, {ErrorCode::kUnsupported, "this model has no layer that can prune"});
-  auto path = preset_path(flags, engine.info());
+  auto path = path_of_preset(flags, engine.info());
   if (!path) return report_failure(kCommand, path.error());
   auto output = OutputFile::open(*path);
   if (!output) return report_failure(kCommand, output.error());
@@ -333,9 +320,11 @@ int calibrate(const CalibrateFlags& flags) {
       return report_failure(kCommand, written.error());
   }
   if (*path != "-" && flags.json != "-") {
-    std::printf("%s --policy %s: %.2fx the prefill speed, KL %.4f, agreement %.1f%%\n",
-                preset->lazy.schedule.c_str(), std::string(policy_name(preset->lazy.policy)).c_str(),
-                preset->speed_up, preset->kl, preset->agreement * 100);
+    const LazyOptions& lazy = preset->lazy;
+    std::printf(
+        "%s: %.2fx the prefill speed at %s tokens, KL %.4f, agreement %.1f%%\n",
+        flags_text(lazy.schedule, lazy.policy, static_cast<double>(lazy.attention_mass.value_or(1))).c_str(),
+        preset->speed_up, grouped(preset->prompt_tokens).c_str(), preset->kl, preset->agreement * 100);
   }
   terminal.note("kept in " + *path);
   return kExitDone;
@@ -348,17 +337,24 @@ int calibrate_command(const std::vector<std::string>& args) {
   Flags flags(kCommand, kSummary, kExamples);
   values.model.add_to(flags);
   flags.group("Loss");
+  flags.add_choice(
+      "--preset", values.preset, {"auto", "fast"},
+      "Which of the model's presets is made: the careful one, for --lazy auto, or one that loses "
+      "more, for --lazy fast; default auto");
   flags.add_real("--max-kl", values.max_kl, 0, 100,
-                 "KL divergence from the dense model at most, in nats a token; default 0.1");
+                 "KL divergence from the dense model at most, in nats a token; default 0.1, for fast 0.25");
   flags.add_real("--min-agreement", values.min_agreement, 0, 1,
-                 "Share of tokens where lazy and dense find the same one likeliest; default 0.85");
+                 "Share of tokens where lazy and dense find the same one likeliest; default 0.85, for fast "
+                 "0.75");
   flags.add_count("--tokens", values.n_tokens, 1, 1024,
                   "Tokens of each answer that are compared; default 17");
   flags.group("Search");
   flags.add_texts("-f,--file", values.files, "FILE",
                   "A text to measure on; may be given several times; default: built-in texts");
   flags.add_switch("--plain", values.plain, "No text as a chat message; default: every other one");
-  flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 8");
+  flags.add_count("--prompt-tokens", values.prompt_tokens, 64, size_t{1} << 24,
+                  "Length of the prompts that shall be fast, at most the model's context; default 4096");
+  flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 9");
   flags.add_count("--candidates", values.n_candidates, 1, 100000,
                   "End the search after so many candidates; default 200");
   flags.group("Result");

@@ -70,8 +70,7 @@ class Conversation {
     if (!generation) return tl::unexpected(generation.error());
     bar.clear();
     terminal_.note("read " + grouped(one->size()) + " tokens in " +
-                   duration_text(generation->timings.ttft_ms) + ", lazy " +
-                   schedule_text(generation->lazy.schedule));
+                   duration_text(generation->timings.ttft_ms) + ", lazy " + lazy_text(generation->lazy));
     return session_.rewind(one->size());
   }
 

@@ -100,7 +100,7 @@ void print_comparison(const Explanation& explanation, const std::string& page_pa
   std::printf("prompt   %s tokens\n", grouped(explanation.pieces.size()).c_str());
   std::printf("dense    TTFT %s\n", duration_text(dense.timings.ttft_ms).c_str());
   std::printf("lazy     TTFT %s   schedule %s, %s%% of the prefill computed\n",
-              duration_text(lazy.timings.ttft_ms).c_str(), schedule_text(lazy.lazy.schedule).c_str(),
+              duration_text(lazy.timings.ttft_ms).c_str(), lazy_text(lazy.lazy).c_str(),
               fixed(share * 100, 0).c_str());
   if (lazy.timings.ttft_ms > 0) {
     std::printf("ratio    %sx sooner\n", fixed(dense.timings.ttft_ms / lazy.timings.ttft_ms, 2).c_str());
@@ -117,7 +117,6 @@ std::vector<std::string> prompt_pieces(const Engine& engine, const std::vector<i
 }
 
 int explain(const ExplainFlags& flags) {
-  constexpr const char* kPolicies[] = {"lazy", "random", "recent", "static", "window", "focus"};
   const Interrupt interrupt;
   auto prompt = read_prompt(flags.prompt);
   if (!prompt) return report_failure(kCommand, prompt.error());
@@ -144,8 +143,9 @@ int explain(const ExplainFlags& flags) {
   terminal.note(model_summary(engine.info()));
   auto runs = Comparison(engine, flags, *context, interrupt).run(*tokens);
   if (!runs) return report_failure(kCommand, runs.error());
+  std::string policy = runs->lazy.lazy.choice.policy;
   const Explanation explanation{engine.info(), prompt_pieces(engine, *tokens), std::move(runs->dense),
-                                std::move(runs->lazy), kPolicies[static_cast<size_t>(lazy.policy)]};
+                                std::move(runs->lazy), std::move(policy)};
   if (!explanation.lazy.lazy_used) {
     terminal.note("the schedule is dense for this prompt: give one with --lazy, such as --lazy 50%:0.5");
   }

@@ -78,7 +78,7 @@ std::string explain_json(const Explanation& explanation) {
                         {"n_parameters", model.n_parameters},
                         {"n_layers", model.n_layers},
                         {"isa", model.isa}}},
-                      {"schedule", schedule_text(report.schedule)},
+                      {"schedule", lazy_text(report)},
                       {"policy", explanation.policy},
                       {"prompt_tokens", n_tokens},
                       {"stages", stages_json(report)},

@@ -56,6 +56,15 @@ size_t checked_count(const std::string& flag, std::string_view text, size_t min,
   return *value;
 }
 
+float checked_real(const std::string& flag, const std::string& text, float min, float max) {
+  const auto value = parse_real(text);
+  if (!value || *value < min || *value > max) {
+    reject(flag,
+           "takes a number from " + short_number(min) + " to " + short_number(max) + ", not " + quote(text));
+  }
+  return *value;
+}
+
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});
@@ -190,12 +199,15 @@ void Flags::add_seed(const std::string& names, uint64_t& target, const std::stri
 
 void Flags::add_real(const std::string& names, float& target, float min, float max, const std::string& help) {
   auto set = [&target, min, max, flag = flag_name(names)](const std::string& text) {
-    const auto value = parse_real(text);
-    if (!value || *value < min || *value > max) {
-      reject(flag, "takes a number from " + short_number(min) + " to " + short_number(max) + ", not " +
-                       quote(text));
-    }
-    target = *value;
+    target = checked_real(flag, text, min, max);
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "X")->take_last();
+}
+
+void Flags::add_real(const std::string& names, std::optional<float>& target, float min, float max,
+                     const std::string& help) {
+  auto set = [&target, min, max, flag = flag_name(names)](const std::string& text) {
+    target = checked_real(flag, text, min, max);
   };
   finish(app_->add_option_function<std::string>(names, set, help), "X")->take_last();
 }

@@ -44,6 +44,8 @@ class Flags {
                   const std::string& help);  // comma-separated
   void add_seed(const std::string& names, uint64_t& target, const std::string& help);
   void add_real(const std::string& names, float& target, float min, float max, const std::string& help);
+  void add_real(const std::string& names, std::optional<float>& target, float min, float max,
+                const std::string& help);
   void add_switch(const std::string& names, bool& target, const std::string& help);
   // The target becomes the index of the chosen name.
   void add_choice(const std::string& names, size_t& target, const std::vector<std::string>& choices,

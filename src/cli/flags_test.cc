@@ -18,6 +18,7 @@ struct Parsed {
   std::optional<size_t> revive;
   size_t choice = 0;
   float real = 0.5F;
+  std::optional<float> share;
   bool on = false;
   std::optional<int> exit_code;
   std::string out;
@@ -34,6 +35,7 @@ Parsed parse(const std::vector<std::string>& args) {
   flags.add_count_or_all("--revive", parsed.revive, 100, 1000, "a number or all");
   flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
   flags.add_real("--temp", parsed.real, 0, 2, "a real number");
+  flags.add_real("--share", parsed.share, 0, 1, "a real number that may be absent");
   flags.add_switch("--quiet", parsed.on, "a switch");
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
@@ -54,6 +56,14 @@ TEST(Flags, SetsWhatIsGivenAndLeavesTheRest) {
   EXPECT_TRUE(parsed.on);
   EXPECT_EQ(parsed.choice, 1U);
   EXPECT_EQ(parsed.text, "auto");
+}
+
+TEST(Flags, AnOptionalRealTellsWhetherItWasGiven) {
+  EXPECT_FALSE(parse({}).share);
+  EXPECT_EQ(parse({"--share", "1"}).share, 1.0F);
+  const Parsed wrong = parse({"--share", "1.5"});
+  EXPECT_EQ(wrong.exit_code, kExitUsage);
+  EXPECT_THAT(wrong.err, HasSubstr("--share takes a number from 0 to 1"));
 }
 
 TEST(Flags, TextsMayLookLikeFlags) {

@@ -63,9 +63,9 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
   flags.group("Lazy prefill");
   if (with_schedule) {
     flags.add_text(
-        "--lazy", options.schedule, "SPEC",
-        "off, auto, or LAYER:KEEP[,LAYER:KEEP...]: after LAYER (from 0, or 50% of the depth) keep the "
-        "fraction KEEP of the tokens, or @512 tokens; default auto");
+        "--lazy", options.schedule, "off|auto|fast|LAYER:KEEP,...",
+        "Dense (off), the model's preset (auto), its preset that loses more (fast), or stages: after LAYER "
+        "(from 0, or 50% of the depth) keep the fraction KEEP of the tokens, or @512 tokens; default auto");
   }
   flags.add_choice(
       "--policy", policy_,
@@ -95,7 +95,7 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                          "all: every one that is wanted, as in LazyLLM; default 1, and all with a preset");
   flags.add_real("--sparse-attention", options.attention_mass, 0, 1,
                  "Rows of the prompt look only at the columns that hold this share of their attention, by a "
-                 "sample of rows; default 1: at all columns");
+                 "sample of rows; 1: at all columns; default 1, or as the preset says");
   flags.add_switch("--keep-generated", keep_generated_, "Never drop generated tokens");
 }
 

@@ -34,6 +34,12 @@ std::string schedule_text(const std::vector<ScheduleStage>& schedule) {
   return join(stages, ",");
 }
 
+std::string lazy_text(const LazyReport& report) {
+  const std::string schedule = schedule_text(report.schedule);
+  if (report.choice.attention_mass >= 1) return schedule;
+  return schedule + " sparse " + short_number(report.choice.attention_mass);
+}
+
 std::string generation_summary(const Generation& generation) {
   std::string line = grouped(generation.prompt_token_ids.size()) + " prompt tokens, TTFT " +
                      duration_text(generation.timings.ttft_ms) + ", prefill " +
@@ -41,7 +47,7 @@ std::string generation_summary(const Generation& generation) {
                      grouped(generation.token_ids.size()) + " generated";
   const double decode = decode_tokens_per_s(generation);
   if (decode > 0) line += " at " + fixed(decode, 1) + " tokens/s";
-  return line + ", lazy " + schedule_text(generation.lazy.schedule);
+  return line + ", lazy " + lazy_text(generation.lazy);
 }
 
 std::vector<size_t> stages_survived(const LazyReport& report, size_t n_tokens) {

@@ -15,6 +15,8 @@ std::string model_summary(const ModelInfo& info);
 std::string generation_summary(const Generation& generation);
 std::string schedule_text(
     const std::vector<ScheduleStage>& schedule);  // as --lazy takes it; "off" when empty
+// What a prefill left out: "9:0.5,15:0.5", and with sparse attention "9:0.5,15:0.5 sparse 0.95".
+std::string lazy_text(const LazyReport& report);
 
 // How many pruning layers each prompt token passed in the prefill: 0 to schedule.size().
 std::vector<size_t> stages_survived(const LazyReport& report, size_t n_tokens);

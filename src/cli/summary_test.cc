@@ -15,6 +15,15 @@ TEST(Summary, ScheduleReadsAsItIsGiven) {
   EXPECT_EQ(schedule_text({}), "off");
 }
 
+TEST(Summary, SparseAttentionIsTold) {
+  LazyReport report = kReport;
+  EXPECT_EQ(lazy_text(report), "1:0.5,2:@1");
+  report.choice.attention_mass = 0.95F;
+  EXPECT_EQ(lazy_text(report), "1:0.5,2:@1 sparse 0.95");
+  report.schedule.clear();
+  EXPECT_EQ(lazy_text(report), "off sparse 0.95");
+}
+
 TEST(Summary, StagesEachTokenPassed) {
   EXPECT_EQ(stages_survived(kReport, 4), (std::vector<size_t>{1, 0, 0, 2}));
   EXPECT_EQ(layers_computed(kReport.schedule, 0, 6), 2U);

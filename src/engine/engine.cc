@@ -64,12 +64,7 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     auto fingerprint = gguf::fingerprint(impl->file);
     if (!fingerprint) return tl::unexpected(fingerprint.error());
     impl->info.fingerprint = std::move(*fingerprint);
-    auto preset = find_preset(impl->info.fingerprint, path, options.preset_folder);
-    if (preset) {
-      impl->preset = std::move(*preset);
-    } else {
-      impl->preset_error = preset.error();
-    }
+    impl->presets = ModelPresets(impl->info.fingerprint, path, options.preset_folder);
     return Engine(std::move(impl));
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::kOutOfMemory,
@@ -105,8 +100,9 @@ ModelInfo describe(const Engine::Impl& engine) {
 }  // namespace
 
 Result<ResolvedLazy> Engine::Impl::resolve(const LazyOptions& lazy, size_t n_tokens) const {
-  if (lazy.schedule == "auto" && preset_error) return tl::unexpected(*preset_error);
-  return resolve_lazy(model.config, preset ? &*preset : nullptr, lazy, n_tokens);
+  auto preset = presets.for_schedule(lazy.schedule);
+  if (!preset) return tl::unexpected(preset.error());
+  return resolve_lazy(model.config, *preset, lazy, n_tokens);
 }
 
 Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -30,9 +30,8 @@ struct Engine::Impl {
   std::string chat_template_error;  // why there is none
   std::unique_ptr<StepRunner> runner;
   ModelInfo info;
-  std::optional<FoundPreset> preset;
+  ModelPresets presets;
   KvType kv = KvType::kAsComputed;
-  std::optional<Error> preset_error;  // a preset file that cannot be used: only "auto" minds
 
   Result<ResolvedLazy> resolve(const LazyOptions& lazy, size_t n_tokens) const;
 };

@@ -32,6 +32,15 @@ Result<std::optional<Preset>> read_preset(const std::string& path) {
   });
 }
 
+// What the record says where `asked` had no preset of its own.
+std::string described(const FoundPreset* found, PresetKind asked) {
+  const bool missing = asked == PresetKind::kFast && (found == nullptr || found->preset.kind != asked);
+  std::string text = found == nullptr                        ? "default"
+                     : missing || asked == PresetKind::kAuto ? "preset (" + found->place + ")"
+                                                             : "fast preset (" + found->place + ")";
+  return missing ? "no fast preset: " + text : text;
+}
+
 Result<void> check_lazy_options(const LazyOptions& lazy) {
   if (lazy.window_rows == 0 || lazy.window_rows > 4096) {
     return fail(ErrorCode::kInvalidArgument, "the window must be from 1 to 4096 rows");
@@ -45,26 +54,24 @@ Result<void> check_lazy_options(const LazyOptions& lazy) {
   if (!(lazy.vote_memory >= 0 && lazy.vote_memory < 1)) {
     return fail(ErrorCode::kInvalidArgument, "the votes of earlier steps must count with a share from 0 to below 1");
   }
-  if (!(lazy.attention_mass > 0 && lazy.attention_mass <= 1)) {
+  if (const float mass = lazy.attention_mass.value_or(1); !(mass > 0 && mass <= 1)) {
     return fail(ErrorCode::kInvalidArgument,
                 "sparse attention must keep a share above 0 and at most 1 of the attention");
   }
   return {};
 }
 
-// "auto" as a schedule of the model; options of the preset's policy go into `lazy` unless the caller named
-// one.
+// "auto" or "fast" as a schedule of the model; options of the preset's policy and its sparse attention go
+// into `lazy` unless the caller named them.
 std::string automatic(const ModelConfig& config, const FoundPreset* found, size_t n_tokens, LazyOptions& lazy,
                       LazyChoice& choice) {
   if (found == nullptr) {
-    choice.source = "default";
     choice.min_tokens = kAutoMinTokens;
     if (config.prunable_layers().size() >= 2 && n_tokens >= kAutoMinTokens) return std::string(kAutoSchedule);
     choice.short_prompt = n_tokens < kAutoMinTokens;
     return "off";
   }
   const Preset& preset = found->preset;
-  choice.source = "preset (" + found->place + ")";
   choice.min_tokens = preset.min_tokens;
   choice.short_prompt = n_tokens < preset.min_tokens;
   if (lazy.policy == Policy::kAuto) {
@@ -77,30 +84,59 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
     // A preset promises a loss, and answers that copy from the prompt lose most of all by the default limit.
     if (!lazy.max_revived) lazy.max_revived = kReviveAll;
   }
-  return choice.short_prompt ? "off" : preset.lazy.schedule;
+  if (choice.short_prompt) return "off";
+  if (!lazy.attention_mass) lazy.attention_mass = preset.lazy.attention_mass;
+  return preset.lazy.schedule;
 }
 
 }  // namespace
 
+std::string preset_path_beside(const std::string& model_path, PresetKind kind) {
+  return model_path + (kind == PresetKind::kFast ? ".fast.preset.json" : ".preset.json");
+}
+
+std::string preset_path_in(const std::string& folder, const std::string& fingerprint, PresetKind kind) {
+  return folder + "/" + fingerprint + (kind == PresetKind::kFast ? ".fast.json" : ".json");
+}
+
 Result<std::optional<FoundPreset>> find_preset(const std::string& fingerprint, const std::string& model_path,
-                                               const std::string& user_folder) {
+                                               const std::string& user_folder, PresetKind kind) {
   struct Place {
     std::string path;
     const char* name;
   };
-  std::vector<Place> places = {{model_path + ".preset.json", "beside the model"}};
-  if (!user_folder.empty()) places.push_back({user_folder + "/" + fingerprint + ".json", "user"});
+  std::vector<Place> places = {{preset_path_beside(model_path, kind), "beside the model"}};
+  if (!user_folder.empty()) places.push_back({preset_path_in(user_folder, fingerprint, kind), "user"});
   for (const Place& place : places) {
     auto preset = read_preset(place.path);
     if (!preset) return tl::unexpected(preset.error());
-    if (preset->has_value() && (*preset)->fingerprint == fingerprint)
-      return FoundPreset{std::move(**preset), place.name};
+    if (!preset->has_value() || (*preset)->fingerprint != fingerprint) continue;
+    (*preset)->kind = kind;
+    return FoundPreset{std::move(**preset), place.name};
   }
   for (std::string_view json : shipped_presets()) {
     auto preset = preset_from_json(json, "shipped with lazyfill");
-    if (preset && preset->fingerprint == fingerprint) return FoundPreset{std::move(*preset), "shipped"};
+    if (preset && preset->fingerprint == fingerprint && preset->kind == kind)
+      return FoundPreset{std::move(*preset), "shipped"};
   }
   return std::nullopt;
+}
+
+ModelPresets::ModelPresets(const std::string& fingerprint, const std::string& model_path,
+                           const std::string& user_folder) {
+  for (PresetKind kind : kPresetKinds)
+    found_[static_cast<size_t>(kind)] = find_preset(fingerprint, model_path, user_folder, kind);
+}
+
+Result<const FoundPreset*> ModelPresets::for_schedule(std::string_view schedule) const {
+  const auto asked = preset_named(schedule);
+  if (!asked) return nullptr;
+  for (PresetKind kind : {*asked, PresetKind::kAuto}) {
+    const auto& found = found_[static_cast<size_t>(kind)];
+    if (!found) return tl::unexpected(found.error());
+    if (found->has_value()) return &**found;
+  }
+  return nullptr;
 }
 
 Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* preset,
@@ -110,9 +146,13 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
   resolved.lazy = lazy;
   resolved.choice.source = "given";
   std::string schedule = lazy.schedule;
-  if (schedule == "auto") schedule = automatic(config, preset, n_tokens, resolved.lazy, resolved.choice);
+  if (const auto asked = preset_named(schedule)) {
+    schedule = automatic(config, preset, n_tokens, resolved.lazy, resolved.choice);
+    resolved.choice.source = described(preset, *asked);
+  }
   if (resolved.lazy.policy == Policy::kAuto) resolved.lazy.policy = Policy::kLazy;
   if (!resolved.lazy.max_revived) resolved.lazy.max_revived = kDefaultMaxRevived;
+  if (!resolved.lazy.attention_mass) resolved.lazy.attention_mass = 1;
   auto stages = parse_schedule(schedule, config.n_layers, config.prunable_layers());
   if (!stages) return tl::unexpected(stages.error());
   const bool by_mass = std::any_of(stages->begin(), stages->end(),
@@ -124,7 +164,7 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
   }
   resolved.stages = std::move(*stages);
   resolved.choice.policy = policy_name(resolved.lazy.policy);
-  resolved.choice.attention_mass = resolved.lazy.attention_mass;
+  resolved.choice.attention_mass = *resolved.lazy.attention_mass;
   return resolved;
 }
 

@@ -64,6 +64,7 @@ TEST(ResolveLazy, WithoutAPresetAutoIsCareful) {
   ASSERT_EQ(resolved->stages.size(), 2U);
   EXPECT_EQ(resolved->stages[0].layer, 10U);
   EXPECT_EQ(resolved->choice.source, "default");
+  EXPECT_EQ(resolved->lazy.attention_mass, 1.0F);
   EXPECT_EQ(resolved->lazy.policy, Policy::kLazy);
   EXPECT_TRUE(resolve_lazy(model_of(20), nullptr, with_schedule("auto"), 500)->stages.empty());
 }
@@ -93,6 +94,60 @@ TEST(ResolveLazy, APresetBringsAllBackUnlessTheCallerSaysHowMany) {
   EXPECT_EQ(max_revived(&found, 1), 1U);
   EXPECT_EQ(max_revived(nullptr, std::nullopt), 1U);
   EXPECT_EQ(max_revived(nullptr, 3), 3U);
+}
+
+TEST(ResolveLazy, APresetBringsSparseAttentionUnlessTheCallerSaysHowMuch) {
+  FoundPreset found = preset_for("x");
+  found.preset.lazy.attention_mass = 0.95F;
+  const auto mass = [&](const std::string& schedule, std::optional<float> given, size_t n_tokens) {
+    LazyOptions lazy = with_schedule(schedule);
+    lazy.attention_mass = given;
+    const auto resolved = resolve_lazy(model_of(20), &found, lazy, n_tokens);
+    EXPECT_EQ(resolved->choice.attention_mass, *resolved->lazy.attention_mass);
+    return *resolved->lazy.attention_mass;
+  };
+  EXPECT_EQ(mass("auto", std::nullopt, 300), 0.95F);
+  EXPECT_EQ(mass("auto", 1.0F, 300), 1.0F);
+  EXPECT_EQ(mass("auto", 0.8F, 300), 0.8F);
+  EXPECT_EQ(mass("auto", std::nullopt, 299), 1.0F);  // dense for short prompts is dense in all
+  EXPECT_EQ(mass("auto", 0.8F, 299), 0.8F);
+  EXPECT_EQ(mass("3:0.5", std::nullopt, 300), 1.0F);
+  EXPECT_EQ(mass("off", std::nullopt, 300), 1.0F);
+}
+
+TEST(ResolveLazy, APresetMayBeSparseAttentionAlone) {
+  FoundPreset found = preset_for("x");
+  found.preset.lazy.schedule = "off";
+  found.preset.lazy.attention_mass = 0.9F;
+  const auto resolved = resolve_lazy(model_of(10), &found, with_schedule("auto"), 1000);
+  ASSERT_TRUE(resolved);
+  EXPECT_TRUE(resolved->stages.empty());
+  EXPECT_EQ(resolved->lazy.attention_mass, 0.9F);
+}
+
+TEST(ResolveLazy, FastIsLikeAutoAndTheSourceTellsWhatItWas) {
+  FoundPreset fast = preset_for("x");
+  fast.preset.kind = PresetKind::kFast;
+  const auto taken = resolve_lazy(model_of(10), &fast, with_schedule("fast"), 300);
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->stages.size(), 2U);
+  EXPECT_EQ(taken->lazy.policy, Policy::kFocus);
+  EXPECT_EQ(taken->lazy.max_revived, kReviveAll);
+  EXPECT_EQ(taken->choice.source, "fast preset (user)");
+  EXPECT_TRUE(resolve_lazy(model_of(10), &fast, with_schedule("fast"), 299)->choice.short_prompt);
+  const FoundPreset careful = preset_for("x");
+  const auto instead = resolve_lazy(model_of(10), &careful, with_schedule("fast"), 300);
+  EXPECT_EQ(instead->choice.source, "no fast preset: preset (user)");
+  EXPECT_EQ(instead->stages.size(), 2U);
+  EXPECT_EQ(resolve_lazy(model_of(20), nullptr, with_schedule("fast"), 2000)->choice.source,
+            "no fast preset: default");
+}
+
+TEST(ResolveLazy, AWordThatIsNoScheduleIsToldWhatThereIs) {
+  const auto refused = resolve_lazy(model_of(10), nullptr, with_schedule("fas"), 300);
+  ASSERT_FALSE(refused);
+  for (const char* known : {"\"fas\"", "off", "auto", "fast", "LAYER:KEEP"})
+    EXPECT_THAT(refused.error().message, testing::HasSubstr(known));
 }
 
 TEST(ResolveLazy, AShareOfTheAttentionNeedsAttention) {
@@ -129,22 +184,69 @@ TEST_F(FindPreset, BesideTheModelComesFirstAndOnlyForThisModel) {
   Preset beside = user;
   beside.model = "beside";
   const std::string model = (folder_ / "m.gguf").string();
-  EXPECT_FALSE(find_preset("abc", model, folder_.string())->has_value());
+  const auto find = [&](const std::string& folder, PresetKind kind = PresetKind::kAuto) {
+    return find_preset("abc", model, folder, kind);
+  };
+  EXPECT_FALSE(find(folder_.string())->has_value());
   write("abc.json", preset_to_json(user));
-  EXPECT_EQ((*find_preset("abc", model, folder_.string()))->place, "user");
-  EXPECT_FALSE(find_preset("abc", model, "")->has_value());
+  EXPECT_EQ((*find(folder_.string()))->place, "user");
+  EXPECT_FALSE(find("")->has_value());
   write("m.gguf.preset.json", preset_to_json(beside));
-  EXPECT_EQ((*find_preset("abc", model, folder_.string()))->preset.model, "beside");
+  EXPECT_EQ((*find(folder_.string()))->preset.model, "beside");
   beside.fingerprint = "other";
   write("m.gguf.preset.json", preset_to_json(beside));
-  EXPECT_EQ((*find_preset("abc", model, folder_.string()))->preset.model, "user");
+  EXPECT_EQ((*find(folder_.string()))->preset.model, "user");
+  EXPECT_FALSE(find(folder_.string(), PresetKind::kFast)->has_value());
 }
 
-TEST_F(FindPreset, ADamagedFileIsAnError) {
+TEST_F(FindPreset, TheFastOneHasFilesOfItsOwn) {
+  const std::string model = (folder_ / "m.gguf").string();
+  Preset fast = preset_for("abc").preset;
+  fast.kind = PresetKind::kFast;
+  write("abc.fast.json", preset_to_json(fast));
+  EXPECT_FALSE(find_preset("abc", model, folder_.string(), PresetKind::kAuto)->has_value());
+  EXPECT_EQ((*find_preset("abc", model, folder_.string(), PresetKind::kFast))->place, "user");
+  fast.kind = PresetKind::kAuto;  // the name of the file counts
+  write("m.gguf.fast.preset.json", preset_to_json(fast));
+  const auto beside = find_preset("abc", model, folder_.string(), PresetKind::kFast);
+  EXPECT_EQ((*beside)->place, "beside the model");
+  EXPECT_EQ((*beside)->preset.kind, PresetKind::kFast);
+}
+
+TEST_F(FindPreset, ShippedOnesAreTakenByTheirKind) {
+  for (std::string_view json : shipped_presets()) {
+    const auto preset = preset_from_json(json, "shipped");
+    ASSERT_TRUE(preset);
+    for (PresetKind kind : kPresetKinds) {
+      const auto found = find_preset(preset->fingerprint, (folder_ / "m.gguf").string(), "", kind);
+      ASSERT_TRUE(found);
+      if (kind == preset->kind) EXPECT_TRUE(found->has_value());
+      if (found->has_value()) EXPECT_EQ((*found)->preset.kind, kind);
+    }
+  }
+}
+
+TEST_F(FindPreset, ADamagedFileIsAnErrorForThoseWhoWantIt) {
   write("abc.json", "{\"version\": 1");
-  const auto found = find_preset("abc", (folder_ / "m.gguf").string(), folder_.string());
-  ASSERT_FALSE(found);
-  EXPECT_THAT(found.error().message, testing::HasSubstr("abc.json"));
+  const ModelPresets presets("abc", (folder_ / "m.gguf").string(), folder_.string());
+  const auto wanted = presets.for_schedule("auto");
+  ASSERT_FALSE(wanted);
+  EXPECT_THAT(wanted.error().message, testing::HasSubstr("abc.json"));
+  EXPECT_FALSE(presets.for_schedule("fast"));  // which would be it, too
+  EXPECT_TRUE(presets.for_schedule("off"));
+  write("abc.fast.json", preset_to_json(preset_for("abc").preset));
+  const ModelPresets both("abc", (folder_ / "m.gguf").string(), folder_.string());
+  EXPECT_TRUE(both.for_schedule("fast"));
+  EXPECT_FALSE(both.for_schedule("auto"));
+}
+
+TEST_F(FindPreset, WithoutAFastOneTheCarefulOneServes) {
+  write("abc.json", preset_to_json(preset_for("abc").preset));
+  const ModelPresets presets("abc", (folder_ / "m.gguf").string(), folder_.string());
+  EXPECT_EQ((*presets.for_schedule("fast"))->preset.kind, PresetKind::kAuto);
+  EXPECT_EQ(*presets.for_schedule("fast"), *presets.for_schedule("auto"));
+  EXPECT_EQ(*presets.for_schedule("3:0.5"), nullptr);
+  EXPECT_EQ(*ModelPresets().for_schedule("fast"), nullptr);
 }
 
 }  // namespace

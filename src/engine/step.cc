@@ -137,7 +137,7 @@ class StepRunner::Pass {
     rows.q = r_.q_.data();
     rows.segments = {&segment_, 1};
     if (input_.lazy != nullptr && config_.layers[layer].window == 0)
-      rows.attention_mass = input_.lazy->attention_mass;
+      rows.attention_mass = input_.lazy->attention_mass.value_or(1);
     const bool is_last = layer + 1 == config_.n_layers;
     rows.first_output_row = is_last ? rows_.size() - input_.n_logit_rows : 0;
     return rows;

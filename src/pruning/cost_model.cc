@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "kernels/sparse_attention.h"
 #include "pruning/schedule.h"
 
 namespace lazyfill {
@@ -23,6 +24,17 @@ double seen_columns(double n, size_t window) {
   const auto w = static_cast<double>(window);
   if (window == 0 || n <= w) return n * (n + 1) / 2;
   return w * (w + 1) / 2 + (n - w) * w;
+}
+
+// Of a layer's last rows these are dense in any case, 64 to 160 of them.
+constexpr double kDenseLastRows = 112;
+
+// Of the pairs of n rows in a row, each seeing itself and all before it, those that sparse attention may
+// leave out.
+double sparse_columns(double n) {
+  const auto first = static_cast<double>(kSparseMinColumns);
+  const double last = n - kDenseLastRows;
+  return last <= first ? 0 : seen_columns(last, 0) - seen_columns(first, 0);
 }
 
 Parts parts_of(const TimedPrefill& prefill) {
@@ -59,7 +71,24 @@ std::optional<Parts> solve(const std::array<Parts, kParts>& matrix, const Parts&
   return x;
 }
 
+double clamped(double share) {
+  return std::isfinite(share) ? std::clamp(share, 0.0, 1.0) : 0;
+}
+
 }  // namespace
+
+double CostModel::saved_share(double attention_mass) const {
+  for (const SparseSaving& saving : savings) {
+    if (saving.attention_mass == attention_mass) return saving.share;
+  }
+  return 0;
+}
+
+double CostModel::predict_ms(const PrefillWork& work, double attention_mass) const {
+  const double left_out = work.sparse_row_columns + thinned * work.thinned_row_columns;
+  return fixed_ms + row_layer_ms * work.row_layers +
+         row_column_ms * (work.row_columns - saved_share(attention_mass) * left_out);
+}
 
 PrefillWork prefill_work(size_t n_tokens, std::span<const ScheduleStage> schedule,
                          std::span<const size_t> layer_windows) {
@@ -75,6 +104,10 @@ PrefillWork prefill_work(size_t n_tokens, std::span<const ScheduleStage> schedul
     work.row_layers += kept + kProjectionShare * (entering - kept);
     // Those who stay see what entered; a choice favours no position.
     work.row_columns += seen_columns(entering, layer_windows[layer]) * kept / entering;
+    if (layer_windows[layer] == 0) {
+      (n_rows == n_tokens ? work.sparse_row_columns : work.thinned_row_columns) +=
+          sparse_columns(entering) * kept / entering;
+    }
     n_rows = n_kept;
   }
   return work;
@@ -107,7 +140,7 @@ Result<CostModel> fit_cost_model(std::span<const TimedPrefill> prefills) {
     auto parts = solve(matrix, right, subset);
     if (!parts || std::any_of(parts->begin(), parts->end(), [](double part) { return part < 0; })) continue;
     for (size_t i = 0; i < kParts; ++i) (*parts)[i] /= scale[i] > 0 ? scale[i] : 1;
-    const CostModel model{(*parts)[0], (*parts)[1], (*parts)[2]};
+    const CostModel model{(*parts)[0], (*parts)[1], (*parts)[2], {}, 1};
     double error = 0;
     for (const TimedPrefill& prefill : prefills)
       error += std::pow(model.predict_ms(prefill.work) / prefill.ms - 1, 2);
@@ -118,6 +151,18 @@ Result<CostModel> fit_cost_model(std::span<const TimedPrefill> prefills) {
   }
   if (!best) return fail(ErrorCode::kInvalidArgument, "the measured prefills are all of no work");
   return *best;
+}
+
+double fit_saved_share(const CostModel& model, const TimedPrefill& dense, double sparse_ms) {
+  const double saved_ms = (1 - sparse_ms / dense.ms) * model.predict_ms(dense.work);
+  return clamped(saved_ms / (model.row_column_ms * dense.work.sparse_row_columns));
+}
+
+double fit_thinned(const CostModel& model, const TimedPrefill& pruned, double attention_mass,
+                   double sparse_ms) {
+  const double saved_ms = (1 - sparse_ms / pruned.ms) * model.predict_ms(pruned.work);
+  const double left_out = saved_ms / (model.row_column_ms * model.saved_share(attention_mass));
+  return clamped((left_out - pruned.work.sparse_row_columns) / pruned.work.thinned_row_columns);
 }
 
 }  // namespace lazyfill

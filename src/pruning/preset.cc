@@ -24,6 +24,7 @@ constexpr std::array kPolicies = {
     NamedPolicy{Policy::kFocus, "focus"},   NamedPolicy{Policy::kFastKv, "fastkv"},
     NamedPolicy{Policy::kSnapKv, "snapkv"}, NamedPolicy{Policy::kGemFilter, "gemfilter"},
 };
+constexpr std::array<std::string_view, 2> kPresetNames = {"auto", "fast"};
 constexpr std::array<std::string_view, 3> kPoolings = {"none", "avg", "max"};
 constexpr double kMostTokens = 1 << 24;
 constexpr size_t kMostPathBytes = 4096;
@@ -54,6 +55,7 @@ class Fields {
     if (value != std::floor(value)) refuse(key);
     return wrong_.empty() ? static_cast<size_t>(value) : 0;
   }
+  bool has(const char* key) const { return object_.contains(key); }
   void refuse(const char* key) {
     if (wrong_.empty()) wrong_ = key;
   }
@@ -67,7 +69,7 @@ class Fields {
 LazyOptions read_lazy(Fields& fields) {
   LazyOptions lazy;
   lazy.schedule = fields.text("schedule");
-  if (lazy.schedule == "auto") fields.refuse("schedule");
+  if (preset_named(lazy.schedule)) fields.refuse("schedule");
   if (const auto policy = policy_from_name(fields.text("policy")); policy && *policy != Policy::kAuto) {
     lazy.policy = *policy;
   } else {
@@ -83,11 +85,37 @@ LazyOptions read_lazy(Fields& fields) {
   lazy.window_rows = fields.count("window_rows", 1, 4096);
   lazy.pooling_width = fields.count("pooling_width", 1, 4095);
   lazy.score_layers = fields.count("score_layers", 1, 4096);
-  lazy.vote_memory = static_cast<float>(fields.real_or("vote_memory", 0, 0.999, 0));  // presets had none at first
+  // Presets of older versions know no memory of votes and no sparse attention.
+  lazy.vote_memory = static_cast<float>(fields.real_or("vote_memory", 0, 0.999, 0));
+  lazy.attention_mass = static_cast<float>(fields.real_or("sparse_attention", 0.01, 1, 1));
   return lazy;
 }
 
+// A preset without the field is a careful one, as all of them once were.
+PresetKind read_kind(Fields& fields) {
+  if (!fields.has("preset")) return PresetKind::kAuto;
+  const auto kind = preset_named(fields.text("preset"));
+  if (!kind) fields.refuse("preset");
+  return kind.value_or(PresetKind::kAuto);
+}
+
+// As the person wrote it: 0.95, where the float is 0.949999988079071.
+double short_decimal(float value) {
+  return std::round(static_cast<double>(value) * 1e6) / 1e6;
+}
+
 }  // namespace
+
+std::string_view preset_name(PresetKind kind) {
+  return kPresetNames[static_cast<size_t>(kind)];
+}
+
+std::optional<PresetKind> preset_named(std::string_view schedule) {
+  for (PresetKind kind : kPresetKinds) {
+    if (schedule == preset_name(kind)) return kind;
+  }
+  return std::nullopt;
+}
 
 std::string_view policy_name(Policy policy) {
   for (const NamedPolicy& known : kPolicies) {
@@ -105,20 +133,25 @@ Result<Policy> policy_from_name(std::string_view name) {
 
 std::string preset_to_json(const Preset& preset) {
   const LazyOptions& lazy = preset.lazy;
-  const Json json = {
-      {"version", 1},
-      {"fingerprint", preset.fingerprint},
-      {"model", preset.model},
-      {"schedule", lazy.schedule},
-      {"policy", policy_name(lazy.policy)},
-      {"window_rows", lazy.window_rows},
-      {"pooling", kPoolings[static_cast<size_t>(lazy.pooling)]},
-      {"pooling_width", lazy.pooling_width},
-      {"score_layers", lazy.score_layers},
-      {"vote_memory", std::round(1000.0 * static_cast<double>(lazy.vote_memory)) / 1000.0},
-      {"min_tokens", preset.min_tokens},
-      {"target", {{"max_kl", preset.max_kl}, {"min_agreement", preset.min_agreement}}},
-      {"measured", {{"kl", preset.kl}, {"agreement", preset.agreement}, {"speed_up", preset.speed_up}}}};
+  const Json json = {{"version", 1},
+                     {"preset", preset_name(preset.kind)},
+                     {"fingerprint", preset.fingerprint},
+                     {"model", preset.model},
+                     {"schedule", lazy.schedule},
+                     {"policy", policy_name(lazy.policy)},
+                     {"window_rows", lazy.window_rows},
+                     {"pooling", kPoolings[static_cast<size_t>(lazy.pooling)]},
+                     {"pooling_width", lazy.pooling_width},
+                     {"score_layers", lazy.score_layers},
+                     {"vote_memory", short_decimal(lazy.vote_memory)},
+                     {"sparse_attention", short_decimal(lazy.attention_mass.value_or(1))},
+                     {"min_tokens", preset.min_tokens},
+                     {"target", {{"max_kl", preset.max_kl}, {"min_agreement", preset.min_agreement}}},
+                     {"measured",
+                      {{"kl", preset.kl},
+                       {"agreement", preset.agreement},
+                       {"speed_up", preset.speed_up},
+                       {"prompt_tokens", preset.prompt_tokens}}}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -132,6 +165,7 @@ Result<Preset> preset_from_json(std::string_view json, std::string_view name) {
   Fields fields(object);
   if (fields.count("version", 1, 1e9) != 1) return refuse("is of a version that this program does not know");
   Preset preset;
+  preset.kind = read_kind(fields);
   preset.fingerprint = fields.text("fingerprint");
   preset.model = fields.text("model");
   preset.lazy = read_lazy(fields);
@@ -148,6 +182,7 @@ Result<Preset> preset_from_json(std::string_view json, std::string_view name) {
   preset.kl = measured.real("kl", 0, 1e6);
   preset.agreement = measured.real("agreement", 0, 1);
   preset.speed_up = measured.real("speed_up", 0, 1e6);
+  if (measured.has("prompt_tokens")) preset.prompt_tokens = measured.count("prompt_tokens", 0, kMostTokens);
   for (const Fields* read : {&fields, &target, &measured}) {
     if (!read->wrong().empty()) return refuse("has no usable field \"" + read->wrong() + "\"");
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <utility>
 
 #include "pruning/schedule.h"
 
@@ -21,12 +22,14 @@ Preset example() {
   preset.lazy.pooling = Pooling::kMax;
   preset.lazy.score_layers = 2;
   preset.lazy.vote_memory = 0.65F;
+  preset.lazy.attention_mass = 0.95F;
   preset.min_tokens = 300;
   preset.max_kl = 0.05;
   preset.min_agreement = 0.9;
   preset.kl = 0.041;
   preset.agreement = 0.93;
   preset.speed_up = 2.1;
+  preset.prompt_tokens = 4096;
   return preset;
 }
 
@@ -41,19 +44,46 @@ TEST(Preset, SurvivesTheFile) {
   EXPECT_EQ(after->lazy.pooling, before.lazy.pooling);
   EXPECT_EQ(after->lazy.score_layers, before.lazy.score_layers);
   EXPECT_FLOAT_EQ(after->lazy.vote_memory, before.lazy.vote_memory);
+  EXPECT_EQ(after->lazy.attention_mass, before.lazy.attention_mass);
+  EXPECT_EQ(after->prompt_tokens, before.prompt_tokens);
   EXPECT_EQ(after->min_tokens, before.min_tokens);
   EXPECT_EQ(after->kl, before.kl);
   EXPECT_EQ(preset_to_json(*after), preset_to_json(before));
 }
 
-TEST(Preset, OneFromBeforeVoteMemoryHasNone) {
-  std::string json = preset_to_json(example());
-  const std::string field = "  \"vote_memory\": 0.65,\n";
-  ASSERT_NE(json.find(field), std::string::npos) << json;
-  json.erase(json.find(field), field.size());
-  const auto preset = preset_from_json(json, "p.json");
+TEST(Preset, SaysItsShareOfTheAttentionAsAPersonWould) {
+  EXPECT_THAT(preset_to_json(example()), HasSubstr("\"sparse_attention\": 0.95,"));
+}
+
+TEST(Preset, TellsItsKind) {
+  Preset preset = example();
+  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->kind, PresetKind::kAuto);
+  preset.kind = PresetKind::kFast;
+  EXPECT_THAT(preset_to_json(preset), HasSubstr("\"preset\": \"fast\""));
+  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->kind, PresetKind::kFast);
+}
+
+TEST(Preset, FilesOfOlderVersionsAreCarefulAndDense) {
+  std::string old = preset_to_json(example());
+  for (const std::string line :
+       {"  \"preset\": \"auto\",\n", "  \"sparse_attention\": 0.95,\n",
+        "  \"vote_memory\": 0.65,\n", ",\n    \"prompt_tokens\": 4096"}) {
+    ASSERT_NE(old.find(line), std::string::npos) << line;
+    old.erase(old.find(line), line.size());
+  }
+  const auto preset = preset_from_json(old, "p.json");
   ASSERT_TRUE(preset) << preset.error().message;
+  EXPECT_EQ(preset->kind, PresetKind::kAuto);
+  EXPECT_EQ(preset->lazy.attention_mass, 1.0F);
   EXPECT_EQ(preset->lazy.vote_memory, 0);
+  EXPECT_EQ(preset->prompt_tokens, 0U);
+}
+
+TEST(PresetNames, StandForAPresetAndNothingElseDoes) {
+  EXPECT_EQ(preset_named("auto"), PresetKind::kAuto);
+  EXPECT_EQ(preset_named("fast"), PresetKind::kFast);
+  for (const char* schedule : {"off", "9:0.5", "", "fas", "faster"}) EXPECT_FALSE(preset_named(schedule));
+  for (PresetKind kind : kPresetKinds) EXPECT_EQ(preset_named(preset_name(kind)), kind);
 }
 
 TEST(Preset, DamagedFilesAreRefusedByTheirField) {
@@ -73,6 +103,13 @@ TEST(Preset, DamagedFilesAreRefusedByTheirField) {
       {good.substr(0, good.size() / 2), "no JSON"},
       {with("\"version\": 1", "\"version\": 2"), "version"},
       {with("9:0.31,15:0.5", "auto"), "schedule"},
+      {with("9:0.31,15:0.5", "fast"), "schedule"},
+      {with("\"preset\": \"auto\"", "\"preset\": \"slow\""), "preset"},
+      {with("\"preset\": \"auto\"", "\"preset\": 1"), "preset"},
+      {with("\"sparse_attention\": 0.95", "\"sparse_attention\": 0"), "sparse_attention"},
+      {with("\"sparse_attention\": 0.95", "\"sparse_attention\": 1.5"), "sparse_attention"},
+      {with("\"sparse_attention\": 0.95", "\"sparse_attention\": \"0.9\""), "sparse_attention"},
+      {with("\"prompt_tokens\": 4096", "\"prompt_tokens\": -1"), "prompt_tokens"},
       {with("\"focus\"", "\"fokus\""), "policy"},
       {with("\"focus\"", "\"auto\""), "policy"},
       {with("\"max\"", "\"mean\""), "pooling"},
@@ -92,14 +129,14 @@ TEST(Preset, DamagedFilesAreRefusedByTheirField) {
 }
 
 TEST(Preset, TheShippedOnesAreSound) {
-  std::set<std::string> fingerprints;
+  std::set<std::pair<std::string, PresetKind>> known;
   for (std::string_view json : shipped_presets()) {
     const auto preset = preset_from_json(json, "shipped");
     ASSERT_TRUE(preset) << preset.error().message;
-    EXPECT_TRUE(fingerprints.insert(preset->fingerprint).second) << preset->model;
+    EXPECT_TRUE(known.emplace(preset->fingerprint, preset->kind).second) << preset->model;
     EXPECT_LE(preset->kl, preset->max_kl) << preset->model;
     EXPECT_GE(preset->agreement, preset->min_agreement) << preset->model;
-    EXPECT_NE(preset->lazy.schedule, "off") << preset->model;
+    EXPECT_TRUE(preset->lazy.schedule != "off" || preset->lazy.attention_mass < 1) << preset->model;
   }
 }
 

@@ -93,8 +93,9 @@ Result<ScheduleStage> parse_stage(std::string_view text, size_t n_layers, std::s
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) {
     return fail(ErrorCode::kInvalidArgument, quoted(text) +
-                                                 " is no schedule; write LAYER:KEEP[,LAYER:KEEP...], such "
-                                                 "as 9:0.5,15:0.5, or off, or auto");
+                                                 " is no schedule; write off, auto (the model's preset), "
+                                                 "fast (its preset that loses more), or "
+                                                 "LAYER:KEEP[,LAYER:KEEP...], such as 9:0.5,15:0.5");
   }
   auto layer = parse_layer(text.substr(0, colon), n_layers, prunable);
   if (!layer) return tl::unexpected(layer.error());

@@ -10,7 +10,7 @@
 
 namespace lazyfill {
 
-// Stages in the order of layers; empty for "off". "auto" is resolved by the caller.
+// Stages in the order of layers; empty for "off". "auto" and "fast" are resolved by the caller.
 //   LAYER  counted from 0, or "50%" of the depth: the prunable layer nearest to it
 //   KEEP   a fraction in (0, 1] of the tokens that entered the layer, "@512": that many tokens, or "p0.9":
 //          as few as hold 0.9 of the attention that the policy counts, the first token's left out

@@ -14,8 +14,8 @@ constexpr size_t kMostStages = 4;
 constexpr double kFirstGain = 0.08;  // a candidate must be faster than the best by this share
 constexpr double kLastGain = 0.02;   // and in the end by this: less is below what a clock can show
 
-double predicted_ms(const SearchTask& task, std::span<const ScheduleStage> stages) {
-  return task.cost.predict_ms(prefill_work(task.n_tokens, stages, task.layer_windows));
+double predicted_ms(const SearchTask& task, std::span<const ScheduleStage> stages, double attention_mass) {
+  return task.cost.predict_ms(prefill_work(task.n_tokens, stages, task.layer_windows), attention_mass);
 }
 
 std::vector<ScheduleStage> with_power(std::vector<ScheduleStage> stages, double power) {
@@ -29,7 +29,7 @@ std::vector<ScheduleStage> with_power(std::vector<ScheduleStage> stages, double 
 class Search {
  public:
   Search(const SearchTask& task, const LossTest& is_within_target) : task_(task), test_(is_within_target) {
-    result_.dense_ms = predicted_ms(task, {});
+    result_.dense_ms = predicted_ms(task, {}, 1);
     result_.best.policy = task.policies.front();
     result_.best.predicted_ms = result_.dense_ms;
   }
@@ -38,7 +38,7 @@ class Search {
     bool go_on = begin();
     for (double gain = kFirstGain; go_on && gain >= kLastGain; gain /= 2) {
       bool improved = true;
-      while (go_on && improved && !result_.best.stages.empty()) {
+      while (go_on && improved && found_any()) {
         improved = false;
         for (const ScheduleCandidate& neighbour : neighbours(result_.best)) {
           improved = challenge(neighbour, result_.best.predicted_ms * (1 - gain));
@@ -52,8 +52,10 @@ class Search {
   }
 
  private:
+  bool found_any() const { return result_.best.predicted_ms < result_.dense_ms; }
+
   // Three stages of a half at thirds of the depth, harder and harder; where that is too much, a single late
-  // one.
+  // one; where that is, sparse attention alone.
   bool begin() {
     const size_t n = task_.layers.size();
     ScheduleCandidate thirds{{}, task_.policies.front(), 0};
@@ -66,7 +68,12 @@ class Search {
       for (double speed_up : {1.3, 1.6, 2.0, 2.5, 3.1, 4.0}) {
         if (!challenge(shape, result_.dense_ms / speed_up)) break;
       }
-      if (!result_.best.stages.empty() || !may_go_on()) break;
+      if (found_any() || !may_go_on()) return may_go_on();
+    }
+    for (double mass : task_.attention_masses) {
+      if (!challenge({{}, task_.policies.front(), 0, mass}, result_.best.predicted_ms * (1 - kLastGain)) &&
+          found_any())
+        break;
     }
     return may_go_on();
   }
@@ -76,27 +83,31 @@ class Search {
   // True when the shape, made as fast as target_ms, holds the target; it is the best then.
   bool challenge(const ScheduleCandidate& shape, double target_ms) {
     if (!may_go_on()) return false;
-    ScheduleCandidate candidate = scaled_to(task_, shape, target_ms);
-    if (candidate.stages.empty() || candidate.predicted_ms >= result_.best.predicted_ms) return false;
-    const std::string key =
-        std::to_string(static_cast<int>(candidate.policy)) + format_schedule(candidate.stages);
+    auto candidate = scaled_to(task_, shape, target_ms);
+    if (!candidate || candidate->predicted_ms >= result_.best.predicted_ms) return false;
+    const std::string key = std::to_string(static_cast<int>(candidate->policy)) + ' ' +
+                            std::to_string(candidate->attention_mass) + ' ' +
+                            format_schedule(candidate->stages);
     if (!tried_.insert(key).second) return false;
-    auto within = test_(candidate);
+    auto within = test_(*candidate);
     if (!within) {
       failed_ = true;
       error_ = within.error();
       return false;
     }
     ++result_.n_measurements;
-    if (*within) result_.best = std::move(candidate);
+    if (*within) result_.best = std::move(*candidate);
     return *within;
   }
 
   // The same shape first: it may bear more. Then one thing changed at a time.
   std::vector<ScheduleCandidate> neighbours(const ScheduleCandidate& of) const {
     std::vector<ScheduleCandidate> found = {of};
+    add_masses(of, found);
     for (Policy policy : task_.policies) {
-      if (policy != of.policy) found.push_back({of.stages, policy, 0});
+      if (policy == of.policy || of.stages.empty()) continue;
+      found.push_back(of);
+      found.back().policy = policy;
     }
     add_moves(of, found);
     for (size_t i = 0; i < of.stages.size(); ++i) {
@@ -105,12 +116,26 @@ class Search {
         found.back().stages[i].keep = std::pow(of.stages[i].keep, power);
       }
     }
-    for (size_t i = 0; of.stages.size() > 1 && i < of.stages.size(); ++i) {
+    const size_t fewest = of.attention_mass < 1 ? 0 : 1;
+    for (size_t i = 0; of.stages.size() > fewest && i < of.stages.size(); ++i) {
       found.push_back(of);
       found.back().stages.erase(found.back().stages.begin() + static_cast<ptrdiff_t>(i));
     }
     add_insertions(of, found);
     return found;
+  }
+
+  // One and two steps sparser and denser: the schedule becomes softer or harder for it.
+  void add_masses(const ScheduleCandidate& of, std::vector<ScheduleCandidate>& found) const {
+    std::vector<double> ladder = {1};
+    ladder.insert(ladder.end(), task_.attention_masses.begin(), task_.attention_masses.end());
+    const auto at = std::find(ladder.begin(), ladder.end(), of.attention_mass) - ladder.begin();
+    const auto n = static_cast<ptrdiff_t>(ladder.size());
+    for (ptrdiff_t step : {1, -1, 2, -2}) {
+      if (at + step < 0 || at + step >= n) continue;
+      found.push_back(of);
+      found.back().attention_mass = ladder[static_cast<size_t>(at + step)];
+    }
   }
 
   size_t index_of(size_t layer) const {
@@ -183,17 +208,21 @@ std::string format_schedule(std::span<const ScheduleStage> stages) {
   return text;
 }
 
-ScheduleCandidate scaled_to(const SearchTask& task, ScheduleCandidate candidate, double target_ms) {
+std::optional<ScheduleCandidate> scaled_to(const SearchTask& task, ScheduleCandidate candidate,
+                                           double target_ms) {
+  const auto ms_with = [&](double power) {
+    return predicted_ms(task, with_power(candidate.stages, power), candidate.attention_mass);
+  };
   // More power, fewer tokens, less time.
   double soft = 0;
   double hard = 64;
-  if (predicted_ms(task, with_power(candidate.stages, hard)) > target_ms) return {{}, candidate.policy, 0};
+  if (ms_with(hard) > target_ms) return std::nullopt;
   for (int i = 0; i < 40; ++i) {
     const double middle = (soft + hard) / 2;
-    (predicted_ms(task, with_power(candidate.stages, middle)) > target_ms ? soft : hard) = middle;
+    (ms_with(middle) > target_ms ? soft : hard) = middle;
   }
-  candidate.stages = with_power(candidate.stages, hard);
-  candidate.predicted_ms = predicted_ms(task, candidate.stages);
+  candidate.stages = with_power(std::move(candidate.stages), hard);
+  candidate.predicted_ms = predicted_ms(task, candidate.stages, candidate.attention_mass);
   return candidate;
 }
 

@@ -21,8 +21,17 @@ SearchTask task_of(size_t n_layers) {
   return task;
 }
 
-double predicted(const SearchTask& task, const std::vector<ScheduleStage>& stages) {
-  return task.cost.predict_ms(prefill_work(task.n_tokens, stages, task.layer_windows));
+double predicted(const SearchTask& task, const std::vector<ScheduleStage>& stages, double mass = 1) {
+  return task.cost.predict_ms(prefill_work(task.n_tokens, stages, task.layer_windows), mass);
+}
+
+// A long prompt, where attention takes most of the time and sparse attention saves much of it.
+SearchTask long_task_of(size_t n_layers) {
+  SearchTask task = task_of(n_layers);
+  task.n_tokens = 8000;
+  task.cost = {5, 0.02, 5e-6, {{0.95, 0.5}, {0.9, 0.6}, {0.8, 0.7}}, 0.8};
+  task.attention_masses = {0.95, 0.9, 0.8};
+  return task;
 }
 
 // A made-up loss: every stage costs more the earlier it lies and the more it drops, and kLazy twice as much.
@@ -43,15 +52,40 @@ TEST(ScaledTo, ReachesTheTimeAndKeepsTheShape) {
   const ScheduleCandidate shape{{{9, 0.5, 0}, {20, 0.7, 0}}, Policy::kLazy, 0};
   const double dense_ms = predicted(task, {});
   for (double speed_up : {1.2, 1.5, 2.0, 2.5}) {
-    const ScheduleCandidate scaled = scaled_to(task, shape, dense_ms / speed_up);
-    ASSERT_EQ(scaled.stages.size(), 2U);
-    EXPECT_EQ(scaled.stages[0].layer, 9U);
-    EXPECT_LE(scaled.stages[0].keep, scaled.stages[1].keep);
-    EXPECT_LE(scaled.predicted_ms, dense_ms / speed_up);
-    EXPECT_GT(scaled.predicted_ms, dense_ms / speed_up * 0.96);
-    EXPECT_EQ(scaled.predicted_ms, predicted(task, scaled.stages));
+    const auto scaled = scaled_to(task, shape, dense_ms / speed_up);
+    ASSERT_TRUE(scaled);
+    ASSERT_EQ(scaled->stages.size(), 2U);
+    EXPECT_EQ(scaled->stages[0].layer, 9U);
+    EXPECT_LE(scaled->stages[0].keep, scaled->stages[1].keep);
+    EXPECT_LE(scaled->predicted_ms, dense_ms / speed_up);
+    EXPECT_GT(scaled->predicted_ms, dense_ms / speed_up * 0.96);
+    EXPECT_EQ(scaled->predicted_ms, predicted(task, scaled->stages));
   }
-  EXPECT_TRUE(scaled_to(task, shape, dense_ms / 10).stages.empty());  // 10 layers stay whole
+  EXPECT_FALSE(scaled_to(task, shape, dense_ms / 10));  // 10 layers stay whole
+}
+
+TEST(ScaledTo, SparserAttentionMakesTheScheduleSofter) {
+  const SearchTask task = long_task_of(30);
+  const double target_ms = predicted(task, {}) / 2.2;
+  const ScheduleCandidate shape{{{9, 0.5, 0}, {20, 0.7, 0}}, Policy::kLazy, 0, 1};
+  ScheduleCandidate sparse = shape;
+  sparse.attention_mass = 0.95;
+  const auto hard = scaled_to(task, shape, target_ms);
+  const auto soft = scaled_to(task, sparse, target_ms);
+  ASSERT_TRUE(hard && soft);
+  EXPECT_GT(soft->stages[0].keep, hard->stages[0].keep);
+  EXPECT_GT(soft->predicted_ms, target_ms * 0.96);
+  EXPECT_EQ(soft->predicted_ms, predicted(task, soft->stages, 0.95));
+}
+
+TEST(ScaledTo, WithoutStagesACandidateIsFastEnoughOrNot) {
+  const SearchTask task = long_task_of(30);
+  const double sparse_ms = predicted(task, {}, 0.95);
+  const ScheduleCandidate alone{{}, Policy::kLazy, 0, 0.95};
+  EXPECT_FALSE(scaled_to(task, alone, sparse_ms * 0.99));
+  const auto found = scaled_to(task, alone, sparse_ms * 1.01);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->predicted_ms, sparse_ms);
 }
 
 TEST(SearchSchedule, ComesNearTheBestOfAllPairs) {
@@ -100,7 +134,46 @@ TEST(SearchSchedule, StaysDenseWhenNothingHolds) {
       search_schedule(task_of(30), [](const ScheduleCandidate&) -> Result<bool> { return false; });
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->best.stages.empty());
+  EXPECT_EQ(result->best.attention_mass, 1);
   EXPECT_GT(result->n_measurements, 0U);
+}
+
+TEST(SearchSchedule, TakesSparseAttentionWhereItLosesLessThanPruning) {
+  const size_t n_layers = 12;
+  const SearchTask task = long_task_of(n_layers);
+  const auto speed_up_with = [&](double loss_of_mass) {
+    const auto result = search_schedule(task, [&](const ScheduleCandidate& candidate) -> Result<bool> {
+      EXPECT_EQ(candidate.predicted_ms, predicted(task, candidate.stages, candidate.attention_mass));
+      return made_up_loss(candidate, n_layers) + loss_of_mass * (1 - candidate.attention_mass) <= 0.02;
+    });
+    EXPECT_TRUE(result);
+    EXPECT_EQ(result->best.attention_mass < 1, loss_of_mass < 1) << loss_of_mass;
+    return result->dense_ms / result->best.predicted_ms;
+  };
+  const double dense = speed_up_with(100);  // any sparse attention is out of question
+  EXPECT_GT(speed_up_with(0.02), 1.2 * dense);
+}
+
+TEST(SearchSchedule, FindsTheMassThatPaysMost) {
+  // Down to 0.9 it is free, and beyond it nothing holds.
+  const SearchTask task = long_task_of(12);
+  const auto result = search_schedule(task, [](const ScheduleCandidate& candidate) -> Result<bool> {
+    return made_up_loss(candidate, 12) <= 0.1 && candidate.attention_mass >= 0.9;
+  });
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->best.attention_mass, 0.9);
+  EXPECT_FALSE(result->best.stages.empty());
+}
+
+TEST(SearchSchedule, SparseAttentionAloneWhereNoPruningHolds) {
+  const SearchTask task = long_task_of(12);
+  const auto result = search_schedule(task, [](const ScheduleCandidate& candidate) -> Result<bool> {
+    return candidate.stages.empty() && candidate.attention_mass >= 0.9;
+  });
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->best.stages.empty());
+  EXPECT_EQ(result->best.attention_mass, 0.9);
+  EXPECT_EQ(result->best.predicted_ms, predicted(task, {}, 0.9));
 }
 
 TEST(SearchSchedule, EndsAtItsBudgetWithWhatItHas) {

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from reference import tiny
+
 TEXT = "The keeper of the harbour counts the boats every evening and writes them down. {} boats came in from the north. "
 
 
@@ -30,7 +32,7 @@ def test_the_preset_is_found_and_used(lazyfill, smollm2, texts, tmp_path):
     search = tmp_path / "search.json"
     environment = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
     subprocess.run([lazyfill, "calibrate", "-m", smollm2, *files, "--max-kl", "100", "--min-agreement", "0", "--tokens", "2",
-                    "--candidates", "4", "--json", search], check=True, capture_output=True, timeout=300, env=environment)
+                    "--candidates", "4", "--prompt-tokens", "600", "--json", search], check=True, capture_output=True, timeout=300, env=environment)
     (path,) = (tmp_path / "lazyfill" / "presets").glob("*.json")
     preset = json.loads(path.read_text(encoding="utf-8"))
     assert preset["fingerprint"] == path.stem
@@ -38,6 +40,7 @@ def test_the_preset_is_found_and_used(lazyfill, smollm2, texts, tmp_path):
     # With a target that everything holds, every candidate is within it and each faster than the one before.
     speed_ups = [c["predicted_speed_up"] for c in report["candidates"]]
     assert len(speed_ups) == 4 and speed_ups == sorted(speed_ups) and speed_ups[-1] > 1.5
+    assert report["prompt_tokens"] == preset["measured"]["prompt_tokens"] == 600
     assert report["candidates"][-1]["schedule"] == preset["schedule"]
     assert all(part >= 0 for part in report["cost_model"].values())
 
@@ -62,9 +65,73 @@ def test_shipped_presets_are_found(lazyfill, smollm2, gemma3, tmp_path):
         assert given == {"source": "given", "schedule": "5:0.5", "policy": "lazy"}
 
 
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    """A token a byte: 1,200 characters are a long prompt."""
+    path = tmp_path_factory.mktemp("tiny") / "model.gguf"
+    tiny.write_llama(path)
+    return path
+
+
+def calibrate(lazyfill, model, texts, *flags):
+    files = [flag for text in texts for flag in ("-f", text)]
+    done = subprocess.run([lazyfill, "calibrate", "-m", model, *files, "--tokens", "2", "--prompt-tokens", "1500", "--candidates", "3", *flags],
+                          check=True, capture_output=True, text=True, timeout=300)
+    return done.stdout
+
+
+def test_a_model_may_have_two_presets(lazyfill, tiny_model, texts, tmp_path):
+    environment = {"XDG_CACHE_HOME": str(tmp_path)}
+    prompt = (TEXT.format(1) * 20)[:1200]
+
+    def choice(*flags, text=prompt):
+        return record_of(lazyfill, tiny_model, text, *flags, **environment)["lazy_choice"]
+
+    assert choice("--lazy", "fast")["source"] == "no fast preset: default"
+    line = calibrate(lazyfill, tiny_model, texts, "--beside", "--preset", "fast")
+    path = tiny_model.with_name("model.gguf.fast.preset.json")
+    preset = json.loads(path.read_text(encoding="utf-8"))
+    assert preset["preset"] == "fast" and preset["target"] == {"max_kl": 0.25, "min_agreement": 0.75}
+    assert preset["measured"]["prompt_tokens"] == 1500 and "at 1,500 tokens" in line
+    assert choice("--lazy", "auto")["source"] == "default"  # the fast one is for those alone who ask for it
+
+    # What a search would find on a random model says nothing: a schedule that can be told from others.
+    path.write_text(json.dumps(preset | {"schedule": "2:0.3", "policy": "window", "min_tokens": 1000, "sparse_attention": 0.7}), encoding="utf-8")
+    used = choice("--lazy", "fast")
+    assert used["source"] == "fast preset (beside the model)" and used["schedule"] == "2:0.3" and used["policy"] == "window"
+    assert used["sparse_attention"]["mass"] == 0.7 and used["sparse_attention"]["kept"] < 1
+    given = choice("--lazy", "fast", "--sparse-attention", "1", "--policy", "lazy")
+    assert "sparse_attention" not in given and given["policy"] == "lazy" and given["schedule"] == "2:0.3"
+    short = choice("--lazy", "fast", text=prompt[:900])
+    assert short["short_prompt"] and short["schedule"] == "off" and "sparse_attention" not in short
+    assert "sparse_attention" not in choice("--lazy", "2:0.3")
+
+    # Without a fast preset the careful one serves, and the record says so.
+    path.rename(tiny_model.with_name("model.gguf.preset.json"))
+    assert choice("--lazy", "auto")["source"] == "preset (beside the model)"
+    assert choice("--lazy", "fast") | {"source": ""} == used | {"source": ""}
+    assert choice("--lazy", "fast")["source"] == "no fast preset: preset (beside the model)"
+    tiny_model.with_name("model.gguf.preset.json").unlink()
+
+
+def test_every_command_takes_fast(lazyfill, tiny_model, tmp_path):
+    environment = {"XDG_CACHE_HOME": str(tmp_path), "LAZYFILL_LAZY": "fast"}
+    record = record_of(lazyfill, tiny_model, "Hello there", **environment)
+    assert record["lazy_choice"]["source"] == "no fast preset: default"
+    done = subprocess.run([lazyfill, "bench", "-m", tiny_model, "--lengths", "300", "--lazy", "fast", "--repeat", "1", "-n", "2", "--json", "-"],
+                          check=True, capture_output=True, timeout=60)
+    (case,) = json.loads(done.stdout)["cases"]
+    assert case["lazy"] == "fast" and case["schedule"] == "off" and case["sparse_attention"] == 1
+    for command in ("run", "explain"):
+        wrong = subprocess.run([lazyfill, command, "-m", tiny_model, "-p", "x", "--lazy", "fas"], capture_output=True, text=True, timeout=60)
+        assert wrong.returncode == 2 and "write off, auto" in wrong.stderr and "fast" in wrong.stderr
+
+
 def test_wrong_usage(lazyfill, smollm2, tmp_path):
     two = subprocess.run([lazyfill, "calibrate", "-m", smollm2, "--beside", "--out", "x"], capture_output=True, text=True)
     assert two.returncode == 2 and "--beside" in two.stderr
+    slow = subprocess.run([lazyfill, "calibrate", "-m", smollm2, "--preset", "slow"], capture_output=True, text=True)
+    assert slow.returncode == 2 and "--preset is one of auto, fast, not" in slow.stderr
     short = tmp_path / "short.txt"
     short.write_text("Too short.", encoding="utf-8")
     done = subprocess.run([lazyfill, "calibrate", "-m", smollm2, "-f", short, "--out", tmp_path / "p.json"],

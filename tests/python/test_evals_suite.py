@@ -81,6 +81,9 @@ def test_schedules_fit_the_model():
         assert methods.base_of(ladder, "lazy")[ladder[4].name] == ladder[3].name and ladder[3].family == "lazy"
         assert [m.family for m in ladder] == ["dense"] + ["lazy", "compression"] * 4
         assert ladder[2].flags == ("--lazy", "off", "--compress", "0.75")
+        table = methods.methods_for("9:0.5", "9:0.3", 0.5)
+        assert table["auto"].flags == ("--lazy", "auto") and table["fast"].flags == ("--lazy", "fast")
+        assert not {"auto", "fast"} & {m.family for m in methods.at_strength(info, 1)}
 
 
 def test_a_value_between_the_points_of_a_curve():
@@ -169,11 +172,17 @@ def test_a_preset_is_held_to_its_target(tmp_path):
     (tmp_path / "p.json").write_text(json.dumps({"model": "M", "target": {"max_kl": 0.1, "min_agreement": 0.8}}), encoding="utf-8")
     target = transfer.target_of("M", tmp_path)
     assert transfer.target_of("N", tmp_path) is None
+    assert transfer.target_of("M", tmp_path, "fast") is None
+    (tmp_path / "a.fast.json").write_text(json.dumps({"model": "M", "preset": "fast", "target": {"max_kl": 0.25, "min_agreement": 0.7}}),
+                                          encoding="utf-8")
+    assert transfer.target_of("M", tmp_path) == target and transfer.target_of("M", tmp_path, "fast")["max_kl"] == 0.25
     results = {("auto", i): {"schedule": "9:0.5", "mean_kl": kl, "agreement": 0.6} for i, kl in (("a", 0.1), ("b", 0.18))}
     results["auto", "short"] = {"schedule": "off", "mean_kl": 0, "agreement": 1}
     kl, disagreement = transfer.verdict(results, target).splitlines()[-2:]
     assert kl == "| mean KL | 0.100 | 0.140 (0.100 to 0.180) | 1.40 (1.00 to 1.80) | yes |"
     assert disagreement.endswith("| 2.00 (2.00 to 2.00) | no |")
+    sparse = {("fast", "a"): {"schedule": "off", "sparse_attention": 0.9, "mean_kl": 0.1, "agreement": 0.9}}
+    assert transfer.verdict(sparse, target, "fast").startswith("`off --sparse-attention 0.9` on 1 texts")
 
 
 def test_shipped_presets_have_targets():
@@ -205,7 +214,9 @@ def test_pictures(tmp_path):
     report = {"preset": {"target": {"max_kl": 0.1}}, "candidates": [
         {"policy": "focus", "predicted_speed_up": 2, "kl": 0.09, "within": True}, {"policy": "lazy", "predicted_speed_up": 2.1, "kl": 0.3, "within": False}]}
     plots.calibration(tmp_path / "e.svg", report, "title")
-    for name in "abcde":
+    report["candidates"].append({"policy": "focus", "sparse_attention": 0.95, "predicted_speed_up": 2.2, "kl": 0.09, "within": True})
+    plots.calibration(tmp_path / "f.svg", report | {"prompt_tokens": 4096}, "title")
+    for name in "abcdef":
         picture = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert picture.count("</svg>") == 1 and "title" in picture and len(picture) < 200_000
 

@@ -54,6 +54,8 @@ def test_bash_offers_every_flag(manual, lazyfill, command):
 def test_bash_offers_commands_and_choices(manual):
     assert complete_in_bash(manual, "ex") == ["explain"]
     assert complete_in_bash(manual, "run", "--policy", "r") == ["random", "recent"]
+    assert complete_in_bash(manual, "run", "--lazy", "") == complete_in_bash(manual, "bench", "--lazy", "") == ["off", "auto", "fast"]
+    assert complete_in_bash(manual, "calibrate", "--preset", "f") == ["fast"]
     assert complete_in_bash(manual, "run", "--threads", "") == []
 
 

@@ -48,7 +48,7 @@ LazyOptions read_options(const json& request) {
   options.protect_first = request.value("protect_first", options.protect_first);
   options.protect_last = request.value("protect_last", options.protect_last);
   options.prune_generated = request.value("prune_generated", options.prune_generated);
-  options.attention_mass = request.value("attention_mass", options.attention_mass);
+  options.attention_mass = request.value("attention_mass", 1.0F);
   options.max_revived = kReviveAll;
   if (request.contains("max_revived") && !request["max_revived"].is_null())
     options.max_revived = request["max_revived"].get<size_t>();
