@@ -17,6 +17,7 @@
 #include "cli/text.h"
 #include "cli/text_loss.h"
 #include "engine/presets.h"
+#include "pruning/policy.h"
 #include "pruning/preset.h"
 #include "pruning/schedule_search.h"
 
@@ -172,14 +173,21 @@ class Calibration {
 
   double limit_seconds() const { return static_cast<double>(flags_.minutes) * 60; }
 
+  // As the preset will be used. Only the votes of kFocus are steady enough to bring back but a few.
+  static LazyOptions options_of(const ScheduleCandidate& candidate) {
+    LazyOptions lazy;
+    lazy.schedule = format_schedule(candidate.stages);
+    lazy.policy = candidate.policy;
+    lazy.attention_mass = static_cast<float>(candidate.attention_mass);
+    if (lazy.policy != Policy::kFocus) lazy.max_revived = kReviveAll;
+    limit_revivals(lazy);
+    return lazy;
+  }
+
   Result<SearchResult> search() {
     LossJudge judge(target_, prompts_.size());
     return search_schedule(task_, [&](const ScheduleCandidate& candidate) -> Result<bool> {
-      LazyOptions lazy;
-      lazy.schedule = format_schedule(candidate.stages);
-      lazy.policy = candidate.policy;
-      lazy.attention_mass = static_cast<float>(candidate.attention_mass);
-      lazy.max_revived = kReviveAll;  // as with every preset
+      const LazyOptions lazy = options_of(candidate);
       auto verdict = judge.judge([&](size_t text) -> Result<TextLoss> {
         progress();
         if (seconds_since(start_) > limit_seconds())
@@ -223,9 +231,7 @@ class Calibration {
     preset.kind = kPresetKinds[flags_.preset];
     preset.fingerprint = engine_.info().fingerprint;
     preset.model = engine_.info().name;
-    preset.lazy.schedule = format_schedule(found.best.stages);
-    preset.lazy.policy = found.best.policy;
-    preset.lazy.attention_mass = static_cast<float>(found.best.attention_mass);
+    preset.lazy = options_of(found.best);
     preset.max_kl = round_to(target_.max_kl, 6);
     preset.min_agreement = round_to(target_.min_agreement, 6);
     preset.kl = round_to(best_loss_.kl, 4);

@@ -82,9 +82,10 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                   "Neighbours that are pooled, an odd number; default 7");
   flags.add_count("--score-layers", options.score_layers, 1, 4096,
                   "Layers up to the pruning one whose attention counts with --policy focus; default 3");
-  flags.add_real("--vote-memory", options.vote_memory, 0, 0.999F,
-                 "Share of the earlier steps' attention that counts with that of a decode step, with --policy "
-                 "focus; default 0.8");
+  flags.add_real(
+      "--vote-memory", options.vote_memory, 0, 0.999F,
+      "Share of the earlier steps' attention that counts with that of a decode step, with --policy "
+      "focus; default 0.9");
   flags.add_seed("--policy-seed", options.seed, "Seed of --policy random; default 0");
   flags.add_count("--protect-first", options.protect_first, 0, kMostTokens,
                   "First tokens that are never dropped; default 0");
@@ -92,7 +93,11 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                   "Newest tokens that are never dropped; default 1");
   flags.add_count_or_all("--revive", options.max_revived, kMostTokens, kReviveAll,
                          "Dropped tokens that come back at most at each pruning layer of a decode step; "
-                         "all: every one that is wanted, as in LazyLLM; default 1, and all with a preset");
+                         "all: every one that is wanted, as in LazyLLM; default: as the preset says, else 8 "
+                         "with --policy focus and 1 with others");
+  flags.add_real("--revive-margin", options.revive_margin, 0, 1e6F,
+                 "And only those with so many times the score of the weakest token that stays; default: as "
+                 "the preset says, else 3 with --policy focus and 0 with others or --revive all");
   flags.add_real("--sparse-attention", options.attention_mass, 0, 1,
                  "Rows of the prompt look only at the columns that hold this share of their attention, by a "
                  "sample of rows; 1: at all columns; default 1, or as the preset says");

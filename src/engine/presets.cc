@@ -1,6 +1,7 @@
 #include "engine/presets.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -16,7 +17,6 @@ namespace {
 // most from pruning.
 constexpr size_t kAutoMinTokens = 1024;
 // With more, a decode step takes longer than a dense one (docs/performance.md).
-constexpr size_t kDefaultMaxRevived = 1;
 // Half of the tokens after half of the depth, half of those after three quarters: with no preset for the
 // model only what is safe everywhere.
 constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
@@ -52,7 +52,11 @@ Result<void> check_lazy_options(const LazyOptions& lazy) {
     return fail(ErrorCode::kInvalidArgument, "the scores must come from 1 to 4096 layers");
   }
   if (!(lazy.vote_memory >= 0 && lazy.vote_memory < 1)) {
-    return fail(ErrorCode::kInvalidArgument, "the votes of earlier steps must count with a share from 0 to below 1");
+    return fail(ErrorCode::kInvalidArgument,
+                "the votes of earlier steps must count with a share from 0 to below 1");
+  }
+  if (const float margin = lazy.revive_margin.value_or(0); !(margin >= 0 && std::isfinite(margin))) {
+    return fail(ErrorCode::kInvalidArgument, "the margin of what comes back must be a number from 0 on");
   }
   if (const float mass = lazy.attention_mass.value_or(1); !(mass > 0 && mass <= 1)) {
     return fail(ErrorCode::kInvalidArgument,
@@ -81,8 +85,8 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
     lazy.pooling_width = preset.lazy.pooling_width;
     lazy.score_layers = preset.lazy.score_layers;
     lazy.vote_memory = preset.lazy.vote_memory;
-    // A preset promises a loss, and answers that copy from the prompt lose most of all by the default limit.
-    if (!lazy.max_revived) lazy.max_revived = kReviveAll;
+    if (!lazy.revive_margin && !lazy.max_revived) lazy.revive_margin = preset.lazy.revive_margin;
+    if (!lazy.max_revived) lazy.max_revived = preset.lazy.max_revived;
   }
   if (choice.short_prompt) return "off";
   if (!lazy.attention_mass) lazy.attention_mass = preset.lazy.attention_mass;
@@ -151,7 +155,7 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
     resolved.choice.source = described(preset, *asked);
   }
   if (resolved.lazy.policy == Policy::kAuto) resolved.lazy.policy = Policy::kLazy;
-  if (!resolved.lazy.max_revived) resolved.lazy.max_revived = kDefaultMaxRevived;
+  limit_revivals(resolved.lazy);
   if (!resolved.lazy.attention_mass) resolved.lazy.attention_mass = 1;
   auto stages = parse_schedule(schedule, config.n_layers, config.prunable_layers());
   if (!stages) return tl::unexpected(stages.error());

@@ -83,17 +83,35 @@ TEST(ResolveLazy, WhatTheCallerNamesWins) {
   EXPECT_TRUE(resolve_lazy(model_of(10), &found, with_schedule("off"), 1000)->stages.empty());
 }
 
-TEST(ResolveLazy, APresetBringsAllBackUnlessTheCallerSaysHowMany) {
-  const FoundPreset found = preset_for("x");
-  const auto max_revived = [&](const FoundPreset* preset, std::optional<size_t> given) {
-    LazyOptions lazy;
+TEST(ResolveLazy, SaysHowManyComeBack) {
+  FoundPreset limited = preset_for("x");
+  limited.preset.lazy.max_revived = 5;
+  limited.preset.lazy.revive_margin = 2;
+  FoundPreset all = preset_for("x");
+  all.preset.lazy.max_revived = kReviveAll;
+  all.preset.lazy.revive_margin = 0;
+  using Limit = std::pair<size_t, float>;
+  const auto limit = [&](const FoundPreset* preset, Policy policy, std::optional<size_t> given,
+                         std::optional<float> margin) {
+    LazyOptions lazy = with_schedule(preset == nullptr ? "3:0.5" : "auto", policy);
     lazy.max_revived = given;
-    return resolve_lazy(model_of(20), preset, lazy, 2000)->lazy.max_revived;
+    lazy.revive_margin = margin;
+    const LazyOptions resolved = resolve_lazy(model_of(20), preset, lazy, 2000)->lazy;
+    return Limit(resolved.max_revived.value(), resolved.revive_margin.value());
   };
-  EXPECT_EQ(max_revived(&found, std::nullopt), kReviveAll);
-  EXPECT_EQ(max_revived(&found, 1), 1U);
-  EXPECT_EQ(max_revived(nullptr, std::nullopt), 1U);
-  EXPECT_EQ(max_revived(nullptr, 3), 3U);
+  constexpr auto kNone = std::nullopt;
+  EXPECT_EQ(limit(nullptr, Policy::kAuto, kNone, kNone), Limit(1, 0));
+  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(1, 0));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(8, 3));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, 3, kNone), Limit(3, 3));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, kNone), Limit(kReviveAll, 0));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, 2), Limit(kReviveAll, 2));
+  EXPECT_EQ(limit(&limited, Policy::kAuto, kNone, kNone), Limit(5, 2));
+  EXPECT_EQ(limit(&limited, Policy::kAuto, kNone, 4), Limit(5, 4));
+  EXPECT_EQ(limit(&limited, Policy::kAuto, 1, kNone), Limit(1, 3));
+  EXPECT_EQ(limit(&limited, Policy::kAuto, kReviveAll, kNone), Limit(kReviveAll, 0));
+  EXPECT_EQ(limit(&limited, Policy::kLazy, kNone, kNone), Limit(1, 0));  // the preset's schedule alone
+  EXPECT_EQ(limit(&all, Policy::kAuto, kNone, kNone), Limit(kReviveAll, 0));
 }
 
 TEST(ResolveLazy, APresetBringsSparseAttentionUnlessTheCallerSaysHowMuch) {
@@ -132,7 +150,7 @@ TEST(ResolveLazy, FastIsLikeAutoAndTheSourceTellsWhatItWas) {
   ASSERT_TRUE(taken);
   EXPECT_EQ(taken->stages.size(), 2U);
   EXPECT_EQ(taken->lazy.policy, Policy::kFocus);
-  EXPECT_EQ(taken->lazy.max_revived, kReviveAll);
+  EXPECT_EQ(taken->lazy.max_revived, 8U);
   EXPECT_EQ(taken->choice.source, "fast preset (user)");
   EXPECT_TRUE(resolve_lazy(model_of(10), &fast, with_schedule("fast"), 299)->choice.short_prompt);
   const FoundPreset careful = preset_for("x");

@@ -186,8 +186,11 @@ class StepRunner::Pass {
     // A question asks for other things than the one before it, but a token for much of what the last one did.
     if (lazy.policy == Policy::kFocus)
       cache_.votes(stage.layer).add_to(attention, candidates_, is_decode ? lazy.vote_memory : 0.0F);
-    const Candidates choice{candidates_, attention, computed_next, is_first_step_,
-                            is_decode ? lazy.max_revived.value_or(kReviveAll) : kReviveAll};
+    Candidates choice{candidates_, attention, computed_next, is_first_step_};
+    if (is_decode) {
+      choice.max_revived = lazy.max_revived.value_or(kReviveAll);
+      if (needs_attention(lazy, false)) choice.revive_margin = lazy.revive_margin.value_or(0);
+    }
     const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);
 
     std::vector<int32_t> kept_positions;

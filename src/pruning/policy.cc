@@ -61,17 +61,40 @@ void select_highest(std::vector<uint64_t>& keys, size_t n) {
   keys.resize(n);
 }
 
-// Of the tokens that would have to be computed, only the max_revived highest stand for the choice.
-void bar_missing(std::span<const float> scores, const Candidates& candidates,
+// What a token must have to be among the n highest; nothing where there is room for all.
+float weakest_of(std::span<const float> scores, size_t n) {
+  if (n == 0 || n >= scores.size()) return 0;
+  std::vector<float> sorted(scores.begin(), scores.end());
+  const auto weakest = sorted.begin() + static_cast<ptrdiff_t>(n - 1);
+  std::nth_element(sorted.begin(), weakest, sorted.end(), std::greater<>());
+  return *weakest;
+}
+
+// Of the tokens that would have to be computed, only the max_revived highest stand for the choice, and none
+// that is hardly better than what would take its place for nothing.
+void bar_missing(std::span<const float> scores, const Candidates& candidates, size_t n_keep,
                  std::vector<Standing>& standing) {
+  const float least = candidates.revive_margin * weakest_of(scores, n_keep);
   std::vector<uint64_t> missing;
   for (uint32_t i = 0; i < scores.size(); ++i) {
     if (candidates.computed_next[i] != 0 || standing[i] == Standing::kForced) continue;
     standing[i] = Standing::kBarred;
+    if (scores[i] < least) continue;
     missing.push_back(key_of(scores[i], i));
   }
   select_highest(missing, candidates.max_revived);
   for (uint64_t key : missing) standing[static_cast<uint32_t>(key)] = Standing::kFree;
+}
+
+// How many tokens the stage has room for, generated ones that are never dropped included.
+size_t wanted_count(const LazyOptions& options, const ScheduleStage& stage,
+                    std::span<const int32_t> positions, std::span<const float> scores, size_t prompt_end) {
+  if (stage.keep_mass > 0) return count_for_mass(scores, stage.keep_mass);
+  if (options.prune_generated) return kept_count(stage, positions.size());
+  const auto first_generated =
+      std::lower_bound(positions.begin(), positions.end(), static_cast<int32_t>(prompt_end));
+  const auto n_generated = static_cast<size_t>(positions.end() - first_generated);
+  return n_generated + kept_count(stage, positions.size() - n_generated);
 }
 
 // The choice was made at prefill: what was dropped then stays away, what came since stays.
@@ -118,6 +141,13 @@ size_t voting_rows(const LazyOptions& options) {
     default:
       return 1;
   }
+}
+
+void limit_revivals(LazyOptions& options) {
+  const bool is_focus = options.policy == Policy::kFocus;
+  if (!options.max_revived) options.max_revived = is_focus ? 8 : 1;
+  if (!options.revive_margin)
+    options.revive_margin = is_focus && *options.max_revived != kReviveAll ? 3.0F : 0.0F;
 }
 
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {
@@ -209,15 +239,9 @@ std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStag
     return keep_computed(candidates.computed_next);
   const std::vector<float> scores = scores_of(options, candidates);
   std::vector<Standing> standing = standing_of(options, candidates, prompt_end);
-  if (candidates.max_revived < scores.size()) bar_missing(scores, candidates, standing);
-  if (stage.keep_mass > 0) return keep_highest(scores, standing, count_for_mass(scores, stage.keep_mass));
-  size_t n_generated = 0;
-  if (!options.prune_generated) {
-    const auto& positions = candidates.positions;
-    n_generated = static_cast<size_t>(positions.end() - std::lower_bound(positions.begin(), positions.end(),
-                                                                         static_cast<int32_t>(prompt_end)));
-  }
-  const size_t n_keep = n_generated + kept_count(stage, candidates.positions.size() - n_generated);
+  const size_t n_keep = wanted_count(options, stage, candidates.positions, scores, prompt_end);
+  if (candidates.max_revived < scores.size() || candidates.revive_margin > 0)
+    bar_missing(scores, candidates, n_keep, standing);
   return keep_highest(scores, standing, n_keep);
 }
 

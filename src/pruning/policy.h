@@ -18,7 +18,10 @@ struct Candidates {
   std::span<const uint8_t>
       computed_next;  // [n] 1 where the token has a column at the next layer, or is a new row
   bool is_first_step = true;
-  size_t max_revived = kReviveAll;  // of those without a column at the next layer, so many may be kept
+  // Of those without a column at the next layer at most so many are kept, and only such whose score is
+  // revive_margin times that of the weakest that the stage has room for.
+  size_t max_revived = kReviveAll;
+  float revive_margin = 0;
 };
 
 // Whether the choice of the first step holds for good.
@@ -27,6 +30,10 @@ bool chooses_once(Policy policy);
 // Whether attention has to be computed for this policy, and over how many rows.
 bool needs_attention(const LazyOptions& options, bool is_first_step);
 size_t voting_rows(const LazyOptions& options);
+
+// How many come back where the caller has not said: as many as leave a decode step at 1,000 tokens as fast as
+// a dense one.
+void limit_revivals(LazyOptions& options);
 
 // kFocus: which of the new tokens vote, as ascending indices: the last one, whose output is wanted, and the
 // window_rows before it or before the words that the chat template added at the end. is_control: [n_new] 1

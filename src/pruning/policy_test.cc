@@ -200,6 +200,22 @@ TEST(MaxRevived, KeepsOnlyTheBestOfWhatIsMissingAndFillsUp) {
   EXPECT_THAT(choose(with_protection(1, 1), 1), ElementsAre(0, 3, 4, 5));
 }
 
+TEST(ReviveMargin, LetsComeBackWhatIsMuchBetterThanTheWeakest) {
+  const std::vector<float> scores = {.20F, .05F, .25F, .08F, .30F, .02F};
+  const std::vector<uint8_t> computed = {0, 1, 0, 1, 0, 1};  // 0, 2 and 4 would have to be computed
+  const auto choose = [&](float margin, size_t n_keep = 4, size_t max_revived = kReviveAll) {
+    return choose_kept({}, {0, 1.0, n_keep}, {kSix, scores, computed, false, max_revived, margin}, 6);
+  };
+  // The weakest of the four best has .08.
+  EXPECT_THAT(choose(0), ElementsAre(0, 2, 4, 5));
+  EXPECT_THAT(choose(2.4F), ElementsAre(0, 2, 4, 5));
+  EXPECT_THAT(choose(2.6F), ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(choose(3.2F), ElementsAre(1, 3, 4, 5));
+  EXPECT_THAT(choose(4), ElementsAre(1, 3, 5));
+  EXPECT_THAT(choose(2.4F, 4, 1), ElementsAre(1, 3, 4, 5));    // both limits
+  EXPECT_THAT(choose(100, 6), ElementsAre(0, 1, 2, 3, 4, 5));  // with room for all nobody is in the way
+}
+
 TEST(RandomPolicy, IsSeededAndTheSameInEveryStep) {
   std::vector<int32_t> positions(100);
   std::iota(positions.begin(), positions.end(), 0);

@@ -55,6 +55,11 @@ class Fields {
     if (value != std::floor(value)) refuse(key);
     return wrong_.empty() ? static_cast<size_t>(value) : 0;
   }
+  size_t count_or_all(const char* key, double most) {
+    const auto found = object_.find(key);
+    if (found != object_.end() && found->is_string() && found->get<std::string>() == "all") return kReviveAll;
+    return count(key, 0, most);
+  }
   bool has(const char* key) const { return object_.contains(key); }
   void refuse(const char* key) {
     if (wrong_.empty()) wrong_ = key;
@@ -85,7 +90,9 @@ LazyOptions read_lazy(Fields& fields) {
   lazy.window_rows = fields.count("window_rows", 1, 4096);
   lazy.pooling_width = fields.count("pooling_width", 1, 4095);
   lazy.score_layers = fields.count("score_layers", 1, 4096);
-  // Presets of older versions know no memory of votes and no sparse attention.
+  // Presets of older versions bring all back, and know no memory of votes and no sparse attention.
+  lazy.max_revived = fields.has("revive") ? fields.count_or_all("revive", kMostTokens) : kReviveAll;
+  lazy.revive_margin = static_cast<float>(fields.real_or("revive_margin", 0, 1e6, 0));
   lazy.vote_memory = static_cast<float>(fields.real_or("vote_memory", 0, 0.999, 0));
   lazy.attention_mass = static_cast<float>(fields.real_or("sparse_attention", 0.01, 1, 1));
   return lazy;
@@ -97,6 +104,10 @@ PresetKind read_kind(Fields& fields) {
   const auto kind = preset_named(fields.text("preset"));
   if (!kind) fields.refuse("preset");
   return kind.value_or(PresetKind::kAuto);
+}
+
+Json count_or_all(size_t n) {
+  return n == kReviveAll ? Json("all") : Json(n);
 }
 
 // As the person wrote it: 0.95, where the float is 0.949999988079071.
@@ -144,6 +155,8 @@ std::string preset_to_json(const Preset& preset) {
                      {"pooling_width", lazy.pooling_width},
                      {"score_layers", lazy.score_layers},
                      {"vote_memory", short_decimal(lazy.vote_memory)},
+                     {"revive", count_or_all(lazy.max_revived.value_or(kReviveAll))},
+                     {"revive_margin", short_decimal(lazy.revive_margin.value_or(0))},
                      {"sparse_attention", short_decimal(lazy.attention_mass.value_or(1))},
                      {"min_tokens", preset.min_tokens},
                      {"target", {{"max_kl", preset.max_kl}, {"min_agreement", preset.min_agreement}}},

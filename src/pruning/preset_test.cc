@@ -22,6 +22,8 @@ Preset example() {
   preset.lazy.pooling = Pooling::kMax;
   preset.lazy.score_layers = 2;
   preset.lazy.vote_memory = 0.65F;
+  preset.lazy.max_revived = 5;
+  preset.lazy.revive_margin = 2.5F;
   preset.lazy.attention_mass = 0.95F;
   preset.min_tokens = 300;
   preset.max_kl = 0.05;
@@ -43,12 +45,21 @@ TEST(Preset, SurvivesTheFile) {
   EXPECT_EQ(after->lazy.policy, before.lazy.policy);
   EXPECT_EQ(after->lazy.pooling, before.lazy.pooling);
   EXPECT_EQ(after->lazy.score_layers, before.lazy.score_layers);
-  EXPECT_FLOAT_EQ(after->lazy.vote_memory, before.lazy.vote_memory);
+  EXPECT_EQ(after->lazy.vote_memory, before.lazy.vote_memory);
+  EXPECT_EQ(after->lazy.max_revived, before.lazy.max_revived);
+  EXPECT_EQ(after->lazy.revive_margin, before.lazy.revive_margin);
   EXPECT_EQ(after->lazy.attention_mass, before.lazy.attention_mass);
   EXPECT_EQ(after->prompt_tokens, before.prompt_tokens);
   EXPECT_EQ(after->min_tokens, before.min_tokens);
   EXPECT_EQ(after->kl, before.kl);
   EXPECT_EQ(preset_to_json(*after), preset_to_json(before));
+}
+
+TEST(Preset, MayBringAllBack) {
+  Preset preset = example();
+  preset.lazy.max_revived = kReviveAll;
+  EXPECT_THAT(preset_to_json(preset), HasSubstr("\"revive\": \"all\""));
+  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.max_revived, kReviveAll);
 }
 
 TEST(Preset, SaysItsShareOfTheAttentionAsAPersonWould) {
@@ -66,8 +77,8 @@ TEST(Preset, TellsItsKind) {
 TEST(Preset, FilesOfOlderVersionsAreCarefulAndDense) {
   std::string old = preset_to_json(example());
   for (const std::string line :
-       {"  \"preset\": \"auto\",\n", "  \"sparse_attention\": 0.95,\n",
-        "  \"vote_memory\": 0.65,\n", ",\n    \"prompt_tokens\": 4096"}) {
+       {"  \"preset\": \"auto\",\n", "  \"sparse_attention\": 0.95,\n", "  \"vote_memory\": 0.65,\n",
+        "  \"revive\": 5,\n", "  \"revive_margin\": 2.5,\n", ",\n    \"prompt_tokens\": 4096"}) {
     ASSERT_NE(old.find(line), std::string::npos) << line;
     old.erase(old.find(line), line.size());
   }
@@ -76,6 +87,8 @@ TEST(Preset, FilesOfOlderVersionsAreCarefulAndDense) {
   EXPECT_EQ(preset->kind, PresetKind::kAuto);
   EXPECT_EQ(preset->lazy.attention_mass, 1.0F);
   EXPECT_EQ(preset->lazy.vote_memory, 0);
+  EXPECT_EQ(preset->lazy.max_revived, kReviveAll);
+  EXPECT_EQ(preset->lazy.revive_margin, 0);
   EXPECT_EQ(preset->prompt_tokens, 0U);
 }
 
@@ -117,6 +130,8 @@ TEST(Preset, DamagedFilesAreRefusedByTheirField) {
       {with("\"min_tokens\": 300", "\"min_tokens\": 1.5"), "min_tokens"},
       {with("\"min_tokens\": 300", "\"min_tokens\": 1e300"), "min_tokens"},
       {with("\"window_rows\": 8", "\"window_rows\": 0"), "window_rows"},
+      {with("\"revive\": 5", "\"revive\": \"most\""), "revive"},
+      {with("\"revive_margin\": 2.5", "\"revive_margin\": -1"), "revive_margin"},
       {with("\"vote_memory\": 0.65", "\"vote_memory\": 1"), "vote_memory"},
       {with("\"max_kl\"", "\"max\""), "max_kl"},
   };

@@ -33,6 +33,7 @@ LLAMA_OPTIONS = [
     Options("1:0.5,3:0.5", max_revived=3),
     Options("1:0.5,3:0.5", max_revived=1, protect_first=3, prune_generated=False),
     Options("0:0.3,2:@20,4:0.5", max_revived=2, policy="window", window_rows=3),
+    Options("1:0.5,3:0.3", revive_margin=1.05, protect_first=2, prune_generated=False),
 ]
 GEMMA_OPTIONS = [
     Options("5:0.5"),
@@ -113,6 +114,7 @@ def test_columns_of_eight_bits_agree(probe, tiny_models, options):
     ("llama", Options("2:0.6,4:0.3", policy="focus", score_layers=9, pooling="none", protect_first=2)),
     ("llama", Options("1:0.5,4:0.5", policy="focus", vote_memory=0, pooling_width=3)),
     ("llama", Options("0:0.4,3:0.5", policy="focus", vote_memory=0.95, max_revived=1)),
+    ("llama", Options("1:0.5,4:0.5", policy="focus", max_revived=8, revive_margin=1.2)),
     ("gemma3", Options("5:0.5,11:0.5", policy="focus", score_layers=7, pooling_width=5)),
 ], ids=lambda x: describe(x) if isinstance(x, Options) else x)
 def test_focus_agrees(probe, tiny_models, architecture, options):

@@ -52,6 +52,7 @@ LazyOptions read_options(const json& request) {
   options.max_revived = kReviveAll;
   if (request.contains("max_revived") && !request["max_revived"].is_null())
     options.max_revived = request["max_revived"].get<size_t>();
+  options.revive_margin = request.value("revive_margin", 0.0F);
   return options;
 }
 

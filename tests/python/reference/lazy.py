@@ -24,7 +24,8 @@ Who is kept, at a stage (layer, keep) with n candidates:
     the rest  by score, highest first; of equal scores the newer position.
     missing   with max_revived, in a step of generated tokens: of the candidates that are not new and have no column at the
               next layer, only the max_revived best (and the forced) can be kept; the others stay in aux, and their
-              places go to the next best.
+              places go to the next best. With revive_margin only those can whose score is at least so many times the one
+              at the place of the budget in the order of all scores.
 
 Scores of the policies, over the candidates that entered the layer
     lazy      the last row's attention probabilities, mean over the query heads
@@ -55,11 +56,12 @@ class Options:
     pooling: str = "average"  # "none", "average", "max"
     pooling_width: int = 7
     score_layers: int = 3
-    vote_memory: float = 0.8  # focus
+    vote_memory: float = 0.9  # focus
     protect_first: int = 0
     protect_last: int = 1
     prune_generated: bool = True
     max_revived: Optional[int] = None  # None: the paper's algorithm
+    revive_margin: float = 0
 
     def stages(self):
         """layer -> keep, in the order of layers."""
@@ -115,17 +117,20 @@ def forced_positions(options, candidates, prompt_end):
 
 
 def choose_kept(options, keep, candidates, scores, prompt_end, missing=()):
-    """`missing`: candidates of which at most options.max_revived can be kept."""
+    """`missing`: candidates of which at most options.max_revived can be kept, if they have the margin."""
     protected, generated = forced_positions(options, candidates, prompt_end)
     budget = len(generated) + budget_of(keep, len(candidates) - len(generated))
     kept = protected | generated
     missing, n_revived = set(missing) - kept, 0
-    for _, position in sorted(zip(scores, candidates), reverse=True):
+    least = options.revive_margin * sorted(scores, reverse=True)[budget - 1] if budget < len(scores) else 0
+    for score, position in sorted(zip(scores, candidates), reverse=True):
         if len(kept) >= budget:
             break
         if position in missing:
+            if score < least:
+                continue
             n_revived += 1
-            if n_revived > options.max_revived:
+            if options.max_revived is not None and n_revived > options.max_revived:
                 continue
         kept.add(position)
     return sorted(kept)
@@ -254,7 +259,7 @@ class LazyLLM:
         if scores is None:
             return None  # `choose` must know
         missing = []
-        if self.options.max_revived is not None and first_new >= prompt_end:
+        if (self.options.max_revived is not None or self.options.revive_margin) and first_new >= prompt_end:
             missing = [p for p in candidates if p < first_new and p not in self.columns[layer + 1]]
         return choose_kept(self.options, keep, candidates, scores, prompt_end, missing)
 
