@@ -32,7 +32,7 @@ def test_the_preset_is_found_and_used(lazyfill, smollm2, texts, tmp_path):
     search = tmp_path / "search.json"
     environment = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
     subprocess.run([lazyfill, "calibrate", "-m", smollm2, *files, "--max-kl", "100", "--min-agreement", "0", "--tokens", "2",
-                    "--candidates", "4", "--prompt-tokens", "600", "--json", search], check=True, capture_output=True, timeout=300, env=environment)
+                    "--candidates", "4", "--prompt-tokens", "300", "--json", search], check=True, capture_output=True, timeout=300, env=environment)
     (path,) = (tmp_path / "lazyfill" / "presets").glob("*.json")
     preset = json.loads(path.read_text(encoding="utf-8"))
     assert preset["fingerprint"] == path.stem
@@ -40,7 +40,7 @@ def test_the_preset_is_found_and_used(lazyfill, smollm2, texts, tmp_path):
     # With a target that everything holds, every candidate is within it and each faster than the one before.
     speed_ups = [c["predicted_speed_up"] for c in report["candidates"]]
     assert len(speed_ups) == 4 and speed_ups == sorted(speed_ups) and speed_ups[-1] > 1.5
-    assert report["prompt_tokens"] == preset["measured"]["prompt_tokens"] == 600
+    assert report["prompt_tokens"] == preset["measured"]["prompt_tokens"] == 300
     assert report["candidates"][-1]["schedule"] == preset["schedule"]
     assert all(part >= 0 for part in report["cost_model"].values())
 
