@@ -27,6 +27,7 @@ struct EngineOptions {
   // Where the user's presets are (FINGERPRINT.json); empty: only those beside the model and the shipped ones.
   std::string preset_folder;
   KvType kv = KvType::kAsComputed;  // of all sessions
+  ActivationBits activation_bits = ActivationBits::k16;
 };
 
 struct SessionOptions {
