@@ -60,10 +60,13 @@ class Worker:
 
 
 def flags_of(schedule):
-    """"SPEC", with a policy or a share of the attention behind it, as flags of lazyfill run."""
+    """"SPEC", with a policy, a share of the attention or "8bit" behind it, as flags of lazyfill run."""
     spec, *words = schedule.split()
     flags = ["--lazy", spec]
     for word in words:
+        if word == "8bit":
+            flags += ["--activations", "8"]
+            continue
         flags += ["--sparse-attention", word] if word[0] in "0.1" else ["--policy", word]
     return flags
 

@@ -28,6 +28,7 @@ struct EngineOptions {
   // model and the shipped ones.
   std::string preset_folder;
   KvType kv = KvType::kAsComputed;  // of all sessions
+  ActivationBits activation_bits = ActivationBits::k16;
 };
 
 struct SessionOptions {

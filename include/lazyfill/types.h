@@ -25,6 +25,13 @@ struct ChatRequest {
   bool add_generation_prompt = true;
 };
 
+// How finely the inputs of products with quantised weights are rounded (fast kernels; see
+// docs/performance.md).
+enum class ActivationBits {
+  k16,  // 16 bits wherever 8 could change which tokens are kept
+  k8,   // 16 bits for queries, keys and values alone: a faster prefill, further from the exact model
+};
+
 // How a model was understood; `inspect` and the first lines of `run` show it.
 struct ModelInfo {
   std::string architecture;  // "llama", "gemma3"
@@ -41,7 +48,8 @@ struct ModelInfo {
   size_t context_length = 0;
   std::vector<size_t> prunable_layers;  // global layers but the last: after these, tokens may be dropped
   std::string tokenizer;
-  std::string isa;                    // instruction set of the kernels in use
+  std::string isa;  // instruction set of the kernels in use
+  ActivationBits activation_bits = ActivationBits::k16;
   std::string fingerprint;            // of the weights; presets are kept under it
   std::vector<size_t> layer_windows;  // [n_layers] sliding window of each layer, 0: it sees all
   bool has_chat_template = false;

@@ -56,6 +56,9 @@ void ModelFlags::add_to(Flags& flags) {
                   "Tokens that prompt and answer may take together; 0: the model's");
   flags.add_choice("--kv", kv, {"f16", "q8_0"},
                    "How keys and values are kept: 16 bits, or 8 with a scale for every 32; default f16");
+  flags.add_choice("--activations", activations, {"16", "8"},
+                   "Bits of the rows that weights multiply: 16, or 8 but for queries, keys and values, which "
+                   "makes prompts a fifth to a third faster and is less exact; default 16");
   flags.add_switch("--quiet", quiet, "Only results, warnings and errors");
 }
 
@@ -249,9 +252,11 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
   auto path = resolve_model_path(flags.path);
   if (!path) return tl::unexpected(path.error());
   const auto start = std::chrono::steady_clock::now();
-  auto engine = Engine::load(*path, {.n_threads = flags.n_threads,
-                                     .preset_folder = user_preset_folder(),
-                                     .kv = flags.kv == 1 ? KvType::kQ8 : KvType::kAsComputed});
+  auto engine = Engine::load(
+      *path, {.n_threads = flags.n_threads,
+              .preset_folder = user_preset_folder(),
+              .kv = flags.kv == 1 ? KvType::kQ8 : KvType::kAsComputed,
+              .activation_bits = flags.activations == 1 ? ActivationBits::k8 : ActivationBits::k16});
   if (!engine) return tl::unexpected(engine.error());
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -16,7 +16,8 @@ struct ModelFlags {
   std::string path;
   size_t n_threads = 0;
   size_t context_tokens = 0;
-  size_t kv = 0;  // index into f16, q8_0
+  size_t kv = 0;           // index into f16, q8_0
+  size_t activations = 0;  // index into 16, 8
   bool quiet = false;
   void add_to(Flags& flags);
 };

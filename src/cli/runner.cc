@@ -6,6 +6,7 @@
 
 #include "cli/conversation.h"
 #include "cli/record.h"
+#include "cli/summary.h"
 #include "cli/text.h"
 #include "pruning/compression.h"
 
@@ -152,6 +153,7 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
 
 Result<std::string> Runner::record_line(const Answer& answer, const Json& id) const {
   Json record = make_record(answer.generation, loaded_.load_ms);
+  record["activation_bits"] = activation_bits(engine().info());
   if (!id.is_null()) record["id"] = id;
   record.update(answer.extra);
   if (prompt_logprobs_) {

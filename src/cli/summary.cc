@@ -12,7 +12,11 @@ std::string model_summary(const ModelInfo& info) {
   return printable(info.name.empty() ? info.architecture : info.name) + " (" + printable(info.architecture) +
          ", " + fixed(static_cast<double>(info.n_parameters) / 1e6, 0) + " M parameters, " +
          std::to_string(info.n_layers) + " layers, context " + grouped(info.context_length) + ", " +
-         info.isa + ")";
+         info.isa + (info.activation_bits == ActivationBits::k8 ? ", 8-bit activations)" : ")");
+}
+
+int activation_bits(const ModelInfo& info) {
+  return info.activation_bits == ActivationBits::k8 ? 8 : 16;
 }
 
 std::string schedule_text(const std::vector<ScheduleStage>& schedule) {

@@ -10,6 +10,8 @@
 namespace lazyfill::cli {
 
 std::string model_summary(const ModelInfo& info);
+// As --activations calls it: 16 or 8.
+int activation_bits(const ModelInfo& info);
 // "4,096 prompt tokens, TTFT 1.42 s, prefill 2,880 tokens/s, decode 41.0 tokens/s, lazy 9:0.5,15:0.5 (63%
 // computed)"
 std::string generation_summary(const Generation& generation);

@@ -41,5 +41,13 @@ TEST(Summary, ShareOfAllRows) {
   EXPECT_DOUBLE_EQ(computed_share({}, 4, 6), 1);
 }
 
+TEST(Summary, TheModelsLineSaysWhenActivationsHaveEightBits) {
+  ModelInfo info;
+  info.isa = "avx2";
+  EXPECT_NE(model_summary(info).find("avx2)"), std::string::npos);
+  info.activation_bits = ActivationBits::k8;
+  EXPECT_NE(model_summary(info).find("avx2, 8-bit activations)"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace lazyfill::cli

@@ -45,7 +45,7 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
   try {
     auto impl = std::make_shared<Impl>(std::move(*file), options.n_threads);
     impl->kv = options.kv;
-    auto model = Model::load(impl->file, **kernels, Team::all(impl->pool));
+    auto model = Model::load(impl->file, **kernels, options.activation_bits, Team::all(impl->pool));
     if (!model) return tl::unexpected(model.error());
     impl->model = std::move(*model);
     auto tokenizer = Tokenizer::from_gguf(impl->file);
@@ -61,6 +61,7 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     if (!chat) return tl::unexpected(chat.error());
     impl->runner = std::make_unique<StepRunner>(impl->model, impl->pool);
     impl->info = describe(*impl);
+    impl->info.activation_bits = options.activation_bits;
     auto fingerprint = gguf::fingerprint(impl->file);
     if (!fingerprint) return tl::unexpected(fingerprint.error());
     impl->info.fingerprint = std::move(*fingerprint);

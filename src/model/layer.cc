@@ -21,8 +21,10 @@ struct Block {
   const Segment* segment;
   size_t begin;  // rows of the step
   size_t end;
-  size_t n_plain;  // rows before the ones whose activations have 16 bits
+  size_t n_plain;  // rows before the one whose activations always have 16 bits
   size_t n_rows() const { return end - begin; }
+  // For a product whose rows have 16 bits, or of which only the last one has.
+  Precision precision(bool precise) const { return {precise ? 0 : n_plain}; }
 };
 
 size_t max_block_rows(const ModelConfig& config) {
@@ -38,14 +40,13 @@ size_t block_rows_for(size_t n_rows, size_t n_threads, size_t max_rows) {
 
 // Where the rows are many, a last row of 16 bits is a block of its own; with few the weights had better be
 // read once for all.
-std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows,
-                                   bool precise) {
+std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows) {
   std::vector<Block> blocks;
   for (const Segment& segment : segments) {
     const size_t end_plain = segment.row_end - (segment.precise_last_row ? 1 : 0);
     for (size_t begin = std::max(segment.row_begin, first_row); begin < end_plain; begin += block_rows) {
       const size_t end = std::min(begin + block_rows, end_plain);
-      blocks.push_back({&segment, begin, end, precise ? 0 : end - begin});
+      blocks.push_back({&segment, begin, end, end - begin});
     }
     if (end_plain < segment.row_end && end_plain >= first_row)
       blocks.push_back({&segment, end_plain, segment.row_end, 0});
@@ -84,7 +85,7 @@ class LayerPass {
     // Rows that choose columns together must be the same for every number of threads.
     const bool cut_by_threads = share_blocks && rows_.attention_mass >= 1;
     const size_t block_rows = cut_by_threads ? block_rows_for(n_rows, n_threads, max_rows) : max_rows;
-    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows, w_.precise);
+    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows);
     std::atomic<bool> stopped{false};
     std::atomic<size_t> n_done{0};
     const double share = (fractions.end - fractions.begin) / static_cast<double>(blocks.size());
@@ -110,7 +111,7 @@ class LayerPass {
       const size_t begin = std::max(segment.row_begin, first_row);
       if (begin >= segment.row_end) continue;
       const size_t n_plain = segment.row_end - begin - (segment.precise_last_row ? 1 : 0);
-      const Block block{&segment, begin, segment.row_end, w_.precise ? 0 : n_plain};
+      const Block block{&segment, begin, segment.row_end, n_plain};
       (this->*function)(block, 0, Team::all(context_.pool));
     }
     return true;
@@ -127,7 +128,7 @@ class LayerPass {
     float* v = scratch.values.data();
 
     set_input(block, w_.attention_norm, scratch);
-    const Precision precision{block.n_plain};
+    const Precision precision = block.precision(w_.precise.qkv);
     const Product products[] = {{&w_.q, &scratch.input.as(w_.q.row_format, precision), q, c_.q_dim()},
                                 {&w_.k, &scratch.input.as(w_.k.row_format, precision), k, c_.kv_dim()},
                                 {&w_.v, &scratch.input.as(w_.v.row_format, precision), v, c_.kv_dim()}};
@@ -143,7 +144,8 @@ class LayerPass {
     LayerScratch::PerThread& scratch = context_.scratch.of(thread);
     float* q = rows_.q + block.begin * c_.q_dim();
     set_input(block, w_.attention_norm, scratch);
-    matmul(k_, w_.q, scratch.input.as(w_.q.row_format, {block.n_plain}), q, c_.q_dim(), false, team);
+    matmul(k_, w_.q, scratch.input.as(w_.q.row_format, block.precision(w_.precise.qkv)), q, c_.q_dim(), false,
+           team);
     finish_heads(block, q, c_.n_heads, w_.q_bias, w_.q_norm);
   }
 
@@ -234,13 +236,14 @@ class LayerPass {
     const size_t n = block.n_rows();
     set_input(block, w_.ffn_norm, scratch);
     if (!w_.experts.empty()) {
-      float* mixed = mix_experts(c_, k_, w_, scratch.input, n, {block.n_plain}, scratch.experts, team);
+      float* mixed =
+          mix_experts(c_, k_, w_, scratch.input, n, block.precision(w_.precise.rest), scratch.experts, team);
       add_residual(mixed, w_.post_ffn_norm, block);
       return;
     }
     scratch.gate.ensure(n * c_.d_ff);
     scratch.up.ensure(n * c_.d_ff);
-    const Precision precision{block.n_plain};
+    const Precision precision = block.precision(w_.precise.rest);
     const Product products[] = {
         {&w_.gate, &scratch.input.as(w_.gate.row_format, precision), scratch.gate.data(), c_.d_ff},
         {&w_.up, &scratch.input.as(w_.up.row_format, precision), scratch.up.data(), c_.d_ff}};
@@ -253,7 +256,7 @@ class LayerPass {
   // add_residual() of a product, which goes straight to the hidden states where nothing lies between.
   void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
                    const std::vector<float>& post_norm, const Block& block, Team team) {
-    const PackedRows& input = scratch.input.as(weight.row_format, {block.n_plain});
+    const PackedRows& input = scratch.input.as(weight.row_format, block.precision(w_.precise.rest));
     if (post_norm.empty() && c_.residual_scale == 1) {
       matmul(k_, weight, input, hidden(block), weight.n_out, true, team);
       return;

@@ -12,10 +12,11 @@ constexpr size_t kCappedLogits = 16384;  // by one thread at a time
 
 }  // namespace
 
-Result<Model> Model::load(const gguf::File& file, const Kernels& kernels, Team team) {
+Result<Model> Model::load(const gguf::File& file, const Kernels& kernels, ActivationBits activation_bits,
+                          Team team) {
   auto config = read_config(file);
   if (!config) return tl::unexpected(config.error());
-  auto weights = load_weights(file, *config, kernels, team);
+  auto weights = load_weights(file, *config, kernels, activation_bits, team);
   if (!weights) return tl::unexpected(weights.error());
   return Model{std::move(*config), std::move(*weights), &kernels};
 }

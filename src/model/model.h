@@ -15,7 +15,8 @@ struct Model {
   ModelWeights weights;
   const Kernels* kernels = nullptr;
 
-  static Result<Model> load(const gguf::File& file, const Kernels& kernels, Team team);
+  static Result<Model> load(const gguf::File& file, const Kernels& kernels, ActivationBits activation_bits,
+                            Team team);
 
   // Hidden states of tokens before layer 0: out [ids.size(), d_model]. Fails where the file has changed.
   Result<void> embed(std::span<const int32_t> ids, float* out) const;

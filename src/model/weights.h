@@ -8,6 +8,7 @@
 #include "gguf/file.h"
 #include "kernels/kernels.h"
 #include "lazyfill/error.h"
+#include "lazyfill/types.h"
 #include "model/config.h"
 
 namespace lazyfill {
@@ -17,6 +18,13 @@ struct Expert {
   PackedMatrix gate, up;  // [d_ff, d_model]
   PackedMatrix down;      // [d_model, d_ff]
 };
+
+// Which products of a layer have activations of 16 bits instead of 8 (docs/performance.md, precision).
+struct PreciseProducts {
+  bool qkv = false;   // queries, keys and values
+  bool rest = false;  // o and the feed-forward
+};
+PreciseProducts precise_products(ActivationBits bits, size_t layer, size_t n_layers);
 
 // Vectors that an architecture does not have are empty.
 struct LayerWeights {
@@ -35,8 +43,7 @@ struct LayerWeights {
   PackedMatrix router;                     // [n_experts, d_model] in fp32
   std::vector<Expert> experts;             // [n_experts]
   std::vector<float> post_ffn_norm;        // [d_model], with post_norms
-  // Multiply with activations of 16 bits instead of 8 (docs/performance.md, precision).
-  bool precise = false;
+  PreciseProducts precise;
 };
 
 // The embedding stays in the file: a prompt needs few of its rows, and reading one takes a microsecond.
@@ -56,6 +63,6 @@ struct ModelWeights {
 
 // Checks every tensor's presence, shape and type, and packs. The file must outlive the weights.
 Result<ModelWeights> load_weights(const gguf::File& file, const ModelConfig& config, const Kernels& kernels,
-                                  Team team);
+                                  ActivationBits activation_bits, Team team);
 
 }  // namespace lazyfill

@@ -35,13 +35,13 @@ def check_golden(golden, logprobs_of):
         np.testing.assert_allclose(mine[row["ids"]], row["logprobs"], atol=2e-4, err_msg=f"position {row['position']}")
 
 
-def check_kl(probe, case, isa):
+def check_kl(probe, case, isa, **extra):
     """Mean over the last rows of KL(reference || engine)."""
     probe.need_isa(isa)
     path, _, ids, truth, _ = case
-    logits = probe.run(path, [{"tokens": ids, "logit_rows": N_ROWS}], isa=isa).steps[0]["logits"]
+    logits = probe.run(path, [{"tokens": ids, "logit_rows": N_ROWS}], isa=isa, **extra).steps[0]["logits"]
     kl = np.array([kl_divergence(t, o) for t, o in zip(truth, logits)])  # row by row: the vocabulary is large
-    print(f"{path.name}, {isa}: mean KL {kl.mean():.3e}, max {kl.max():.3e} over {len(kl)} positions")
+    print(f"{path.name}, {isa} {extra}: mean KL {kl.mean():.3e}, max {kl.max():.3e} over {len(kl)} positions")
     assert kl.mean() < MAX_KL[isa]
 
 
@@ -58,3 +58,18 @@ def test_reference_agrees_with_transformers(request, model):
 ])
 def test_engine_agrees_with_reference(request, probe, model, isa):
     check_kl(probe, request.getfixturevalue(f"{model}_case"), isa)
+
+
+@pytest.mark.parametrize("model", ["smollm2", "gemma3"])
+@pytest.mark.parametrize("isa", FAST_ISAS)
+def test_eight_bit_activations_stay_within_the_same_bound(request, probe, model, isa):
+    check_kl(probe, request.getfixturevalue(f"{model}_case"), isa, activation_bits=8)
+
+
+@pytest.mark.parametrize("isa", FAST_ISAS)
+def test_activations_have_sixteen_bits_unless_told_otherwise(probe, smollm2, smollm2_ids, isa):
+    probe.need_isa(isa)
+    steps = [{"tokens": smollm2_ids[:100], "logit_rows": 2}]
+    default, wide, narrow = (probe.run(smollm2, steps, isa=isa, **extra).steps[0]["logits"]
+                             for extra in ({}, {"activation_bits": 16}, {"activation_bits": 8}))
+    assert default.tobytes() == wide.tobytes() and default.tobytes() != narrow.tobytes()

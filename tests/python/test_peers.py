@@ -130,12 +130,13 @@ def test_windows_leave_less_to_read_and_no_share_of_the_peak(lazyfill, gemma3):
     assert work.prefill_flops(4096) is None
 
 
-def test_a_schedule_may_name_its_policy_and_sparse_attention():
+def test_a_schedule_may_name_its_policy_sparse_attention_and_activations():
     import engines
 
     assert engines.flags_of("off") == ["--lazy", "off"]
     assert engines.flags_of("9:0.5 focus") == ["--lazy", "9:0.5", "--policy", "focus"]
     assert engines.flags_of("off 0.9") == ["--lazy", "off", "--sparse-attention", "0.9"]
+    assert engines.flags_of("off 8bit") == ["--lazy", "off", "--activations", "8"]
     assert engines.flags_of("9:0.5 focus 0.9")[2:] == ["--policy", "focus", "--sparse-attention", "0.9"]
 
 

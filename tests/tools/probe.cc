@@ -10,8 +10,8 @@
 //   {"tokens": [...], ..., "stop_at": N}   is stopped the Nth time it asks to go on, and not reported
 //   {"rewind": N}                                         forget the tokens from position N on
 //   {"lazy": {...}}                                       other options from here on
-// "column_type": "f32", "f16" or "q8" overrides what the instruction set stores columns as. Exit code 2 and
-// one sentence on standard error when the engine refuses something.
+// "activation_bits" is 16 or 8; "column_type": "f32", "f16" or "q8" overrides what the instruction set stores
+// columns as. Exit code 2 and one sentence on standard error when the engine refuses something.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -161,7 +161,8 @@ Result<void> probe(const json& request, const std::string& prefix) {
   auto file = gguf::File::open(request.at("model").get<std::string>());
   if (!file) return tl::unexpected(file.error());
   ThreadPool pool(request.value("threads", size_t{0}));
-  auto model = Model::load(*file, **kernels, Team::all(pool));
+  const auto bits = request.value("activation_bits", 16) == 8 ? ActivationBits::k8 : ActivationBits::k16;
+  auto model = Model::load(*file, **kernels, bits, Team::all(pool));
   if (!model) return tl::unexpected(model.error());
   const ModelConfig& config = model->config;
   ColumnType column_type = (*kernels)->column_type;
