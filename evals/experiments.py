@@ -113,6 +113,16 @@ def scores(setup):
     return f"{flags}\n\n{longbench.table(results, list(known))}\n\n{task_table(results, list(known))}"
 
 
+def preset_scores(setup):
+    """Whether the presets keep LongBench's scores."""
+    known = [Method("dense", ("--lazy", "off"))]
+    known += [Method(kind, ("--lazy", kind)) for kind in methods.PRESETS if transfer.target_of(setup.info["name"], kind=kind)]
+    items = longbench.load_questions(setup.data / "longbench", setup.size.per_task)
+    results = setup.run("preset-scores", every(known, items), asker(setup, setup.size.prompt_tokens))
+    names = [m.name for m in known]
+    return f"{len(common(results, names))} prompts.\n\n{longbench.table(results, names)}\n\n{task_table(results, names)}"
+
+
 def task_table(results, names):
     """Score and, in brackets, speed-up of the time to the first token, by task."""
     ids = common(results, names)
@@ -332,4 +342,4 @@ def frontier_of(setup, name):
 
 # name -> (function, share of the budget)
 EXPERIMENTS = {"turns": (multi_turn, 3), "ablation": (ablation, 5), "curve": (curve, 5), "scores": (scores, 6), "retrieval": (retrieval, 3),
-               "perplexity": (long_text, 2), "layers": (layers, 2), "usage": (usage, 1), "preset": (presets, 1), "calibration": (frontier, 0.1)}
+               "perplexity": (long_text, 2), "layers": (layers, 2), "usage": (usage, 1), "preset": (presets, 1), "preset-scores": (preset_scores, 4), "calibration": (frontier, 0.1)}
