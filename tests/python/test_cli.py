@@ -233,18 +233,6 @@ def test_keys_and_values_in_eight_bits(run, smollm2, tmp_path):
     assert wrong.returncode == 2 and "--kv is one of f16, q8_0, not 'q4_0'" in text_of(wrong.stderr)
 
 
-def test_activations_of_eight_bits(run, smollm2):
-    def record(*flags):
-        done = run("run", "-m", smollm2, "-p", PROMPT, *GREEDY, *flags, "--json", "-")
-        assert done.returncode == 0 and ("8-bit activations" in text_of(done.stderr)) == ("8" in flags)
-        return json.loads(done.stdout)
-
-    assert record()["activation_bits"] == record("--activations", "16")["activation_bits"] == 16
-    assert record("--activations", "8")["activation_bits"] == 8
-    wrong = run("run", "-m", smollm2, "-p", PROMPT, "--activations", "4")
-    assert wrong.returncode == 2 and "--activations is one of 16, 8, not '4'" in text_of(wrong.stderr)
-
-
 def test_dense_record_has_no_lazy_part(run, smollm2):
     result = run("run", "-m", smollm2, "--quiet", "-p", PROMPT, *GREEDY, "--lazy", "off", "--json", "-")
     assert json.loads(result.stdout)["lazy"] is None
