@@ -39,6 +39,7 @@ constexpr size_t kTimedRounds = 3;
 struct CalibrateFlags {
   ModelFlags model;
   std::vector<std::string> files;
+  TextFlags text;
   float max_kl = 0.1F;
   float min_agreement = 0.85F;
   size_t n_tokens = 17;
@@ -97,7 +98,7 @@ class Calibration {
   Result<void> read_texts() {
     std::vector<std::string> texts;
     for (const std::string& file : flags_.files) {
-      auto text = read_text_file(file);
+      auto text = read_text_file(file, flags_.text);
       if (!text) return tl::unexpected(text.error());
       texts.push_back(std::move(*text));
     }
@@ -357,6 +358,7 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.group("Search");
   flags.add_texts("-f,--file", values.files, "FILE",
                   "A text to measure on; may be given several times; default: built-in texts");
+  values.text.add_to(flags);
   flags.add_switch("--plain", values.plain, "No text as a chat message; default: every other one");
   flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 8");
   flags.add_count("--candidates", values.n_candidates, 1, 100000,
