@@ -1,12 +1,14 @@
 """Bytes that are not valid UTF-8: replaced as Python replaces them, and then the ids of the reference tokenisers."""
 
 import json
+import os
 import subprocess
 import unicodedata
 
 import pytest
 
 from reference_tokenizers import Metadata, broken_texts, byte_level_bpe, sentencepiece_bpe
+from test_cli import assert_fails, run  # noqa: F401: a fixture
 from tiny_vocabularies import (in_unicode_3, plain_bpe_file, sentencepiece_file, train_sentencepiece, training_texts,
                                wordpiece_file)
 
@@ -80,3 +82,44 @@ def test_trained(lazyfill, root, tmp_path, kind):
 
     model = tmp_path / "vocabulary.gguf"
     check(lazyfill, model, tmp_path, TRAINED[kind](root, model), usable)
+
+
+def test_is_refused_by_every_command(run, smollm2, tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"good \xff bad")
+    assert_fails(run("run", "-m", smollm2, "-f", path), 1, "UTF-8", "byte 5")
+    assert_fails(run("run", "-m", smollm2, stdin=b"\xc3"), 1, "UTF-8", "byte 0")
+    for command in ["run", "tokenize"]:
+        assert_fails(run(command, "-m", smollm2, "-p", os.fsdecode(b"caf\xe9")), 1, "UTF-8", "byte 3")
+    assert_fails(run("tokenize", "-m", smollm2, "-f", path), 1, "UTF-8", "byte 5", "--invalid-utf8 replace")
+    assert_fails(run("run", "-m", smollm2, "--quiet", "--jsonl", "-", stdin=b'{"prompt": "caf\xe9"}\n'), 1, "line 1", "UTF-8", "byte 15")
+    assert_fails(run("chat", "-m", smollm2, "--quiet", stdin=b"caf\xe9\n"), 1, "question", "UTF-8", "byte 3")
+
+
+def test_is_replaced_where_asked_for(run, smollm2, tmp_path):
+    """The same answer as to the text that Python makes of the bytes."""
+    bad = b"good \xff bad \xe6\xbc!"
+    path, mended, messages = tmp_path / "bad.txt", tmp_path / "mended.txt", tmp_path / "messages.json"
+    path.write_bytes(bad)
+    mended.write_text(bad.decode("utf-8", "replace"), encoding="utf-8")
+    messages.write_bytes(b'[{"role": "user", "content": "' + bad + b'"}]')
+    line = b'{"prompt": "' + bad + b'"}\n'
+
+    def answer(command, *flags, stdin=""):
+        result = run(command, "-m", smollm2, *flags, "--invalid-utf8", "replace", stdin=stdin)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def prompts_of(*flags, stdin=""):
+        record = json.loads(answer("run", "-n", 1, "--temp", 0, "--quiet", "--json", "-", *flags, stdin=stdin).splitlines()[0])
+        return record["prompt_tokens"], record["text"]
+
+    ids = json.loads(answer("tokenize", "--json", "-f", mended))["token_ids"]
+    for given, stdin in [(["-f", path], ""), ([], bad), (["-p", os.fsdecode(bad)], "")]:
+        assert json.loads(answer("tokenize", "--json", *given, stdin=stdin))["token_ids"] == ids
+        assert prompts_of(*given, stdin=stdin) == prompts_of("-f", mended)
+    assert prompts_of("--jsonl", "-", stdin=line) == prompts_of("-f", mended)
+    assert prompts_of("--chat", "--messages", messages) == prompts_of("--chat", "-f", mended)
+    talk = ["-n", 4, "--temp", 0, "--quiet"]
+    assert answer("chat", *talk, "-f", path, stdin=bad) == answer("chat", *talk, "-f", mended, stdin=mended.read_bytes())
+    assert_fails(run("tokenize", "-m", smollm2, "-f", path, "--invalid-utf8", "guess"), 2, "refuse, replace")
