@@ -60,6 +60,7 @@ def contestants(models, folder, text):
     serialized = tiny.train_sentencepiece([line[:4000] for line in lines], "unigram", vocab_size=8000)
     reference = tiny.sentencepiece_file(path, serialized, "t5")
     yield "unigram, nmt_nfkc (8,000 pieces)", path, "sentencepiece", lambda text: len(reference(text))
+    yield "unigram, the same", path, "tokenizers", fast(tiny.unigram_tokenizer(serialized))
     path = folder / "wordpiece.gguf"
     tokenizer = tiny.wordpiece_tokenizer(path, lines, lowercase=True)
     yield "WordPiece (4,000 pieces)", path, "tokenizers", fast(tokenizer)
@@ -90,7 +91,8 @@ def main():
             print(f"| {name} | {n_bytes / best[0] / 1e6:.1f} MB/s | {n_bytes / best[1] / 1e6:.1f} MB/s ({package}) | {best[1] / best[0]:.1f} |")
         print("\nSeconds for 1 MB of one character (and how many times those for half of it):\n")
         print("| tokeniser | " + " | ".join(name for name, _ in RUNS) + " |\n|---|" + "---:|" * len(RUNS))
-        for name, path, _, _ in rows:
+        first_names = {path: name for name, path, _, _ in reversed(rows)}  # a file may stand in several rows
+        for path, name in reversed(first_names.items()):
             cells = []
             for _, character in RUNS:
                 count = 1_000_000 // len(character.encode())

@@ -17,6 +17,10 @@ namespace {
 // About 50 microseconds: longer than the gap between two kernels of a decode step, shorter than a person
 // notices.
 constexpr int kSpins = 2000;
+// How often the caller spins for its workers, offering them its core in between, before it sleeps. It must
+// sleep in the end: each yield moves a thread back in the scheduler's queue, and one that yields on and on
+// while something else wants the core is put off for seconds.
+constexpr int kRounds = 10;
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -36,6 +40,7 @@ struct ThreadPool::State {
   std::atomic<bool> quit{false};
   std::mutex mutex;
   std::condition_variable wake;
+  std::condition_variable done;
   std::exception_ptr error;  // the first exception of the current job, guarded by the mutex
 
   void run_job(size_t thread) {
@@ -53,7 +58,10 @@ struct ThreadPool::State {
       seen = wait_for_job(seen);
       if (quit) return;
       run_job(thread);
-      n_running.fetch_sub(1, std::memory_order_acq_rel);
+      if (n_running.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
+      // The lock closes the gap between the caller's last look and its going to sleep.
+      std::lock_guard lock(mutex);
+      done.notify_one();
     }
   }
 
@@ -66,6 +74,19 @@ struct ThreadPool::State {
     std::unique_lock lock(mutex);
     wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
     return generation.load(std::memory_order_acquire);
+  }
+
+  void wait_for_workers() {
+    const auto finished = [&] { return n_running.load(std::memory_order_acquire) == 0; };
+    for (int round = 0; round < kRounds; ++round) {
+      for (int i = 0; i < kSpins; ++i) {
+        if (finished()) return;
+        pause_briefly();
+      }
+      std::this_thread::yield();
+    }
+    std::unique_lock lock(mutex);
+    done.wait(lock, finished);
   }
 
   void announce() {
@@ -105,13 +126,7 @@ void ThreadPool::run(FunctionRef<void(size_t)> fn) {
   state.n_running.store(state.workers.size(), std::memory_order_release);
   state.announce();
   state.run_job(0);
-  for (int spins = 0; state.n_running.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpins) {
-      pause_briefly();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  state.wait_for_workers();
   if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
 }
 

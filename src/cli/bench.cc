@@ -30,6 +30,7 @@ struct BenchFlags {
   std::vector<std::string> schedules;
   std::vector<size_t> lengths;
   std::string file;
+  TextFlags text;
   std::string json;
   size_t n_tokens = 16;
   size_t n_repeats = 3;
@@ -162,10 +163,11 @@ Json bench_json(const std::vector<Case>& cases, const BenchFlags& flags, const M
           {"cases", std::move(list)}};
 }
 
-Result<std::vector<int32_t>> prompt_tokens(const Engine& engine, const std::string& file, size_t n_tokens) {
+Result<std::vector<int32_t>> prompt_tokens(const Engine& engine, const BenchFlags& flags, size_t n_tokens) {
+  const std::string& file = flags.file;
   std::string text;
   if (!file.empty()) {
-    auto content = read_text_file(file);
+    auto content = read_text_file(file, flags.text);
     if (!content) return tl::unexpected(content.error());
     text = std::move(*content);
   }
@@ -222,7 +224,7 @@ int bench(const BenchFlags& flags) {
       cases.push_back({.length = length, .schedule = schedule});
     }
   }
-  auto tokens = prompt_tokens(engine, flags.file, *std::max_element(lengths.begin(), lengths.end()));
+  auto tokens = prompt_tokens(engine, flags, *std::max_element(lengths.begin(), lengths.end()));
   if (!tokens) return report_failure(kCommand, tokens.error());
   Terminal(flags.model.quiet).note(model_summary(engine.info()));
   if (auto done = measure_all(engine, flags, *tokens, interrupt, cases); !done)
@@ -248,6 +250,7 @@ int bench_command(const std::vector<std::string>& args) {
   flags.add_texts("--lazy", values.schedules, "off|auto|fast|LAYER:KEEP,...",
                   "A preset or a schedule; may be given several times; default off and auto");
   flags.add_text("-f,--file", values.file, "FILE", "Prompt text; default: a built-in text of common words");
+  values.text.add_to(flags);
   flags.add_count("-n,--max-tokens", values.n_tokens, 1, 4096, "Tokens to decode; default 16");
   flags.add_count("--repeat", values.n_repeats, 1, 1000, "Rounds over all cases; default 3");
   flags.add_text("--json", values.json, "FILE",

@@ -47,6 +47,7 @@ constexpr LossTarget kTargets[] = {{0.1, 0.85}, {0.25, 0.75}};
 struct CalibrateFlags {
   ModelFlags model;
   std::vector<std::string> files;
+  TextFlags text;
   size_t preset = 0;  // index into kPresetKinds
   std::optional<float> max_kl;
   std::optional<float> min_agreement;
@@ -129,7 +130,7 @@ class Calibration {
   Result<void> read_texts() {
     std::vector<std::string> texts;
     for (const std::string& file : flags_.files) {
-      auto text = read_text_file(file);
+      auto text = read_text_file(file, flags_.text);
       if (!text) return tl::unexpected(text.error());
       texts.push_back(std::move(*text));
     }
@@ -357,6 +358,7 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.group("Search");
   flags.add_texts("-f,--file", values.files, "FILE",
                   "A text to measure on; may be given several times; default: built-in texts");
+  values.text.add_to(flags);
   flags.add_switch("--plain", values.plain, "No text as a chat message; default: every other one");
   flags.add_count("--prompt-tokens", values.prompt_tokens, 64, size_t{1} << 24,
                   "Length of the prompts that shall be fast, at most the model's context; default 4096");

@@ -36,6 +36,7 @@ struct ChatFlags {
   GenerateFlags generate;
   TemplateFlags chat_template;
   std::string file;
+  TextFlags text;
   std::string system;
 };
 
@@ -166,7 +167,7 @@ bool obey(const std::string& line, Conversation& conversation) {
 
 // One failed question does not end a conversation at a terminal, but it does decide the exit code of a
 // script.
-int converse(Conversation& conversation, Interrupt& interrupt) {
+int converse(Conversation& conversation, const TextFlags& flags, Interrupt& interrupt) {
   const bool at_terminal = is_terminal(Stream::kInput);
   int exit_code = kExitDone;
   while (true) {
@@ -182,7 +183,7 @@ int converse(Conversation& conversation, Interrupt& interrupt) {
     }
     interrupt.end_program_at_once(false);
     interrupt.reset();
-    auto question = checked_text(line, "the question");
+    auto question = checked_text(line, "the question", flags);
     auto asked = question ? conversation.ask(*question) : Result<void>(tl::unexpected(question.error()));
     if (!asked) exit_code = report_failure(kCommand, asked.error());
     if (!asked && !at_terminal) break;
@@ -197,11 +198,11 @@ int chat(const ChatFlags& flags) {
   if (!flags.file.empty()) {
     if (flags.file == "-")
       return wrong_usage(kCommand, "-f needs a file: standard input is for the questions");
-    auto text = read_text_file(flags.file);
+    auto text = read_text_file(flags.file, flags.text);
     if (!text) return report_failure(kCommand, text.error());
     document = std::move(*text);
   }
-  auto request = flags.chat_template.resolve();
+  auto request = flags.chat_template.resolve(flags.text);
   if (!request) return report_failure(kCommand, request.error());
   auto loaded = load_engine(flags.model);
   if (!loaded) return report_failure(kCommand, loaded.error());
@@ -224,7 +225,7 @@ int chat(const ChatFlags& flags) {
                             *context, interrupt);
   if (auto read = conversation.read_document(); !read) return report_failure(kCommand, read.error());
   if (is_terminal(Stream::kInput)) terminal.note("/help shows the commands");
-  return converse(conversation, interrupt);
+  return converse(conversation, flags.text, interrupt);
 }
 
 }  // namespace
@@ -235,6 +236,7 @@ int chat_command(const std::vector<std::string>& args) {
   values.model.add_to(flags);
   flags.group("Conversation");
   flags.add_text("-f,--file", values.file, "FILE", "A document to talk about");
+  values.text.add_to(flags);
   flags.add_text("--system", values.system, "TEXT", "System message");
   values.chat_template.add_to(flags);
   values.lazy.add_to(flags);

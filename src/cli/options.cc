@@ -137,11 +137,19 @@ void GenerateFlags::add_to(Flags& flags, size_t default_tokens) {
   flags.add_texts("--stop", options.stop, "TEXT", "End before this text; may be given several times");
 }
 
+void TextFlags::add_to(Flags& flags) {
+  flags.add_choice(
+      "--invalid-utf8", invalid_utf8_, {"refuse", "replace"},
+      "Text that is not valid UTF-8 is refused, or each ill-formed sequence of its bytes becomes "
+      "U+FFFD (replace); default refuse");
+}
+
 void PromptFlags::add_to(Flags& flags) {
   flags.group("Prompt");
   flags.add_text("-p,--prompt", prompt, "TEXT", "The prompt");
   flags.add_text("-f,--file", file, "FILE",
                  "The prompt is this file, - for standard input; with -p the text follows it");
+  text.add_to(flags);
 }
 
 void TemplateFlags::add_to(Flags& flags) {
@@ -152,10 +160,10 @@ void TemplateFlags::add_to(Flags& flags) {
                  "Further variables of the chat template, such as '{\"enable_thinking\": false}'");
 }
 
-Result<ChatRequest> TemplateFlags::resolve() const {
+Result<ChatRequest> TemplateFlags::resolve(const TextFlags& flags) const {
   ChatRequest request;
   if (!tools_file.empty()) {
-    auto text = read_text_file(tools_file);
+    auto text = read_text_file(tools_file, flags);
     if (!text) return tl::unexpected(text.error());
     const auto tools = nlohmann::ordered_json::parse(*text, nullptr, false);
     if (!tools.is_array())
@@ -172,8 +180,8 @@ Result<ChatRequest> TemplateFlags::resolve() const {
   return request;
 }
 
-Result<std::string> read_messages(const std::string& path) {
-  auto text = read_text_file(path);
+Result<std::string> read_messages(const std::string& path, const TextFlags& flags) {
+  auto text = read_text_file(path, flags);
   if (!text) return tl::unexpected(text.error());
   const auto value = nlohmann::ordered_json::parse(*text, nullptr, false);
   if (value.is_array()) return text;
@@ -200,19 +208,19 @@ Result<std::string> resolve_model_path(const std::string& given) {
   return fail(ErrorCode::kNotFound, "cannot open the model " + quote(path) + ": " + std::strerror(errno));
 }
 
-Result<std::string> checked_text(std::string text, const std::string& what) {
+Result<std::string> checked_text(std::string text, const std::string& what, const TextFlags& flags) {
   const size_t invalid = find_invalid_utf8(text);
-  if (invalid != std::string::npos) {
-    return fail(ErrorCode::kInvalidFile, what + " is not valid UTF-8 at byte " + grouped(invalid) +
-                                             "; convert it first, for example with iconv");
-  }
-  return text;
+  if (invalid == std::string::npos) return text;
+  if (flags.invalid_utf8() == InvalidUtf8::kReplace) return valid_utf8(text);
+  return fail(ErrorCode::kInvalidFile,
+              what + " is not valid UTF-8 at byte " + grouped(invalid) +
+                  "; convert it first, for example with iconv, or give --invalid-utf8 replace");
 }
 
-Result<std::string> read_text_file(const std::string& path) {
+Result<std::string> read_text_file(const std::string& path, const TextFlags& flags) {
   if (path == "-") {
-    return read_stream(stdin, "standard input").and_then([](std::string text) {
-      return checked_text(std::move(text), "the text on standard input");
+    return read_stream(stdin, "standard input").and_then([&](std::string text) {
+      return checked_text(std::move(text), "the text on standard input", flags);
     });
   }
   const std::string name = quote(path);
@@ -222,7 +230,7 @@ Result<std::string> read_text_file(const std::string& path) {
   auto text = read_stream(stream, name);
   std::fclose(stream);
   if (!text) return text;
-  return checked_text(std::move(*text), name);
+  return checked_text(std::move(*text), name, flags);
 }
 
 Result<std::string> read_prompt(const PromptFlags& flags) {
@@ -231,12 +239,12 @@ Result<std::string> read_prompt(const PromptFlags& flags) {
     if (flags.file.empty() && is_terminal(Stream::kInput)) {
       return fail(ErrorCode::kInvalidArgument, "no prompt: give -p TEXT, -f FILE, or text on standard input");
     }
-    auto content = read_text_file(flags.file.empty() ? "-" : flags.file);
+    auto content = read_text_file(flags.file.empty() ? "-" : flags.file, flags.text);
     if (!content) return content;
     text = std::move(*content);
   }
   if (!flags.prompt.empty()) {
-    auto prompt = checked_text(flags.prompt, "the text of -p");
+    auto prompt = checked_text(flags.prompt, "the text of -p", flags.text);
     if (!prompt) return prompt;
     if (!text.empty()) text += text.back() == '\n' ? "\n" : "\n\n";
     text += *prompt;

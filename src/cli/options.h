@@ -39,9 +39,21 @@ struct GenerateFlags {
   void add_to(Flags& flags, size_t default_tokens);
 };
 
+// What becomes of a text that is not valid UTF-8: an error, or U+FFFD in place of each ill-formed sequence.
+enum class InvalidUtf8 { kRefuse, kReplace };
+
+struct TextFlags {
+  void add_to(Flags& flags);
+  InvalidUtf8 invalid_utf8() const { return static_cast<InvalidUtf8>(invalid_utf8_); }
+
+ private:
+  size_t invalid_utf8_ = 0;
+};
+
 struct PromptFlags {
   std::string prompt;
   std::string file;
+  TextFlags text;
   void add_to(Flags& flags);
 };
 
@@ -51,11 +63,11 @@ struct TemplateFlags {
   std::string variables;
   void add_to(Flags& flags);
   // Tools and variables as JSON texts. Errors: an unreadable file, no JSON array, no JSON object.
-  Result<ChatRequest> resolve() const;
+  Result<ChatRequest> resolve(const TextFlags& flags) const;
 };
 // A file that holds the messages of a conversation, as JSON: an array, or what /save of `chat` writes. Gives
 // the array.
-Result<std::string> read_messages(const std::string& path);
+Result<std::string> read_messages(const std::string& path, const TextFlags& flags);
 
 // Where `calibrate` keeps presets.
 std::string user_preset_folder();
@@ -66,9 +78,10 @@ Result<std::string> resolve_model_path(const std::string& given);
 // -p, -f (both: the file, an empty line, the text), or standard input. Errors: nothing given, an unreadable
 // file, invalid UTF-8 (with its byte offset), an empty prompt.
 Result<std::string> read_prompt(const PromptFlags& flags);
-// A whole file, "-" for standard input, that must be UTF-8. `what` names it in errors.
-Result<std::string> read_text_file(const std::string& path);
-Result<std::string> checked_text(std::string text, const std::string& what);
+// A whole file, "-" for standard input, as valid UTF-8.
+Result<std::string> read_text_file(const std::string& path, const TextFlags& flags);
+// All text of users passes here: valid UTF-8, or an error that names it by `what`.
+Result<std::string> checked_text(std::string text, const std::string& what, const TextFlags& flags);
 
 struct LoadedEngine {
   Engine engine;

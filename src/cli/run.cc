@@ -129,7 +129,9 @@ int run_many(Runner& runner, const RunFlags& flags, const std::vector<std::strin
   for (std::string text; std::getline(input, text);) {
     ++number;
     if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-    auto line = parse_prompt_line(text);
+    auto valid = checked_text(std::move(text), "the text", flags.prompt.text);
+    if (!valid) return fail_line(valid.error());
+    auto line = parse_prompt_line(*valid);
     if (!line) return fail_line(line.error());
     PromptSettings settings = flags.settings;
     if (!line->flags.empty()) {
@@ -182,11 +184,12 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
       return report_failure(kCommand, {ErrorCode::kNotFound,
                                        "cannot open " + quote(flags.jsonl) + ": " + std::strerror(errno)});
   } else if (!many) {
-    auto text = flags.messages.empty() ? read_prompt(flags.prompt) : read_messages(flags.messages);
+    auto text =
+        flags.messages.empty() ? read_prompt(flags.prompt) : read_messages(flags.messages, flags.prompt.text);
     if (!text) return report_failure(kCommand, text.error());
     prompt = std::move(*text);
   }
-  auto request = flags.chat_template.resolve();
+  auto request = flags.chat_template.resolve(flags.prompt.text);
   if (!request) return report_failure(kCommand, request.error());
   std::optional<OutputFile> output;
   if (many || !flags.json.empty()) {

@@ -4,56 +4,15 @@
 #include <cmath>
 #include <cstdio>
 
+#include "tokenizer/utf8.h"
+
 namespace lazyfill::cli {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-
-struct Utf8Step {
-  size_t length = 1;
-  bool valid = false;
-  bool truncated = false;  // a valid beginning that the text's end cuts off
-  uint32_t code_point = 0;
-};
-
-// Bounds of the second byte exclude overlong forms, surrogates and what lies beyond U+10FFFF (Unicode, table
-// 3-7).
-Utf8Step decode_one(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[at + i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return {1, true, false, lead};
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4) return {};
-  uint32_t code_point = lead & (0xFFU >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if (at + i >= text.size()) return {i, false, true, 0};
-    uint8_t low = 0x80;
-    uint8_t high = 0xBF;
-    if (i == 1) {
-      if (lead == 0xE0) low = 0xA0;
-      if (lead == 0xED) high = 0x9F;
-      if (lead == 0xF0) low = 0x90;
-      if (lead == 0xF4) high = 0x8F;
-    }
-    if (byte(i) < low || byte(i) > high) return {i, false, false, 0};
-    code_point = (code_point << 6) | (byte(i) & 0x3FU);
-  }
-  return {length, true, false, code_point};
-}
-
-bool is_control(uint32_t code_point) {
+bool is_control(char32_t code_point) {
   const bool bidi =
       (code_point >= 0x202A && code_point <= 0x202E) || (code_point >= 0x2066 && code_point <= 0x2069);
   return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0) || bidi;
-}
-
-bool ends_inside_character(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const Utf8Step step = decode_one(text, at);
-    if (step.truncated) return true;
-    at += step.length;
-  }
-  return false;
 }
 
 }  // namespace
@@ -79,32 +38,24 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 }
 
 size_t find_invalid_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const Utf8Step step = decode_one(text, at);
-    if (!step.valid) return at;
-    at += step.length;
-  }
-  return std::string_view::npos;
+  return utf8::first_invalid(text).value_or(std::string_view::npos);
 }
 
 std::string valid_utf8(std::string_view text) {
-  std::string valid;
-  for (size_t at = 0; at < text.size();) {
-    const Utf8Step step = decode_one(text, at);
-    valid += step.valid ? text.substr(at, step.length) : kReplacement;
-    at += step.length;
-  }
-  return valid;
+  return utf8::replace_invalid(text);
 }
 
 std::string printable(std::string_view text) {
+  const std::string valid = valid_utf8(text);
   std::string shown;
-  for (size_t at = 0; at < text.size();) {
-    const Utf8Step step = decode_one(text, at);
-    const bool plain =
-        step.valid && (!is_control(step.code_point) || step.code_point == '\n' || step.code_point == '\t');
-    shown += plain ? text.substr(at, step.length) : kReplacement;
-    at += step.length;
+  for (size_t at = 0; at < valid.size();) {
+    const utf8::Decoded c = utf8::decode(valid, at);
+    if (is_control(c.code_point) && c.code_point != '\n' && c.code_point != '\t') {
+      utf8::append(shown, utf8::kReplacement);
+    } else {
+      shown.append(valid, at, c.n_bytes);
+    }
+    at += c.n_bytes;
   }
   return shown;
 }
@@ -170,7 +121,7 @@ std::vector<TextGroup> merge_pieces(const std::vector<std::string>& pieces) {
   for (size_t first = 0; first < pieces.size();) {
     std::string bytes = pieces[first];
     size_t n_tokens = 1;
-    while (ends_inside_character(bytes) && first + n_tokens < pieces.size() && n_tokens < kMostTokens) {
+    while (utf8::incomplete_tail(bytes) > 0 && first + n_tokens < pieces.size() && n_tokens < kMostTokens) {
       bytes += pieces[first + n_tokens];
       ++n_tokens;
     }

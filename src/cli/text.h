@@ -13,7 +13,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 // Byte offset of the first byte that is no valid UTF-8; npos when all is well.
 size_t find_invalid_utf8(std::string_view text);
-// Invalid bytes become U+FFFD.
+// Each maximal ill-formed sequence becomes one U+FFFD, as Python's bytes.decode("utf-8", "replace") has it.
 std::string valid_utf8(std::string_view text);
 // Valid UTF-8 without control characters but newline and tab: text of strangers must not steer a terminal.
 std::string printable(std::string_view text);

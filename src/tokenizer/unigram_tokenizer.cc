@@ -3,6 +3,7 @@
 // left to right, as fast as all pieces at every character can be listed.
 #include <algorithm>
 #include <cfloat>
+#include <cmath>
 
 #include "tokenizer/piece_trie.h"
 #include "tokenizer/sentencepiece_base.h"
@@ -10,10 +11,19 @@
 namespace lazyfill {
 namespace {
 
-constexpr float kUserDefinedScore = 0.5F;  // above certainty, so that no other pieces are likelier
-// Sums of scores start anew at the first word after so much text, before they lose digits that matter.
+// A long text is taken in portions that end with a word, so that what is kept for each place stays in the
+// cache.
 constexpr size_t kPortionBytes = size_t{1} << 16;
 constexpr float kUnknownPenalty = 10.0F;  // below the least likely piece
+// Sums of scores beyond this start anew from zero, before single precision loses digits that matter. Here and
+// not elsewhere, because between ways that are nearly as good the rounding decides, and it depends on the
+// sum.
+constexpr float kGreatestSum = 100'000.0F;
+
+// Above certainty, so that no other pieces are likelier; and one long token above the shorter ones in it.
+float user_defined_score(size_t n_bytes) {
+  return static_cast<float>(0.1 * (static_cast<double>(n_bytes) - 1));
+}
 
 class UnigramTokenizer final : public SentencePieceBase {
  public:
@@ -29,6 +39,8 @@ class UnigramTokenizer final : public SentencePieceBase {
       pieces.emplace_back(this->vocabulary().text(id), id);
       least = std::min(least, scores_[i]);
     }
+    for (const auto& [text, id] : user_defined_pieces())
+      scores_[static_cast<size_t>(id)] = user_defined_score(text.size());
     unknown_score_ = least - kUnknownPenalty;
     pieces_ = PieceTrie(std::move(pieces));
   }
@@ -47,13 +59,9 @@ class UnigramTokenizer final : public SentencePieceBase {
   struct Workspace {
     std::vector<Best> best;    // [n_bytes of the portion + 1]
     std::vector<size_t> ends;  // of the pieces, from right to left
+    float score = 0;           // of the best way up to the portion
     bool after_unknown = false;
   };
-
-  float score_of(int32_t id) const {
-    const bool user_defined = vocabulary().type(id) == TokenType::kUserDefined;
-    return user_defined ? kUserDefinedScore : scores_[static_cast<size_t>(id)];
-  }
 
   void encode_normalized(std::string_view text, std::vector<int32_t>& ids) const override {
     Workspace work;
@@ -68,13 +76,18 @@ class UnigramTokenizer final : public SentencePieceBase {
   void encode_portion(std::string_view text, Workspace& work, std::vector<int32_t>& ids) const {
     std::vector<Best>& best = work.best;
     best.assign(text.size() + 1, {});
+    best[0].score = work.score;
+    size_t furthest = 0;  // that a way leads to
     for (size_t begin = 0; begin < text.size();) {
+      if (std::fabs(best[begin].score) > kGreatestSum) start_anew(best, begin, furthest);
       const size_t n_character = character_bytes(text, begin);
-      if (!extend_by_pieces(text, begin, n_character, best)) {
+      if (!extend_by_pieces(text, begin, n_character, best, furthest)) {
         offer(best[begin + n_character], best[begin].score + unknown_score_, -1, begin);
+        furthest = std::max(furthest, begin + n_character);
       }
       begin += n_character;
     }
+    work.score = best[text.size()].score;
     std::vector<size_t>& ends = work.ends;
     ends.clear();
     for (size_t end = text.size(); end > 0; end = static_cast<size_t>(best[end].begin)) ends.push_back(end);
@@ -91,8 +104,8 @@ class UnigramTokenizer final : public SentencePieceBase {
   }
 
   // Whether one of the pieces is the character itself.
-  bool extend_by_pieces(std::string_view text, size_t begin, size_t n_character,
-                        std::vector<Best>& best) const {
+  bool extend_by_pieces(std::string_view text, size_t begin, size_t n_character, std::vector<Best>& best,
+                        size_t& furthest) const {
     bool covers_character = false;
     uint32_t node = PieceTrie::kRoot;
     for (size_t end = begin; end < text.size();) {
@@ -100,10 +113,20 @@ class UnigramTokenizer final : public SentencePieceBase {
       if (node == PieceTrie::kNowhere) break;
       const int32_t id = pieces_.id(node);
       if (id < 0) continue;
-      offer(best[end], best[begin].score + score_of(id), id, begin);
+      offer(best[end], best[begin].score + scores_[static_cast<size_t>(id)], id, begin);
+      furthest = std::max(furthest, end);
       covers_character = covers_character || end - begin == n_character;
     }
     return covers_character;
+  }
+
+  // All ways that are still open lose what the best one to `begin` has.
+  static void start_anew(std::vector<Best>& best, size_t begin, size_t furthest) {
+    const float sum = best[begin].score;
+    best[begin].score = 0;
+    for (size_t end = begin + 1; end <= furthest; ++end) {
+      if (best[end].begin >= 0) best[end].score -= sum;
+    }
   }
 
   static void offer(Best& best, float score, int32_t id, size_t begin) {
@@ -111,7 +134,7 @@ class UnigramTokenizer final : public SentencePieceBase {
     best = {score, id, static_cast<int32_t>(begin)};
   }
 
-  std::vector<float> scores_;  // [n_tokens]
+  std::vector<float> scores_;  // [n_tokens]; of user-defined tokens not the file's
   float unknown_score_ = 0;
   PieceTrie pieces_;
 };

@@ -48,6 +48,15 @@ TEST(UnigramTokenizer, TheGreatestSumWins) {
   EXPECT_THAT(encode(fixture.data(), "b[x]b"), ElementsAre(3, 5, 9, 5));
 }
 
+// Two user-defined tokens together are worth less than one that holds both.
+TEST(UnigramTokenizer, TheLongestUserDefinedTokenWins) {
+  Fixture fixture;
+  fixture.types[6] = fixture.types[8] = fixture.types[10] = 4;  // ab, bb, and
+  fixture.tokens[10] = "abbb";
+  EXPECT_THAT(encode(fixture.data(), "abbb"), ElementsAre(3, 10)) << "0.3 against 0.1 + 0.1";
+  EXPECT_THAT(encode(fixture.data(), "abb"), ElementsAre(7, 8)) << "-4 + 0.1 against -2 + 0.1 - 3";
+}
+
 TEST(UnigramTokenizer, ARunOfUnknownCharactersIsOneToken) {
   const Fixture fixture;
   EXPECT_THAT(encode(fixture.data(), "a\u00E9\u4E2Da"), ElementsAre(7, 2, 4));

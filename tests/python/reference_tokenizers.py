@@ -45,6 +45,30 @@ def random_texts(n, seed):
     return texts
 
 
+# Bytes around every border of what may follow what in UTF-8 (Unicode, table 3-7).
+BORDERS = bytes.fromhex("417f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5ff")
+
+
+def broken_texts(n, seed):
+    """Bytes that are hardly ever valid UTF-8: by chance, at the borders of its rules, and texts with bytes changed or lost."""
+    rng = random.Random(seed)
+    good = [piece.encode() for piece in PIECES]
+    texts = []
+    for _ in range(n):
+        kind = rng.random()
+        if kind < 0.3:
+            texts.append(rng.randbytes(rng.randint(1, 20)))
+        elif kind < 0.6:
+            texts.append(bytes(rng.choices(BORDERS, k=rng.randint(1, 12))))
+        else:
+            text = bytearray(b"".join(rng.choices(good, k=rng.randint(1, 8))))
+            for _ in range(rng.randint(1, 4)):
+                at = rng.randrange(len(text) + 1)
+                text[at:at + rng.randint(0, 2)] = rng.choice([b"", rng.randbytes(1), bytes([rng.choice(BORDERS)])])
+            texts.append(bytes(text))
+    return texts
+
+
 class Metadata:
     """The fields tokenizer.ggml.* of a file."""
 

@@ -156,16 +156,6 @@ def test_missing_prompt_file(run, smollm2, tmp_path):
     assert_fails(run("run", "-m", smollm2, "-f", tmp_path / "none.txt"), 1, "cannot open", "No such file")
 
 
-def test_invalid_utf8(run, smollm2, tmp_path):
-    path = tmp_path / "bad.txt"
-    path.write_bytes(b"good \xff bad")
-    assert_fails(run("run", "-m", smollm2, "-f", path), 1, "UTF-8", "byte 5")
-    assert_fails(run("run", "-m", smollm2, stdin=b"\xc3"), 1, "UTF-8", "byte 0")
-    for command in ["run", "tokenize"]:
-        assert_fails(run(command, "-m", smollm2, "-p", os.fsdecode(b"caf\xe9")), 1, "UTF-8", "byte 3")
-    assert_fails(run("tokenize", "-m", smollm2, "-f", path), 1, "UTF-8", "byte 5")
-
-
 @pytest.mark.parametrize("stdin", ["", "  \n"])
 def test_empty_prompt(run, smollm2, stdin):
     assert_fails(run("run", "-m", smollm2, stdin=stdin), 1, "empty")

@@ -1,6 +1,7 @@
 """Tokenisers of every family on vocabularies trained here: ids equal to those of the library that trained them."""
 
 import json
+import random
 import subprocess
 
 import pytest
@@ -53,7 +54,7 @@ SENTENCEPIECE = {
     "llama2": {**IDENTITY, "byte_fallback": True},
     "no-prefix": {**IDENTITY, "byte_fallback": True, "add_dummy_prefix": False, "split_digits": True},
     "no-bytes": IDENTITY,
-    "user-defined": {**IDENTITY, "byte_fallback": True, "user_defined_symbols": ["<|im_start|>", "\u2581\u2581", "==", "\u65e5\u672c"]},
+    "user-defined": {**IDENTITY, "byte_fallback": True, "user_defined_symbols": ["<|im_start|>", "<|im_", "start|>", "\u2581\u2581", "==", "\u65e5\u672c"]},
     "nmt_nfkc": {"byte_fallback": True},
     "nmt_nfkc_cf": {"normalization_rule_name": "nmt_nfkc_cf", "user_defined_symbols": ["Hello", "</ul>"]},
 }
@@ -68,6 +69,18 @@ def test_sentencepiece(tool, training, texts, tmp_path, kind, name):
     reference = sentencepiece_file(path, serialized, "llama" if kind == "bpe" else "t5")
     restores = options.get("byte_fallback") and options.get("normalization_rule_name") == "identity"
     check(tool, path, texts, reference, restores)
+
+
+def test_unigram_adds_up_a_long_text_as_its_reference_does(tool, training, tmp_path):
+    """Where ways are nearly as good, rounding decides, and it depends on where the sum of the scores starts anew."""
+    rng = random.Random(5)
+    words = sorted({word for line in training for word in line.split() if word.isalpha()})
+    text = " ".join("".join(rng.choices(words, k=rng.randint(1, 3))) for _ in range(60000))
+    serialized = train_sentencepiece(training, "unigram", vocab_size=1500, character_coverage=0.995, byte_fallback=True)
+    path = tmp_path / "vocabulary.gguf"
+    reference = sentencepiece_file(path, serialized, "t5")
+    (record,) = tokenize(tool, path, [text])
+    assert record["ids"] == reference(text)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])

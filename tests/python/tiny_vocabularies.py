@@ -84,6 +84,22 @@ def sentencepiece_file(path, serialized, model, charsmap=True, unused=()):
     return processor.encode
 
 
+def unigram_tokenizer(serialized):
+    """The tokenizers package with a unigram model of sentencepiece, put together as transformers converts one."""
+    from sentencepiece import sentencepiece_model_pb2
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(serialized)
+    tokenizer = Tokenizer(models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], proto.trainer_spec.unk_id,
+                                         proto.trainer_spec.byte_fallback))
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap), normalizers.Strip(),
+        normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
+    return tokenizer
+
+
 def wordpiece_tokenizer(path, texts, lowercase):
     """Writes the file as llama.cpp's converter does; returns the reference."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
