@@ -238,8 +238,12 @@ TEST_F(FindPreset, ShippedOnesAreTakenByTheirKind) {
     for (PresetKind kind : kPresetKinds) {
       const auto found = find_preset(preset->fingerprint, (folder_ / "m.gguf").string(), "", kind);
       ASSERT_TRUE(found);
-      if (kind == preset->kind) EXPECT_TRUE(found->has_value());
-      if (found->has_value()) EXPECT_EQ((*found)->preset.kind, kind);
+      if (kind == preset->kind) {
+        EXPECT_TRUE(found->has_value());
+      }
+      if (found->has_value()) {
+        EXPECT_EQ((*found)->preset.kind, kind);
+      }
     }
   }
 }
