@@ -42,7 +42,7 @@ constexpr double kWorthwhile = 0.9;  // share of the dense time below which a pr
 constexpr double kMasses[] = {0.98, 0.95, 0.9, 0.85};
 constexpr double kTimingShare = 0.3;  // of the minutes, for the cost model
 // Of each kind, where the user names none.
-constexpr LossTarget kTargets[] = {{0.1, 0.85}, {0.25, 0.75}};
+constexpr LossTarget kTargets[] = {{0.15, 0.85}, {0.2, 0.8}};
 
 struct CalibrateFlags {
   ModelFlags model;
@@ -174,13 +174,12 @@ class Calibration {
 
   double limit_seconds() const { return static_cast<double>(flags_.minutes) * 60; }
 
-  // As the preset will be used. Only the votes of kFocus are steady enough to bring back but a few.
+  // As the preset will be used: a decode step brings back few tokens, and the loss is measured so.
   static LazyOptions options_of(const ScheduleCandidate& candidate) {
     LazyOptions lazy;
     lazy.schedule = format_schedule(candidate.stages);
     lazy.policy = candidate.policy;
     lazy.attention_mass = static_cast<float>(candidate.attention_mass);
-    if (lazy.policy != Policy::kFocus) lazy.max_revived = kReviveAll;
     limit_revivals(lazy);
     return lazy;
   }
@@ -349,10 +348,10 @@ int calibrate_command(const std::vector<std::string>& args) {
       "Which of the model's presets is made: the careful one, for --lazy auto, or one that loses "
       "more, for --lazy fast; default auto");
   flags.add_real("--max-kl", values.max_kl, 0, 100,
-                 "KL divergence from the dense model at most, in nats a token; default 0.1, for fast 0.25");
+                 "KL divergence from the dense model at most, in nats a token; default 0.15, for fast 0.2");
   flags.add_real("--min-agreement", values.min_agreement, 0, 1,
                  "Share of tokens where lazy and dense find the same one likeliest; default 0.85, for fast "
-                 "0.75");
+                 "0.8");
   flags.add_count("--tokens", values.n_tokens, 1, 1024,
                   "Tokens of each answer that are compared; default 17");
   flags.group("Search");

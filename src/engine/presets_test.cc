@@ -101,7 +101,8 @@ TEST(ResolveLazy, SaysHowManyComeBack) {
   };
   constexpr auto kNone = std::nullopt;
   EXPECT_EQ(limit(nullptr, Policy::kAuto, kNone, kNone), Limit(1, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(1, 0));
+  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(8, 3));
+  EXPECT_EQ(limit(nullptr, Policy::kStatic, kNone, kNone), Limit(1, 0));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(8, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, 3, kNone), Limit(3, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, kNone), Limit(kReviveAll, 0));

@@ -144,10 +144,12 @@ size_t voting_rows(const LazyOptions& options) {
 }
 
 void limit_revivals(LazyOptions& options) {
-  const bool is_focus = options.policy == Policy::kFocus;
-  if (!options.max_revived) options.max_revived = is_focus ? 8 : 1;
+  // The votes of many rows, or remembered ones, change little from step to step: what they want much is worth
+  // waiting for.
+  const bool is_steady = options.policy == Policy::kFocus || options.policy == Policy::kWindow;
+  if (!options.max_revived) options.max_revived = is_steady ? 8 : 1;
   if (!options.revive_margin)
-    options.revive_margin = is_focus && *options.max_revived != kReviveAll ? 3.0F : 0.0F;
+    options.revive_margin = is_steady && *options.max_revived != kReviveAll ? 3.0F : 0.0F;
 }
 
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {

@@ -104,6 +104,10 @@ class Search {
   std::vector<ScheduleCandidate> neighbours(const ScheduleCandidate& of) const {
     std::vector<ScheduleCandidate> found = {of};
     add_masses(of, found);
+    if (!of.stages.empty()) {
+      found.push_back(of);
+      found.back().stages = early_stages();
+    }
     for (Policy policy : task_.policies) {
       if (policy == of.policy || of.stages.empty()) continue;
       found.push_back(of);
@@ -123,6 +127,15 @@ class Search {
     }
     add_insertions(of, found);
     return found;
+  }
+
+  // Two stages early: with votes that are good there already, better than three, and too far from them for
+  // the moves below.
+  std::vector<ScheduleStage> early_stages() const {
+    const size_t n = task_.layers.size();
+    std::vector<ScheduleStage> stages = {{task_.layers[n * 2 / 7], 0.5, 0}};
+    if (n / 2 > n * 2 / 7) stages.push_back({task_.layers[n / 2], 0.5, 0});
+    return stages;
   }
 
   // One and two steps sparser and denser: the schedule becomes softer or harder for it.
