@@ -57,7 +57,8 @@ def read_prompts(path):
 
 def measure(args, model, running):
     """Yields a line for every length, prompt and engine that prunes: {"length", "prompt", "engine", "first_kl"}."""
-    schedules = [schedule for schedule in args.lazy if f"lazyfill {schedule}" in running]  # the model may refuse one
+    # The model may refuse a schedule; and the bits of the rows are the model's, not a line's of run --jsonl.
+    schedules = [schedule for schedule in args.lazy if f"lazyfill {schedule}" in running and "--activations" not in flags_of(schedule)]
     if not schedules:
         return
     threads = ["--threads", str(args.threads)]

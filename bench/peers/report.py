@@ -168,12 +168,14 @@ def pictures(cells, title, folder, stem):
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    colours = pyplot.colormaps["tab20"].colors[::2] + pyplot.colormaps["tab20"].colors[1::2]
     paths = []
     for what, label in [("ttft_ms", "time to first token, ms"), ("decode_tokens_per_s", "decode, tokens/s")]:
-        figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-        for engine in dict.fromkeys(cell["engine"] for cell in cells):
+        figure, axes = pyplot.subplots(figsize=(10, 5), layout="constrained")
+        for number, engine in enumerate(dict.fromkeys(cell["engine"] for cell in cells)):
             points = sorted((cell["n_tokens"], cell[what]) for cell in cells if cell["engine"] == engine)
             style = {"linewidth": 2.5, "marker": "o"} if is_own(engine) else {"linewidth": 1.2, "marker": "s"}
+            style["color"] = colours[number % len(colours)]
             axes.plot([n for n, _ in points], [value for _, value in points], label=engine, **style)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
@@ -183,7 +185,7 @@ def pictures(cells, title, folder, stem):
         axes.set_ylabel(label)
         axes.set_title(title)
         axes.grid(True, which="both", alpha=0.3)
-        axes.legend()
+        figure.legend(loc="outside right upper", fontsize="small")
         paths.append(folder / f"{stem}-{what.split('_')[0]}.svg")
         figure.savefig(paths[-1])
         pyplot.close(figure)

@@ -19,6 +19,7 @@
 #include "engine/presets.h"
 #include "pruning/policy.h"
 #include "pruning/preset.h"
+#include "pruning/schedule.h"
 #include "pruning/schedule_search.h"
 
 namespace lazyfill::cli {
@@ -35,6 +36,7 @@ constexpr char kExamples[] =
     "  lazyfill calibrate\n"
     "  lazyfill calibrate --preset fast\n"
     "  lazyfill calibrate -m model.gguf --max-kl 0.02 --min-agreement 0.95\n"
+    "  lazyfill calibrate --schedule 8:0.5,14:0.5 --sparse-attention 0.95     # keeps this one\n"
     "  lazyfill calibrate -f mine-1.txt -f mine-2.txt --beside --json search.json\n";
 constexpr Policy kPolicies[] = {Policy::kFocus, Policy::kWindow, Policy::kLazy};
 constexpr double kWorthwhile = 0.9;  // share of the dense time below which a prompt length counts as gaining
@@ -42,7 +44,7 @@ constexpr double kWorthwhile = 0.9;  // share of the dense time below which a pr
 constexpr double kMasses[] = {0.98, 0.95, 0.9, 0.85};
 constexpr double kTimingShare = 0.3;  // of the minutes, for the cost model
 // Of each kind, where the user names none.
-constexpr LossTarget kTargets[] = {{0.15, 0.85}, {0.2, 0.8}};
+constexpr LossTarget kTargets[] = {{0.2, 0.85}, {0.25, 0.8}};
 
 struct CalibrateFlags {
   ModelFlags model;
@@ -55,6 +57,9 @@ struct CalibrateFlags {
   size_t n_tokens = 17;
   float minutes = 9;
   size_t n_candidates = 200;
+  std::string schedule;  // to be kept without a search
+  size_t policy = 0;     // index into kPolicies
+  float attention_mass = 1;
   bool plain = false;
   bool beside = false;
   std::string out;
@@ -92,7 +97,7 @@ class Calibration {
   Result<Preset> run() {
     if (auto read = read_texts(); !read) return tl::unexpected(read.error());
     const PrefillClock clock(engine_, timed_text(), interrupt_.token(), [this] { progress(); });
-    auto cost = clock.fit({std::begin(kMasses), std::end(kMasses)}, limit_seconds() * kTimingShare);
+    auto cost = clock.fit(masses(), limit_seconds() * kTimingShare);
     if (!cost) return tl::unexpected(cost.error());
     task_.cost = std::move(*cost);
     for (const SparseSaving& saving : task_.cost.savings)
@@ -184,9 +189,15 @@ class Calibration {
     return lazy;
   }
 
+  std::vector<double> masses() const {
+    if (flags_.schedule.empty()) return {std::begin(kMasses), std::end(kMasses)};
+    if (flags_.attention_mass < 1) return {static_cast<double>(flags_.attention_mass)};
+    return {};
+  }
+
   Result<SearchResult> search() {
     LossJudge judge(target_, prompts_.size());
-    return search_schedule(task_, [&](const ScheduleCandidate& candidate) -> Result<bool> {
+    const auto is_within_target = [&](const ScheduleCandidate& candidate) -> Result<bool> {
       const LazyOptions lazy = options_of(candidate);
       auto verdict = judge.judge([&](size_t text) -> Result<TextLoss> {
         progress();
@@ -199,7 +210,30 @@ class Calibration {
       if (!verdict) return tl::unexpected(verdict.error());
       remember(candidate, *verdict);
       return verdict->within;
-    });
+    };
+    return flags_.schedule.empty() ? search_schedule(task_, is_within_target) : given(is_within_target);
+  }
+
+  // The user's own schedule, if it holds the target.
+  Result<SearchResult> given(const LossTest& is_within_target) const {
+    auto stages = parse_schedule(flags_.schedule, engine_.info().n_layers, task_.layers);
+    if (!stages) return tl::unexpected(stages.error());
+    ScheduleCandidate candidate{std::move(*stages), kPolicies[flags_.policy], 0,
+                                std::stod(short_number(static_cast<double>(flags_.attention_mass)))};
+    candidate.predicted_ms = predicted_ms(task_.n_tokens, candidate);
+    auto within = is_within_target(candidate);
+    if (!within) return tl::unexpected(within.error());
+    if (!*within) {
+      const Json& found = trail_.back();
+      return fail(ErrorCode::kInvalidArgument,
+                  "the schedule loses more than the target, KL " + fixed(found["kl"].get<double>(), 3) +
+                      " (at most " + short_number(target_.max_kl) + ") and agreement " +
+                      fixed(found["agreement"].get<double>() * 100, 1) + "% (at least " +
+                      short_number(target_.min_agreement * 100) + "%) on " +
+                      std::to_string(found["texts"].get<size_t>()) +
+                      " of the texts: give a softer one, or --max-kl and --min-agreement");
+    }
+    return SearchResult{std::move(candidate), predicted_ms(task_.n_tokens, {}), 1};
   }
 
   double predicted_ms(size_t n_tokens, const ScheduleCandidate& candidate) const {
@@ -348,7 +382,7 @@ int calibrate_command(const std::vector<std::string>& args) {
       "Which of the model's presets is made: the careful one, for --lazy auto, or one that loses "
       "more, for --lazy fast; default auto");
   flags.add_real("--max-kl", values.max_kl, 0, 100,
-                 "KL divergence from the dense model at most, in nats a token; default 0.15, for fast 0.2");
+                 "KL divergence from the dense model at most, in nats a token; default 0.2, for fast 0.25");
   flags.add_real("--min-agreement", values.min_agreement, 0, 1,
                  "Share of tokens where lazy and dense find the same one likeliest; default 0.85, for fast "
                  "0.8");
@@ -361,6 +395,12 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.add_switch("--plain", values.plain, "No text as a chat message; default: every other one");
   flags.add_count("--prompt-tokens", values.prompt_tokens, 64, size_t{1} << 24,
                   "Length of the prompts that shall be fast, at most the model's context; default 4096");
+  flags.add_text("--schedule", values.schedule, "LAYER:KEEP,...",
+                 "No search: measure this schedule, and keep it if it holds the target");
+  flags.add_choice("--policy", values.policy, {"focus", "window", "lazy"},
+                   "Policy of --schedule; default focus");
+  flags.add_real("--sparse-attention", values.attention_mass, 0.01F, 1,
+                 "Sparse attention of --schedule; default 1, none");
   flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 9");
   flags.add_count("--candidates", values.n_candidates, 1, 100000,
                   "End the search after so many candidates; default 200");
@@ -371,6 +411,8 @@ int calibrate_command(const std::vector<std::string>& args) {
   if (auto exit_code = flags.parse(args)) return *exit_code;
   if (values.beside && !values.out.empty())
     return wrong_usage(kCommand, "--beside and --out name two places: give one");
+  if (values.schedule.empty() && (values.policy != 0 || values.attention_mass < 1))
+    return wrong_usage(kCommand, "--policy and --sparse-attention are of --schedule: a search finds its own");
   return guarded(kCommand, [&] { return calibrate(values); });
 }
 

@@ -91,7 +91,7 @@ def test_a_model_may_have_two_presets(lazyfill, tiny_model, texts, tmp_path):
     line = calibrate(lazyfill, tiny_model, texts, "--beside", "--preset", "fast")
     path = tiny_model.with_name("model.gguf.fast.preset.json")
     preset = json.loads(path.read_text(encoding="utf-8"))
-    assert preset["preset"] == "fast" and preset["target"] == {"max_kl": 0.2, "min_agreement": 0.8}
+    assert preset["preset"] == "fast" and preset["target"] == {"max_kl": 0.25, "min_agreement": 0.8}
     assert preset["measured"]["prompt_tokens"] == 1500 and "at 1,500 tokens" in line
     assert choice("--lazy", "auto")["source"] == "default"  # the fast one is for those alone who ask for it
 
@@ -137,3 +137,22 @@ def test_wrong_usage(lazyfill, smollm2, tmp_path):
     done = subprocess.run([lazyfill, "calibrate", "-m", smollm2, "-f", short, "--out", tmp_path / "p.json"],
                           capture_output=True, text=True)
     assert done.returncode == 1 and "fewer than 16 tokens" in done.stderr and not (tmp_path / "p.json").exists()
+
+
+def test_a_schedule_of_ones_own_is_kept_if_it_holds_the_target(lazyfill, tiny_model, texts, tmp_path):
+    path = tmp_path / "own.json"
+    flags = ("--out", path, "--schedule", "2:0.5,3:0.7", "--policy", "window", "--sparse-attention", "0.9")
+    calibrate(lazyfill, tiny_model, texts, *flags, "--max-kl", "100", "--min-agreement", "0")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert (kept["schedule"], kept["policy"], kept["sparse_attention"]) == ("2:0.5,3:0.7", "window", 0.9)
+    assert kept["revive"] == 8 and kept["measured"]["kl"] > 0
+    path.unlink()
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        calibrate(lazyfill, tiny_model, texts, *flags, "--max-kl", "0")
+    assert "loses more than the target" in refused.value.stderr and "--max-kl" in refused.value.stderr and not path.exists()
+
+
+def test_flags_of_a_schedule_without_one_are_refused(lazyfill, tiny_model, texts):
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        calibrate(lazyfill, tiny_model, texts, "--policy", "window")
+    assert refused.value.returncode == 2 and "--schedule" in refused.value.stderr
