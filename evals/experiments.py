@@ -335,8 +335,9 @@ def frontier_of(setup, name):
     kind, mass = preset.get("preset", "auto"), preset.get("sparse_attention", 1)
     sparse = f" --sparse-attention {mass}" if mass < 1 else ""
     length = f" of {measured['prompt_tokens']} tokens" if measured.get("prompt_tokens") else ""
-    return (f"`--lazy {kind}`, `{preset['schedule']} --policy {preset['policy']}{sparse}`: {measured['speed_up']} times the prefill speed{length}, KL "
-            f"{measured['kl']}, agreement {measured['agreement']:.1%}, found in {report['seconds']:.0f} s and "
+    option = " --preset fast" if kind == "fast" else ""
+    return (f"`calibrate{option}` found `{preset['schedule']} --policy {preset['policy']}{sparse}`: {measured['speed_up']} times the prefill speed{length}, KL "
+            f"{measured['kl']}, agreement {measured['agreement']:.1%}, in {report['seconds']:.0f} s and "
             f"{len(report['candidates'])} candidates." + setup.picture(name, "calibration", report, f"{setup.name}, {kind}"))
 
 

@@ -120,8 +120,8 @@ TEST(SearchSchedule, ComesNearTheBestOfAllPairs) {
 }
 
 TEST(SearchSchedule, FindsTwoEarlyStagesPastWorseOnes) {
-  // Beyond 1.8 times only these two hold, however they are reached: no single change of three stages that hold
-  // leads there.
+  // Beyond 1.8 times only these two hold, however they are reached: no single change of three stages that
+  // hold leads there.
   const SearchTask task = task_of(30);
   const double dense_ms = predicted(task, {});
   const auto result = search_schedule(task, [&](const ScheduleCandidate& candidate) -> Result<bool> {

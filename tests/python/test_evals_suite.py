@@ -195,7 +195,8 @@ def test_the_command_measures_and_writes_a_page(root, lazyfill, smollm2, data_di
                "--out", tmp_path, "--note", "A trial."]
     subprocess.run(command, cwd=root, check=True, capture_output=True, timeout=600)
     page = (tmp_path / "evals.md").read_text(encoding="utf-8")
-    assert "**A trial.**" in page and "| mean KL | 0.100 |" in page and "| lazy 9:0.5,15:0.5,22:0.5 | 22 |" in page
+    target = transfer.target_of("Smollm2 135M 8k Lc100K Mix1 Ep2")["max_kl"]
+    assert "**A trial.**" in page and f"| mean KL | {target:.3f} |" in page and "| lazy 9:0.5,15:0.5,22:0.5 | 22 |" in page
     assert "No document has been asked about" in page  # what was not measured is said
     measured = sorted(path.name for path in tmp_path.glob("*.jsonl"))
     assert measured == ["preset-smollm2-135m-instruct.jsonl", "usage-smollm2-135m-instruct.jsonl"]
