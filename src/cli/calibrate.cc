@@ -191,7 +191,7 @@ class Calibration {
 
   std::vector<double> masses() const {
     if (flags_.schedule.empty()) return {std::begin(kMasses), std::end(kMasses)};
-    if (flags_.attention_mass < 1) return {static_cast<double>(flags_.attention_mass)};
+    if (flags_.attention_mass < 1) return {round_to(static_cast<double>(flags_.attention_mass), 4)};
     return {};
   }
 
@@ -219,18 +219,17 @@ class Calibration {
     auto stages = parse_schedule(flags_.schedule, engine_.info().n_layers, task_.layers);
     if (!stages) return tl::unexpected(stages.error());
     ScheduleCandidate candidate{std::move(*stages), kPolicies[flags_.policy], 0,
-                                std::stod(short_number(static_cast<double>(flags_.attention_mass)))};
+                                round_to(static_cast<double>(flags_.attention_mass), 4)};
     candidate.predicted_ms = predicted_ms(task_.n_tokens, candidate);
     auto within = is_within_target(candidate);
     if (!within) return tl::unexpected(within.error());
     if (!*within) {
-      const Json& found = trail_.back();
       return fail(ErrorCode::kInvalidArgument,
-                  "the schedule loses more than the target, KL " + fixed(found["kl"].get<double>(), 3) +
-                      " (at most " + short_number(target_.max_kl) + ") and agreement " +
-                      fixed(found["agreement"].get<double>() * 100, 1) + "% (at least " +
+                  "the schedule loses more than the target, KL " + fixed(last_.mean.kl, 3) + " (at most " +
+                      short_number(target_.max_kl) + ") and agreement " +
+                      fixed(last_.mean.agreement * 100, 1) + "% (at least " +
                       short_number(target_.min_agreement * 100) + "%) on " +
-                      std::to_string(found["texts"].get<size_t>()) +
+                      std::to_string(last_.n_measured) +
                       " of the texts: give a softer one, or --max-kl and --min-agreement");
     }
     return SearchResult{std::move(candidate), predicted_ms(task_.n_tokens, {}), 1};
@@ -251,6 +250,7 @@ class Calibration {
                       {"agreement", verdict.mean.agreement},
                       {"texts", verdict.n_measured},
                       {"within", verdict.within}});
+    last_ = verdict;
     if (!verdict.within) return;
     best_loss_ = verdict.mean;
     bar_.clear();
@@ -309,6 +309,7 @@ class Calibration {
   std::vector<std::vector<int32_t>> prompts_;
   std::vector<DenseReference> dense_;  // one a prompt
   TextLoss best_loss_{0, 1};           // of the best candidate so far; dense has none
+  LossJudge::Verdict last_;
   Json trail_ = Json::array();
 };
 

@@ -45,7 +45,7 @@ Result<CostModel> PrefillClock::fit(const std::vector<double>& attention_masses,
   const size_t n_dense = cases.size();  // with dense attention
   for (double mass : attention_masses) cases.push_back({longest, options_of("off", mass)});
   const double typical = attention_masses.empty() ? 1 : attention_masses[attention_masses.size() / 2];
-  cases.push_back({longest, options_of(pruned, typical)});
+  if (!attention_masses.empty()) cases.push_back({longest, options_of(pruned, typical)});
   if (auto done = measure(cases, max_seconds); !done) return tl::unexpected(done.error());
 
   std::vector<TimedPrefill> dense;
@@ -55,7 +55,7 @@ Result<CostModel> PrefillClock::fit(const std::vector<double>& attention_masses,
     dense.push_back(*prefill);
   }
   auto model = fit_cost_model(dense);
-  if (!model) return model;
+  if (!model || attention_masses.empty()) return model;
   for (size_t i = 0; i < attention_masses.size(); ++i)
     model->savings.push_back(
         {attention_masses[i], fit_saved_share(*model, dense[n_dense - 2], cases[n_dense + i].best_ms)});
