@@ -31,6 +31,8 @@ class RowAttention {
   // it is still in L1.
   static constexpr size_t kStripBytes = 8192;
   static constexpr size_t kMaxStrip = 32;
+  // Columns whose sums across lanes are stored together.
+  static constexpr size_t kSumColumns = Simd::kSumColumns;
   static constexpr size_t kLine = 64;
   // How far ahead of its use memory is asked for a column.
   static constexpr size_t kAheadBytes = 4096;
@@ -46,10 +48,10 @@ class RowAttention {
         element_bytes_(column_bytes_ / d_),  // without the scales
         kv_head_(kv_head),
         group_(task.shape.n_heads / task.shape.n_kv_heads),
-        strip_(std::clamp<size_t>(kStripBytes / column_bytes_, 4, kMaxStrip) / 4 * 4),
+        strip_(std::clamp(kStripBytes / column_bytes_, kSumColumns, kMaxStrip) / kSumColumns * kSumColumns),
         ahead_(kAheadBytes / column_bytes_ + 1),
         is_scattered_(task.list.slots != nullptr),
-        asks_lines_(!is_scattered_ && d_ > 4 * kLanes) {}
+        asks_lines_(!is_scattered_) {}
 
   size_t group() const { return group_; }
 
@@ -188,49 +190,66 @@ class RowAttention {
     with_reader([&](auto reader) { score_typed<kHeads>(reader, q, begin, n, out, stride, asks); });
   }
 
-  // Four columns at a time: their sums across lanes are taken together. One register of a key at a time: with
-  // three heads, AVX2's sixteen registers hold the sums, the queries and it.
   template <size_t kHeads, class Reader>
   void score_typed(Reader reader, const float* q, size_t begin, size_t n, float* out, size_t stride,
                    bool asks) const {
+    const bool asks_lines = asks && asks_lines_ && begin + ahead_ < task_.list.n;
+    const std::byte* next = asks_lines ? column_of(task_.columns.keys, begin + ahead_) : nullptr;
+    for (size_t c = 0; c < n; c += kSumColumns) {
+      Vec sums[kHeads][kSumColumns / 4];
+      if constexpr (kSumColumns == 4) {
+        score_four<kHeads>(reader, q, begin, c, n, asks, next, 0, sums);
+      } else {
+        // Not unrolled: the sums of the fours before would be held in registers, and there are none left.
+#pragma GCC unroll 1
+        for (size_t four = 0; four < kSumColumns / 4; ++four)
+          score_four<kHeads>(reader, q, begin, c + 4 * four, n, asks, next, four, sums);
+      }
+#pragma GCC unroll 4
+      for (size_t h = 0; h < kHeads; ++h) Simd::store_sums(out + h * stride + c, sums[h]);
+    }
+  }
+
+  // sums[][four] of four columns, from column begin + c on. One register of a key at a time: with three
+  // heads, AVX2's sixteen registers hold the sums, the queries and it.
+  template <size_t kHeads, class Reader>
+  inline __attribute__((always_inline)) void score_four(Reader reader, const float* q, size_t begin, size_t c,
+                                                        size_t n, bool asks, const std::byte*& next,
+                                                        size_t four,
+                                                        Vec (&sums)[kHeads][kSumColumns / 4]) const {
     const size_t d = d_;
     // Before these elements memory is asked for four lines more: as many as are read until the next of them.
     const size_t line_mask = kLine / element_bytes_ - 1;
-    const bool asks_lines = asks && asks_lines_ && begin + ahead_ < task_.list.n;
-    const size_t line_begin = asks_lines ? 0 : 1;
-    const std::byte* next = asks_lines ? column_of(task_.columns.keys, begin + ahead_) : nullptr;
-    for (size_t c = 0; c < n; c += 4) {
-      const std::byte* key[4];
-      for (size_t j = 0; j < 4; ++j) key[j] = column_of(task_.columns.keys, begin + std::min(c + j, n - 1));
-      if (asks && is_scattered_) {
-        for (size_t j = 0; j < 4; ++j) ask_for_column(task_.columns.keys, begin + c + j + ahead_);
+    const size_t line_begin = next != nullptr ? 0 : 1;
+    const std::byte* key[4];
+    for (size_t j = 0; j < 4; ++j) key[j] = column_of(task_.columns.keys, begin + std::min(c + j, n - 1));
+    if (asks && is_scattered_) {
+      for (size_t j = 0; j < 4; ++j) ask_for_column(task_.columns.keys, begin + c + j + ahead_);
+    }
+    Vec acc[kHeads][4];
+#pragma GCC unroll 4
+    for (size_t h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 4
+      for (size_t j = 0; j < 4; ++j) acc[h][j] = Simd::zero();
+    }
+    for (size_t i = 0; i < d; i += kLanes) {
+      if ((i & line_mask) == line_begin) {
+        for (size_t line = 0; line < 4; ++line) ask_for(next + line * kLine);
+        next += 4 * kLine;
       }
-      Vec acc[kHeads][4];
+      Vec x[kHeads];
 #pragma GCC unroll 4
-      for (size_t h = 0; h < kHeads; ++h) {
+      for (size_t h = 0; h < kHeads; ++h) x[h] = Simd::load(q + h * d + i);
 #pragma GCC unroll 4
-        for (size_t j = 0; j < 4; ++j) acc[h][j] = Simd::zero();
-      }
-      for (size_t i = 0; i < d; i += kLanes) {
-        if ((i & line_mask) == line_begin) {
-          for (size_t line = 0; line < 4; ++line) ask_for(next + line * kLine);
-          next += 4 * kLine;
-        }
-        Vec x[kHeads];
+      for (size_t j = 0; j < 4; ++j) {
+        const Vec k = reader.load(key[j], i, d);
 #pragma GCC unroll 4
-        for (size_t h = 0; h < kHeads; ++h) x[h] = Simd::load(q + h * d + i);
-#pragma GCC unroll 4
-        for (size_t j = 0; j < 4; ++j) {
-          const Vec k = reader.load(key[j], i, d);
-#pragma GCC unroll 4
-          for (size_t h = 0; h < kHeads; ++h) acc[h][j] = Simd::fma(x[h], k, acc[h][j]);
-        }
-      }
-#pragma GCC unroll 4
-      for (size_t h = 0; h < kHeads; ++h) {
-        Simd::store_sums4(out + h * stride + c, acc[h][0], acc[h][1], acc[h][2], acc[h][3]);
+        for (size_t h = 0; h < kHeads; ++h) acc[h][j] = Simd::fma(x[h], k, acc[h][j]);
       }
     }
+#pragma GCC unroll 4
+    for (size_t h = 0; h < kHeads; ++h)
+      sums[h][four] = Simd::sums4(acc[h][0], acc[h][1], acc[h][2], acc[h][3]);
   }
 
   template <size_t kHeads, size_t kRegisters>
@@ -297,7 +316,7 @@ class RowAttention {
   size_t strip_;  // columns of a strip
   size_t ahead_;  // kAheadBytes in columns
   bool is_scattered_;
-  bool asks_lines_;  // a value is read in parts: the processor sees no stream by itself
+  bool asks_lines_;  // in the order of memory; else by column, in the order of the list
 };
 
 }  // namespace lazyfill::tiles

@@ -164,10 +164,14 @@ struct Simd {
     return floats(_mm256_cvtps_epi32(floats(_mm256_add_epi32(ints(p), power))));
   }
 
-  // Sums of the lanes of four registers, as four neighbouring floats.
-  static void store_sums4(float* p, Vec a, Vec b, Vec c, Vec d) {
-    const __m256 abcd = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+  // Sums of the lanes of four registers: sums4() leaves a sum for each of them in both halves, store_sums()
+  // adds the halves.
+  static constexpr size_t kSumColumns = 4;
+  static Vec sums4(Vec a, Vec b, Vec c, Vec d) {
+    return _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  }
+  static void store_sums(float* p, const Vec (&sums)[kSumColumns / 4]) {
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(sums[0]), _mm256_extractf128_ps(sums[0], 1)));
   }
 
  private:

@@ -119,20 +119,25 @@ struct Simd {
     return floats(_mm512_cvtps_epi32(_mm512_scalef_ps(p, sub(x, f))));
   }
 
-  // Sums of the lanes of four registers, as four neighbouring floats.
-  static void store_sums4(float* p, Vec a, Vec b, Vec c, Vec d) {
-    const __m256 ab = _mm256_hadd_ps(halves(a), halves(b));
-    const __m256 cd = _mm256_hadd_ps(halves(c), halves(d));
-    const __m256 abcd = _mm256_hadd_ps(ab, cd);
-    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
+  // Sums of the lanes of sixteen registers, four registers at a time: sums4() leaves a sum for each of them
+  // in every quarter, store_sums() adds the quarters of all.
+  static constexpr size_t kSumColumns = 16;
+  static Vec sums4(Vec a, Vec b, Vec c, Vec d) {
+    const Vec ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const Vec cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    return _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+  }
+  static void store_sums(float* p, const Vec (&sums)[kSumColumns / 4]) {
+    store(p, add_quarters(add_quarters(sums[0], sums[1]), add_quarters(sums[2], sums[3])));
   }
 
  private:
   static __m512i ints(Vec x) { return _mm512_castps_si512(x); }
   static Vec floats(__m512i x) { return _mm512_castsi512_ps(x); }
   static Vec fraction(Vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
-  static __m256 halves(Vec x) {
-    return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  // Of each register: its first quarter plus its second, its third plus its fourth.
+  static Vec add_quarters(Vec a, Vec b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
   }
 };
 
