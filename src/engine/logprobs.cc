@@ -1,19 +1,14 @@
 #include <algorithm>
-#include <cmath>
 
 #include "engine/engine_impl.h"
+#include "engine/logits.h"
 
 namespace lazyfill {
 namespace {
 
-constexpr size_t kMostLogits = size_t{1} << 22;  // of one step: rows times vocabulary; 16 MiB
-
-float logprob_of(std::span<const float> logits, int32_t token) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(static_cast<double>(logit - highest));
-  return static_cast<float>(logits[static_cast<size_t>(token)] - highest - std::log(sum));
-}
+// Rows of a step: enough for the products' speed, few enough for logits that are rows times vocabulary large.
+constexpr size_t kMostRows = 256;
+constexpr size_t kMostLogits = size_t{1} << 24;  // 64 MiB
 
 struct KeepGoing {
   const std::stop_token& stop;
@@ -38,7 +33,7 @@ Result<std::vector<float>> Engine::token_logprobs(std::span<const int32_t> token
   const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
                                    config.d_model,  tokens.size(),     impl_->model.kernels->column_type};
   SequenceCache cache(shape);
-  const size_t step_rows = std::clamp<size_t>(kMostLogits / config.n_vocab, 1, 128);
+  const size_t step_rows = std::clamp<size_t>(kMostLogits / config.n_vocab, 1, kMostRows);
   std::vector<float> logits(step_rows * config.n_vocab);  // [step_rows, n_vocab]
   std::vector<float> logprobs(tokens.size(), 0);          // [n_tokens]
   const KeepGoing keep_going{stop};
@@ -48,10 +43,12 @@ Result<std::vector<float>> Engine::token_logprobs(std::span<const int32_t> token
     const StepInput input{rows, {}, nullptr, tokens.size(), rows.size(), keep_going};
     if (auto done = impl_->runner->run(input, cache, logits, trace); !done)
       return tl::unexpected(done.error());
-    for (size_t i = 0; i < rows.size() && begin + i + 1 < tokens.size(); ++i) {
+    const size_t n_followed = std::min(rows.size(), tokens.size() - begin - 1);
+    Team::all(impl_->pool).for_each(n_followed, [&](size_t i, size_t) {
       const auto row = std::span<const float>(logits).subspan(i * config.n_vocab, config.n_vocab);
-      logprobs[begin + i + 1] = logprob_of(row, tokens[begin + i + 1]);
-    }
+      const size_t next = begin + i + 1;
+      logprobs[next] = static_cast<float>(row[static_cast<size_t>(tokens[next])] - log_sum_exp(row));
+    });
   }
   return logprobs;
 }

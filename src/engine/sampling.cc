@@ -4,30 +4,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/logits.h"
+
 namespace lazyfill {
 namespace {
-
-double log_sum_exp(std::span<const float> logits) {
-  const float max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(static_cast<double>(logit - max));
-  return max + std::log(sum);
-}
-
-// Ids of the n highest logits, highest first.
-std::vector<int32_t> highest(std::span<const float> logits, size_t n) {
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  n = std::min(n, ids.size());
-  std::partial_sort(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(n), ids.end(),
-                    [&](int32_t a, int32_t b) {
-                      const float x = logits[static_cast<size_t>(a)];
-                      const float y = logits[static_cast<size_t>(b)];
-                      return x != y ? x > y : a < b;
-                    });
-  ids.resize(n);
-  return ids;
-}
 
 // Length of the shortest prefix of descending probabilities that passes top-p, then min-p.
 size_t nucleus(std::span<const double> probabilities, const SamplingOptions& options) {
@@ -51,9 +31,7 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, size_t n) 
 }
 
 int32_t sample(std::span<const float> logits, const SamplingOptions& options, std::mt19937_64& random) {
-  if (options.temperature <= 0) {
-    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  }
+  if (options.temperature <= 0) return highest(logits, 1)[0];
   const std::vector<int32_t> ids = highest(logits, options.top_k == 0 ? logits.size() : options.top_k);
   std::vector<double> probabilities;
   for (int32_t id : ids) {

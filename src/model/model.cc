@@ -7,7 +7,7 @@
 namespace lazyfill {
 namespace {
 
-constexpr size_t kLogitRows = 8;         // at a time: a row of a large vocabulary takes a megabyte
+constexpr size_t kLogitRows = 96;        // at a time: the weights are read once for them
 constexpr size_t kCappedLogits = 16384;  // by one thread at a time
 
 }  // namespace
