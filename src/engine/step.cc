@@ -80,7 +80,6 @@ class StepRunner::Pass {
     candidates_.resize(cache_.n_tokens() + n);
     std::iota(candidates_.begin(), candidates_.end(), 0);
     r_.q_.ensure(n * config_.q_dim());
-    segment_.precise_rows = n > 1 || is_first_step_;
     find_angles();
     estimate_work();
   }
@@ -316,7 +315,6 @@ class StepRunner::Pass {
     Segment segment;
     segment.row_end = n;
     segment.precise_last_row = false;
-    segment.precise_rows = segment_.precise_rows;
     Rows rows;
     rows.n_rows = n;
     rows.hidden = r_.revived_hidden_.data();

@@ -24,7 +24,7 @@ struct Block {
   size_t n_plain;  // rows before the one whose activations always have 16 bits
   size_t n_rows() const { return end - begin; }
   // For a product whose rows have 16 bits, or of which only the last one has.
-  Precision precision(bool precise) const { return {precise && segment->precise_rows ? 0 : n_plain}; }
+  Precision precision(bool precise) const { return {precise ? 0 : n_plain}; }
 };
 
 size_t max_block_rows(const ModelConfig& config) {

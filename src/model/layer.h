@@ -32,9 +32,6 @@ struct Segment {
   // Whether the last row has 16-bit activations in every layer: worth it for the newest row of a sequence,
   // whose attention is the score of every other token and whose output is the logits.
   bool precise_last_row = true;
-  // Whether the other rows have them in the layers that ask for it. Rows that a decode step brings back do
-  // not need that: no choice among all tokens hangs on what they add, and their products cost half.
-  bool precise_rows = true;
 };
 
 struct Rows {
