@@ -81,12 +81,24 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
+  // Leaves out every n-th column, as a pruning layer does: the others are a list.
+  void leave_out_every(size_t n) {
+    for (size_t slot = 0; slot < task_.list.n; ++slot) {
+      if (slot % n != 0) slots_.push_back(static_cast<int32_t>(slot));
+    }
+    kept_share_ = static_cast<double>(slots_.size()) / static_cast<double>(task_.list.n);
+    task_.list = {slots_.data(), 0, slots_.size()};
+    for (ColumnRange& range : ranges_) range.end = std::min(range.end, static_cast<uint32_t>(slots_.size()));
+  }
+
   const AttentionTask& task() const { return task_; }
   float* out() { return out_.data(); }
   double flop() const {
     return 4.0 * static_cast<double>(n_visible_ * task_.shape.n_heads * task_.shape.head_dim);
   }
-  double bytes() const { return static_cast<double>(keys_.size_bytes() + values_.size_bytes()); }
+  double bytes() const {
+    return kept_share_ * static_cast<double>(keys_.size_bytes() + values_.size_bytes());
+  }
 
  private:
   std::vector<float> q_;
@@ -94,6 +106,8 @@ class Block {
   std::vector<float> out_;
   Buffer<std::byte> keys_;
   Buffer<std::byte> values_;
+  std::vector<int32_t> slots_;
+  double kept_share_ = 1;
   AttentionTask task_;
   size_t n_visible_ = 0;
 };
@@ -108,13 +122,15 @@ void run_prefill(benchmark::State& state, const Kernels& kernels, double peak, H
   state.counters["peak_share"] = block.flop() / s / 1e9 / peak;
 }
 
-// Several sequences in turn, so that no column is in a cache when its turn comes.
+// Several sequences in turn, so that no column is in a cache when its turn comes. leave_out_every: 0 for
+// none.
 void run_decode(benchmark::State& state, const Kernels& kernels, double gbytes_peak, Heads heads,
-                size_t n_columns) {
+                size_t n_columns, size_t leave_out_every) {
   std::vector<std::unique_ptr<Block>> blocks;
   double n_bytes = 0;
   while (n_bytes < 128e6) {
     blocks.push_back(std::make_unique<Block>(kernels, heads, 1, n_columns));
+    if (leave_out_every > 0) blocks.back()->leave_out_every(leave_out_every);
     n_bytes += blocks.back()->bytes();
   }
   AttentionScratch scratch(1);
@@ -172,7 +188,9 @@ void add_benchmarks(const Kernels& kernels, double peak, double gbytes_peak) {
             [=, &kernels](benchmark::State& state) { run_prefill(state, kernels, peak, heads, rows, n); });
       }
       add("decode/" + name + columns,
-          [=, &kernels](benchmark::State& state) { run_decode(state, kernels, gbytes_peak, heads, n); });
+          [=, &kernels](benchmark::State& state) { run_decode(state, kernels, gbytes_peak, heads, n, 0); });
+      add("decode_pruned/" + name + columns,
+          [=, &kernels](benchmark::State& state) { run_decode(state, kernels, gbytes_peak, heads, n, 8); });
       add("probs/" + name + columns,
           [=, &kernels](benchmark::State& state) { run_probs(state, kernels, heads, n); });
     }

@@ -72,6 +72,7 @@ enum class Policy {
 };
 enum class Pooling { kNone, kAverage, kMax };
 inline constexpr size_t kReviveAll = static_cast<size_t>(-1);
+inline constexpr size_t kReviveAuto = static_cast<size_t>(-2);
 
 struct LazyOptions {
   // "off", "LAYER:KEEP[,LAYER:KEEP...]", or a preset of the model: "auto", the careful one, or "fast", which
@@ -91,8 +92,9 @@ struct LazyOptions {
   size_t protect_last = 1;      // newest tokens that are never dropped; at least the last
   bool prune_generated = true;  // whether generated tokens may be dropped as prompt tokens may
   // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
-  // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper. Not given: what the
-  // preset says, else 8 with kFocus and kWindow and 1 with other policies.
+  // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper. kReviveAuto: 8, and
+  // in all no more than what a step saves by the columns that it does not read pays for. Not given: what the
+  // preset says, else kReviveAuto with kFocus and kWindow and 1 with other policies.
   std::optional<size_t> max_revived;
   // Decode steps, kLazy, kWindow and kFocus: and only those whose score is so many times that of the weakest
   // token that the stage has room for; 0: all. Not given: 0 with kReviveAll, else what the preset says, else

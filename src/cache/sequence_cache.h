@@ -36,6 +36,10 @@ class SequenceCache {
 
   VoteMemory& votes(size_t layer) { return votes_[layer]; }
 
+  // What decode steps have saved for tokens to come back (pruning/revival_budget.h).
+  double saved_for_revival() const { return saved_for_revival_; }
+  void save_for_revival(double saved) { saved_for_revival_ = saved; }
+
   // A step begins, and ends with one of the two: its columns and states stay, or all is as it was.
   void begin_step();
   void commit_step(size_t n_new_tokens);
@@ -50,6 +54,7 @@ class SequenceCache {
  private:
   Shape shape_;
   size_t n_tokens_ = 0;
+  double saved_for_revival_ = 0;
   std::vector<LayerColumns> columns_;           // [n_layers]
   std::vector<std::unique_ptr<AuxCache>> aux_;  // [n_layers]
   std::vector<VoteMemory> votes_;               // [n_layers]

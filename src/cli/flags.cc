@@ -169,14 +169,22 @@ void Flags::add_count(const std::string& names, size_t& target, size_t min, size
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
 
-void Flags::add_count_or_all(const std::string& names, std::optional<size_t>& target, size_t max, size_t all,
-                             const std::string& help) {
-  auto set = [&target, max, all, flag = flag_name(names)](const std::string& value) {
-    const auto count = parse_count(value);
-    if (value != "all" && (!count || *count > max)) {
-      reject(flag, "takes a whole number up to " + std::to_string(max) + " or all, not " + quote(value));
+void Flags::add_count_or_word(const std::string& names, std::optional<size_t>& target, size_t max,
+                              const std::vector<std::pair<std::string, size_t>>& words,
+                              const std::string& help) {
+  auto set = [&target, max, words, flag = flag_name(names)](const std::string& value) {
+    std::string known;
+    for (const auto& [word, meaning] : words) {
+      if (value == word) {
+        target = meaning;
+        return;
+      }
+      known += " or " + word;
     }
-    target = value == "all" ? all : *count;
+    const auto count = parse_count(value);
+    if (!count || *count > max)
+      reject(flag, "takes a whole number up to " + std::to_string(max) + known + ", not " + quote(value));
+    target = *count;
   };
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }

@@ -32,7 +32,8 @@ Parsed parse(const std::vector<std::string>& args) {
   flags.add_texts("--stop", parsed.texts, "TEXT", "several texts");
   flags.add_counts("--lengths", parsed.counts, 1, 100, "several numbers");
   flags.add_count("-n,--max-tokens", parsed.count, 1, 100, "a number");
-  flags.add_count_or_all("--revive", parsed.revive, 100, 1000, "a number or all");
+  flags.add_count_or_word("--revive", parsed.revive, 100, {{"all", 1000}, {"auto", 1001}},
+                          "a number or a word");
   flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
   flags.add_real("--temp", parsed.real, 0, 2, "a real number");
   flags.add_real("--share", parsed.share, 0, 1, "a real number that may be absent");
@@ -74,6 +75,7 @@ TEST(Flags, ACountMayBeAll) {
   EXPECT_EQ(parse({}).revive, std::nullopt);
   EXPECT_EQ(parse({"--revive", "0"}).revive, 0U);
   EXPECT_EQ(parse({"--revive", "all"}).revive, 1000U);
+  EXPECT_EQ(parse({"--revive", "auto"}).revive, 1001U);
 }
 
 TEST(Flags, TheVariableStandsInForTheFlag) {
@@ -97,8 +99,8 @@ TEST(Flags, WrongUsageIsOneSentenceAndAHint) {
       {{"-n"}, "needs a value"},
       {{"--temp", "nan"}, "--temp takes a number from 0 to 2, not 'nan'"},
       {{"--lengths", "1,,2"}, "--lengths takes a whole number"},
-      {{"--revive", "most"}, "--revive takes a whole number up to 100 or all, not 'most'"},
-      {{"--revive", "101"}, "--revive takes a whole number up to 100 or all, not '101'"},
+      {{"--revive", "most"}, "--revive takes a whole number up to 100 or all or auto, not 'most'"},
+      {{"--revive", "101"}, "--revive takes a whole number up to 100 or all or auto, not '101'"},
       {{"--policy", "best"}, "--policy is one of lazy, random, not 'best'"},
       {{"word"}, "unexpected argument 'word'"},
       {{"--quiet=perhaps"}, "true or false"},

@@ -94,10 +94,11 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                   "First tokens that are never dropped; default 0");
   flags.add_count("--protect-last", options.protect_last, 1, kMostTokens,
                   "Newest tokens that are never dropped; default 1");
-  flags.add_count_or_all("--revive", options.max_revived, kMostTokens, kReviveAll,
-                         "Dropped tokens that come back at most at each pruning layer of a decode step; "
-                         "all: every one that is wanted, as in LazyLLM; default: as the preset says, else 8 "
-                         "with --policy focus or window and 1 with others");
+  flags.add_count_or_word(
+      "--revive", options.max_revived, kMostTokens, {{"all", kReviveAll}, {"auto", kReviveAuto}},
+      "Dropped tokens that come back at most at each pruning layer of a decode step; all: every one that is "
+      "wanted, as in LazyLLM; auto: up to 8, as far as the tokens that stay away save the time; default: as "
+      "the preset says, else auto with --policy focus or window and 1 with others");
   flags.add_real("--revive-margin", options.revive_margin, 0, 1e6F,
                  "And only those with so many times the score of the weakest token that stays; default: as "
                  "the preset says, else 3 with --policy focus or window and 0 with others or --revive all");

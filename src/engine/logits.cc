@@ -53,8 +53,11 @@ double log_sum_exp(std::span<const float> logits) {
     std::array<float, kLanes> sums{};
     size_t i = 0;
     for (; i + kLanes <= part.size(); i += kLanes) {
+      float terms[kLanes];
+      const float* logit = part.data() + i;
       for (size_t lane = 0; lane < kLanes; ++lane)
-        sums[lane] += exp2_of_negative((part[i + lane] - max) * kLog2E);
+        terms[lane] = exp2_of_negative((logit[lane] - max) * kLog2E);
+      for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += terms[lane];
     }
     for (; i < part.size(); ++i) sums[0] += exp2_of_negative((part[i] - max) * kLog2E);
     sum = std::accumulate(sums.begin(), sums.end(), sum);

@@ -101,9 +101,9 @@ TEST(ResolveLazy, SaysHowManyComeBack) {
   };
   constexpr auto kNone = std::nullopt;
   EXPECT_EQ(limit(nullptr, Policy::kAuto, kNone, kNone), Limit(1, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(8, 3));
+  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(kReviveAuto, 3));
   EXPECT_EQ(limit(nullptr, Policy::kStatic, kNone, kNone), Limit(1, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(8, 3));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(kReviveAuto, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, 3, kNone), Limit(3, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, kNone), Limit(kReviveAll, 0));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, 2), Limit(kReviveAll, 2));
@@ -151,7 +151,7 @@ TEST(ResolveLazy, FastIsLikeAutoAndTheSourceTellsWhatItWas) {
   ASSERT_TRUE(taken);
   EXPECT_EQ(taken->stages.size(), 2U);
   EXPECT_EQ(taken->lazy.policy, Policy::kFocus);
-  EXPECT_EQ(taken->lazy.max_revived, 8U);
+  EXPECT_EQ(taken->lazy.max_revived, kReviveAuto);
   EXPECT_EQ(taken->choice.source, "fast preset (user)");
   EXPECT_TRUE(resolve_lazy(model_of(10), &fast, with_schedule("fast"), 299)->choice.short_prompt);
   const FoundPreset careful = preset_for("x");

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/work_estimate.h"
 #include "kernels/attention.h"
 #include "pruning/policy.h"
 #include "pruning/schedule.h"
@@ -46,7 +47,8 @@ class StepRunner::Pass {
         cache_(cache),
         trace_(trace),
         first_new_(static_cast<int32_t>(cache.n_tokens())),
-        is_first_step_(cache.n_tokens() == 0) {}
+        is_first_step_(cache.n_tokens() == 0),
+        budget_(runner.decode_bytes(cache), cache.saved_for_revival()) {}
 
   bool run() {
     begin();
@@ -69,10 +71,15 @@ class StepRunner::Pass {
     return true;
   }
 
+  // What the steps after this one may spend on tokens that come back.
+  double saved_for_revival() const { return budget_.end_step(!is_decode()); }
+
   // The last n rows after the last layer.
   const float* top_rows(size_t n) const { return r_.hidden_.data() + (rows_.size() - n) * config_.d_model; }
 
  private:
+  bool is_decode() const { return first_new_ >= static_cast<int32_t>(input_.prompt_end); }
+
   void begin() {
     const size_t n = input_.tokens.size();
     rows_.resize(n);
@@ -81,7 +88,8 @@ class StepRunner::Pass {
     std::iota(candidates_.begin(), candidates_.end(), 0);
     r_.q_.ensure(n * config_.q_dim());
     find_angles();
-    estimate_work();
+    layer_work_ = estimate_work(config_, input_.schedule, rows_.size(), candidates_.size());
+    total_work_ = std::accumulate(layer_work_.begin(), layer_work_.end(), 0.0);
   }
 
   // Gives the rows columns, and lists those that they see: the candidates'.
@@ -99,6 +107,11 @@ class StepRunner::Pass {
   }
 
   void leave(size_t layer) {
+    const ColumnRange& seen = r_.ranges_[rows_.size() - 1];
+    const size_t window = config_.layers[layer].window;
+    const size_t n_tokens = cache_.n_tokens() + input_.tokens.size();
+    budget_.leave_layer(seen.end - seen.begin, window > 0 ? std::min(window, n_tokens) : n_tokens,
+                        n_revived_rows());
     if (input_.eviction != nullptr) evict(layer, cache_.columns(layer));
     if (!before_eviction_.empty()) candidates_ = std::exchange(before_eviction_, {});
     work_done_ += layer_work_[layer];
@@ -174,6 +187,7 @@ class StepRunner::Pass {
   // Rows and candidates that the policy does not keep leave; a row's state goes to the Aux Cache.
   void prune(const ScheduleStage& stage) {
     const LazyOptions& lazy = *input_.lazy;
+    budget_.choose(candidates_.size());
     std::vector<float> attention = std::exchange(votes_, {});
     if (attention.empty() && needs_attention(lazy, is_first_step_))
       attention = mean_attention(stage.layer, newest_rows(voting_rows(lazy)));
@@ -182,13 +196,12 @@ class StepRunner::Pass {
     for (size_t i = 0; i < candidates_.size(); ++i) {
       computed_next[i] = candidates_[i] >= first_new_ || next.has(candidates_[i]);
     }
-    const bool is_decode = first_new_ >= static_cast<int32_t>(input_.prompt_end);
     // A question asks for other things than the one before it, but a token for much of what the last one did.
     if (lazy.policy == Policy::kFocus)
-      cache_.votes(stage.layer).add_to(attention, candidates_, is_decode ? lazy.vote_memory : 0.0F);
+      cache_.votes(stage.layer).add_to(attention, candidates_, is_decode() ? lazy.vote_memory : 0.0F);
     Candidates choice{candidates_, attention, computed_next, is_first_step_};
-    if (is_decode) {
-      choice.max_revived = lazy.max_revived.value_or(kReviveAll);
+    if (is_decode()) {
+      choice.max_revived = most_revived(stage);
       if (needs_attention(lazy, false)) choice.revive_margin = lazy.revive_margin.value_or(0);
     }
     const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);
@@ -199,6 +212,19 @@ class StepRunner::Pass {
     if (!input_.only_choose) drop_rows_outside(kept_positions, stage.layer);
     entered_ = std::exchange(candidates_, kept_positions);
     trace_.stages.push_back({stage.layer, std::move(kept_positions), {}, 0});
+  }
+
+  size_t most_revived(const ScheduleStage& stage) const {
+    const size_t limit = input_.lazy->max_revived.value_or(kReviveAll);
+    if (limit != kReviveAuto) return limit;
+    const size_t n_columns = kept_count(stage, candidates_.size());
+    return std::min(kMostRevived, budget_.affordable(stage.layer, n_columns, n_revived_rows()));
+  }
+
+  // Rows that an earlier step had dropped.
+  size_t n_revived_rows() const {
+    const auto first_new = std::lower_bound(rows_.begin(), rows_.end(), first_new_);
+    return static_cast<size_t>(first_new - rows_.begin());
   }
 
   // kFocus: adds this layer's attention to the votes for the next stage, where the layer is near enough to
@@ -358,33 +384,6 @@ class StepRunner::Pass {
     rows_changed_ = false;
   }
 
-  // Work of each layer as rows times what a row costs there: enough for a progress bar. Revived rows, which
-  // nobody can foresee, are left out.
-  void estimate_work() {
-    const auto d_model = static_cast<double>(config_.d_model);
-    const auto q_dim = static_cast<double>(config_.q_dim());
-    const auto n_experts = static_cast<double>(std::max<size_t>(config_.n_experts_used, 1));
-    const double projection = 2 * d_model * (q_dim + 2 * static_cast<double>(config_.kv_dim()));
-    const double rest = 2 * d_model * (q_dim + 3 * static_cast<double>(config_.d_ff) * n_experts);
-    double n_rows = static_cast<double>(rows_.size());
-    double n_candidates = static_cast<double>(candidates_.size());
-    size_t stage = 0;
-    layer_work_.resize(config_.n_layers);
-    for (size_t layer = 0; layer < config_.n_layers; ++layer) {
-      const double seen = n_candidates - n_rows / 2;
-      layer_work_[layer] = n_rows * projection;
-      if (stage < input_.schedule.size() && input_.schedule[stage].layer == layer) {
-        const auto kept =
-            static_cast<double>(kept_count(input_.schedule[stage], static_cast<size_t>(n_candidates)));
-        n_rows *= kept / n_candidates;
-        n_candidates = kept;
-        ++stage;
-      }
-      layer_work_[layer] += n_rows * (rest + 4 * q_dim * seen);
-    }
-    total_work_ = std::accumulate(layer_work_.begin(), layer_work_.end(), 0.0);
-  }
-
   bool report(size_t layer, size_t thread, double layer_fraction) {
     if (thread != 0) return !stopped_.load(std::memory_order_relaxed);
     const double done = (work_done_ + layer_fraction * layer_work_[layer]) / total_work_;
@@ -399,6 +398,7 @@ class StepRunner::Pass {
   StepTrace& trace_;
   const int32_t first_new_;
   const bool is_first_step_;
+  RevivalBudget budget_;
   std::vector<int32_t> rows_;             // positions being computed
   std::vector<int32_t> candidates_;       // positions that rows may see
   std::vector<int32_t> entered_;          // at a stage's layer: the candidates before the choice; else empty
@@ -426,8 +426,18 @@ bool all_finite(std::span<const float> values) {
 }  // namespace
 
 StepRunner::StepRunner(const Model& model, ThreadPool& pool)
-    : model_(model), pool_(pool), scratch_(pool.n_threads()), angles_(model.config.ropes.size()) {
+    : model_(model),
+      pool_(pool),
+      step_bytes_(model.weights.step_bytes(model.config)),
+      layer_bytes_(model.weights.layer_bytes(model.config)),
+      scratch_(pool.n_threads()),
+      angles_(model.config.ropes.size()) {
   for (const RopeConfig& rope : model.config.ropes) ropes_.emplace_back(rope);
+}
+
+DecodeBytes StepRunner::decode_bytes(const SequenceCache& cache) const {
+  const auto column_bytes = static_cast<double>(cache.columns(0).bytes_per_column());
+  return {model_.config.n_layers, step_bytes_, layer_bytes_, column_bytes};
 }
 
 Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::span<float> logits,
@@ -461,6 +471,7 @@ Result<void> StepRunner::run(const StepInput& input, SequenceCache& cache, std::
           ErrorCode::kInvalidFile,
           "the model computes logits that are no finite numbers; its file is damaged or was made wrongly");
     }
+    cache.save_for_revival(pass.saved_for_revival());
   } catch (const std::bad_alloc&) {
     cache.rollback_step();
     return fail(ErrorCode::kOutOfMemory,

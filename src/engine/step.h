@@ -14,6 +14,7 @@
 #include "model/layer.h"
 #include "model/model.h"
 #include "model/rope_table.h"
+#include "pruning/revival_budget.h"
 
 namespace lazyfill {
 
@@ -62,8 +63,12 @@ class StepRunner {
  private:
   class Pass;
 
+  DecodeBytes decode_bytes(const SequenceCache& cache) const;
+
   const Model& model_;
   ThreadPool& pool_;
+  const double step_bytes_;   // of weights that a decode step reads
+  const double layer_bytes_;  // of these in a layer, mean
   LayerScratch scratch_;
   std::vector<RopeTable> ropes_;
   Buffer<float> hidden_;                    // [n_rows, d_model]

@@ -51,7 +51,7 @@ class RowAttention {
         strip_(std::clamp(kStripBytes / column_bytes_, kSumColumns, kMaxStrip) / kSumColumns * kSumColumns),
         ahead_(kAheadBytes / column_bytes_ + 1),
         is_scattered_(task.list.slots != nullptr),
-        asks_lines_(!is_scattered_) {}
+        asks_lines_(!is_scattered_ || column_bytes_ % kLine == 0) {}
 
   size_t group() const { return group_; }
 
@@ -156,6 +156,45 @@ class RowAttention {
   // else for one without effect and drops it.
   static void ask_for(const std::byte* line) { asm volatile("prefetcht0 %0" : : "m"(*line)); }
 
+  // The lines of the listed columns from one on, in the order of the list, which is almost that of memory.
+  class LinesAhead {
+   public:
+    // From line `line` of column `index` on; nothing where `asks` is false.
+    LinesAhead(const RowAttention& rows, const std::byte* half, size_t index, size_t line, bool asks)
+        : rows_(rows), half_(half), index_(index) {
+      if (!asks) return;
+      if (!rows.is_scattered_) {
+        line_ = rows.column_of(half, index) + line * kLine;
+        return;
+      }
+      const size_t lines = rows.column_bytes_ / kLine;
+      index_ += line / lines;
+      enter_column();
+      line_ += line % lines * kLine;
+    }
+
+    bool asks() const { return line_ != nullptr; }
+    void ask_next() {
+      ask_for(line_);
+      line_ += kLine;
+      if (line_ != end_) return;
+      ++index_;
+      enter_column();
+    }
+
+   private:
+    void enter_column() {
+      line_ = rows_.column_of(half_, std::min(index_, rows_.task_.list.n - 1));
+      end_ = line_ + rows_.column_bytes_;
+    }
+
+    const RowAttention& rows_;
+    const std::byte* half_;
+    size_t index_;
+    const std::byte* line_ = nullptr;
+    const std::byte* end_ = nullptr;  // of the column; never, where the columns lie one behind the other
+  };
+
   void ask_for_column(const std::byte* half, size_t index) const {
     const std::byte* column = column_of(half, std::min(index, task_.list.n - 1));
     for (size_t byte = 0; byte < column_bytes_; byte += kLine) ask_for(column + byte);
@@ -194,16 +233,16 @@ class RowAttention {
   void score_typed(Reader reader, const float* q, size_t begin, size_t n, float* out, size_t stride,
                    bool asks) const {
     const bool asks_lines = asks && asks_lines_ && begin + ahead_ < task_.list.n;
-    const std::byte* next = asks_lines ? column_of(task_.columns.keys, begin + ahead_) : nullptr;
+    LinesAhead ahead(*this, task_.columns.keys, begin + ahead_, 0, asks_lines);
     for (size_t c = 0; c < n; c += kSumColumns) {
       Vec sums[kHeads][kSumColumns / 4];
       if constexpr (kSumColumns == 4) {
-        score_four<kHeads>(reader, q, begin, c, n, asks, next, 0, sums);
+        score_four<kHeads>(reader, q, begin, c, n, asks, ahead, 0, sums);
       } else {
         // Not unrolled: the sums of the fours before would be held in registers, and there are none left.
 #pragma GCC unroll 1
         for (size_t four = 0; four < kSumColumns / 4; ++four)
-          score_four<kHeads>(reader, q, begin, c + 4 * four, n, asks, next, four, sums);
+          score_four<kHeads>(reader, q, begin, c + 4 * four, n, asks, ahead, four, sums);
       }
 #pragma GCC unroll 4
       for (size_t h = 0; h < kHeads; ++h) Simd::store_sums(out + h * stride + c, sums[h]);
@@ -214,16 +253,15 @@ class RowAttention {
   // heads, AVX2's sixteen registers hold the sums, the queries and it.
   template <size_t kHeads, class Reader>
   inline __attribute__((always_inline)) void score_four(Reader reader, const float* q, size_t begin, size_t c,
-                                                        size_t n, bool asks, const std::byte*& next,
-                                                        size_t four,
+                                                        size_t n, bool asks, LinesAhead& ahead, size_t four,
                                                         Vec (&sums)[kHeads][kSumColumns / 4]) const {
     const size_t d = d_;
     // Before these elements memory is asked for four lines more: as many as are read until the next of them.
     const size_t line_mask = kLine / element_bytes_ - 1;
-    const size_t line_begin = next != nullptr ? 0 : 1;
+    const size_t line_begin = ahead.asks() ? 0 : 1;
     const std::byte* key[4];
     for (size_t j = 0; j < 4; ++j) key[j] = column_of(task_.columns.keys, begin + std::min(c + j, n - 1));
-    if (asks && is_scattered_) {
+    if (asks && !asks_lines_) {
       for (size_t j = 0; j < 4; ++j) ask_for_column(task_.columns.keys, begin + c + j + ahead_);
     }
     Vec acc[kHeads][4];
@@ -234,8 +272,7 @@ class RowAttention {
     }
     for (size_t i = 0; i < d; i += kLanes) {
       if ((i & line_mask) == line_begin) {
-        for (size_t line = 0; line < 4; ++line) ask_for(next + line * kLine);
-        next += 4 * kLine;
+        for (size_t line = 0; line < 4; ++line) ahead.ask_next();
       }
       Vec x[kHeads];
 #pragma GCC unroll 4
@@ -269,9 +306,8 @@ class RowAttention {
     const bool asks_lines = asks && asks_lines_ && soon < task_.list.n;
     const auto line_of = [&](size_t i) { return (i * element_bytes_ + kLine - 1) / kLine; };
     const size_t lines = asks_lines ? line_of(first + kRegisters * kLanes) - line_of(first) : 0;
-    const std::byte* next =
-        asks_lines ? column_of(task_.columns.values, soon) + line_of(first) * kLine * n : nullptr;
-    const bool asks_columns = asks && is_scattered_ && first == 0;
+    LinesAhead ahead(*this, task_.columns.values, soon, line_of(first) * n, asks_lines);
+    const bool asks_columns = asks && !asks_lines_ && first == 0;
     Vec acc[kHeads][kRegisters];
 #pragma GCC unroll 4
     for (size_t h = 0; h < kHeads; ++h) {
@@ -280,7 +316,7 @@ class RowAttention {
     }
     for (size_t c = 0; c < n; ++c) {
       const std::byte* value = column_of(task_.columns.values, begin + c);
-      for (size_t line = 0; line < lines; ++line, next += kLine) ask_for(next);
+      for (size_t line = 0; line < lines; ++line) ahead.ask_next();
       if (asks_columns) ask_for_column(task_.columns.values, soon + c);
       Vec weight[kHeads];
 #pragma GCC unroll 4
@@ -316,7 +352,7 @@ class RowAttention {
   size_t strip_;  // columns of a strip
   size_t ahead_;  // kAheadBytes in columns
   bool is_scattered_;
-  bool asks_lines_;  // in the order of memory; else by column, in the order of the list
+  bool asks_lines_;  // line by line; else a column at a time
 };
 
 }  // namespace lazyfill::tiles

@@ -207,6 +207,22 @@ ModelWeights load_model(Loader& load, const ModelConfig& config, ActivationBits 
   return weights;
 }
 
+uint64_t shared_bytes(const LayerWeights& layer) {
+  uint64_t total = 0;
+  for (const PackedMatrix* matrix :
+       {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down, &layer.router}) {
+    total += matrix->bytes.size_bytes();
+  }
+  return total;
+}
+
+uint64_t expert_bytes(const LayerWeights& layer) {
+  uint64_t total = 0;
+  for (const Expert& expert : layer.experts)
+    total += expert.gate.bytes.size_bytes() + expert.up.bytes.size_bytes() + expert.down.bytes.size_bytes();
+  return total;
+}
+
 }  // namespace
 
 // Rounding to 8 bits adds up over the layers and moves the border of what a pruning layer keeps, so the
@@ -221,16 +237,24 @@ PreciseProducts precise_products(ActivationBits bits, size_t layer, size_t n_lay
 
 uint64_t ModelWeights::packed_bytes() const {
   uint64_t total = output.bytes.size_bytes();
-  for (const LayerWeights& layer : layers) {
-    for (const PackedMatrix* matrix :
-         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down, &layer.router}) {
-      total += matrix->bytes.size_bytes();
-    }
-    for (const Expert& expert : layer.experts) {
-      total += expert.gate.bytes.size_bytes() + expert.up.bytes.size_bytes() + expert.down.bytes.size_bytes();
-    }
-  }
+  for (const LayerWeights& layer : layers) total += shared_bytes(layer) + expert_bytes(layer);
   return total;
+}
+
+double ModelWeights::layer_bytes(const ModelConfig& config) const {
+  const double used = config.n_experts == 0 ? 0
+                                            : static_cast<double>(config.n_experts_used) /
+                                                  static_cast<double>(config.n_experts);
+  double total = 0;
+  for (const LayerWeights& layer : layers) {
+    total += static_cast<double>(shared_bytes(layer)) + used * static_cast<double>(expert_bytes(layer));
+  }
+  return total / static_cast<double>(layers.size());
+}
+
+double ModelWeights::step_bytes(const ModelConfig& config) const {
+  return layer_bytes(config) * static_cast<double>(layers.size()) +
+         static_cast<double>(output.bytes.size_bytes());
 }
 
 Result<ModelWeights> load_weights(const gguf::File& file, const ModelConfig& config, const Kernels& kernels,

@@ -59,6 +59,10 @@ struct ModelWeights {
   PackedMatrix output;             // [n_vocab, d_model]; the embedding again where the head is tied
 
   uint64_t packed_bytes() const;
+  // What a decode step reads of a layer, mean, and of all layers and the output together: of n_experts
+  // experts the n_used that one token takes.
+  double layer_bytes(const ModelConfig& config) const;
+  double step_bytes(const ModelConfig& config) const;
 };
 
 // Checks every tensor's presence, shape and type, and packs. The file must outlive the weights.

@@ -147,7 +147,7 @@ void limit_revivals(LazyOptions& options) {
   // The votes of many rows, or remembered ones, change little from step to step: what they want much is worth
   // waiting for.
   const bool is_steady = options.policy == Policy::kFocus || options.policy == Policy::kWindow;
-  if (!options.max_revived) options.max_revived = is_steady ? 8 : 1;
+  if (!options.max_revived) options.max_revived = is_steady ? kReviveAuto : 1;
   if (!options.revive_margin)
     options.revive_margin = is_steady && *options.max_revived != kReviveAll ? 3.0F : 0.0F;
 }

@@ -31,8 +31,10 @@ bool chooses_once(Policy policy);
 bool needs_attention(const LazyOptions& options, bool is_first_step);
 size_t voting_rows(const LazyOptions& options);
 
-// How many come back where the caller has not said: as many as leave a decode step at 1,000 tokens as fast as
-// a dense one.
+// How many come back at a stage with kReviveAuto at most, whatever a step could pay for.
+inline constexpr size_t kMostRevived = 8;
+
+// How many come back where the caller has not said: as many as leave a decode step as fast as a dense one.
 void limit_revivals(LazyOptions& options);
 
 // kFocus: which of the new tokens vote, as ascending indices: the last one, whose output is wanted, and the

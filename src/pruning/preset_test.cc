@@ -60,6 +60,9 @@ TEST(Preset, MayBringAllBack) {
   preset.lazy.max_revived = kReviveAll;
   EXPECT_THAT(preset_to_json(preset), HasSubstr("\"revive\": \"all\""));
   EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.max_revived, kReviveAll);
+  preset.lazy.max_revived = kReviveAuto;
+  EXPECT_THAT(preset_to_json(preset), HasSubstr("\"revive\": \"auto\""));
+  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.max_revived, kReviveAuto);
 }
 
 TEST(Preset, SaysItsShareOfTheAttentionAsAPersonWould) {

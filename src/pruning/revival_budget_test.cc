@@ -1,0 +1,65 @@
+#include "pruning/revival_budget.h"
+
+#include <gtest/gtest.h>
+
+namespace lazyfill {
+namespace {
+
+// A row costs 20 in a layer without columns and 0.4 for each column that it sees.
+constexpr DecodeBytes kBytes{10, 1000, 100, 1};
+
+TEST(RevivalBudget, PaysForRowsUpToTheTop) {
+  const RevivalBudget budget(kBytes, 1000);
+  EXPECT_EQ(budget.affordable(0, 0, 0), 5U);    // 10 layers of 20
+  EXPECT_EQ(budget.affordable(5, 0, 0), 10U);   // 5 layers of 20
+  EXPECT_EQ(budget.affordable(5, 50, 0), 5U);   // 5 layers of 20 + 20
+  EXPECT_EQ(budget.affordable(5, 50, 3), 2U);   // beside three that come up from below
+  EXPECT_EQ(budget.affordable(5, 50, 20), 0U);  // more than it can pay for
+  EXPECT_EQ(RevivalBudget(kBytes, 0).affordable(5, 0, 0), 0U);
+  EXPECT_EQ(RevivalBudget(kBytes, -50).affordable(5, 0, 0), 0U);
+}
+
+TEST(RevivalBudget, SavesWhatIsNotReadAndAShareOfADenseStep) {
+  RevivalBudget budget(kBytes, 0);
+  for (int layer = 0; layer < 10; ++layer) budget.leave_layer(60, 100, 0);
+  EXPECT_DOUBLE_EQ(budget.end_step(false), 0.8 * 10 * 40 + 0.03 * (1000 + 10 * 100));
+}
+
+TEST(RevivalBudget, AnAnswerBeginsWithTheTimeOfTwoDenseSteps) {
+  RevivalBudget budget(kBytes, 0);
+  for (int layer = 0; layer < 10; ++layer) budget.leave_layer(60, 100, 0);
+  EXPECT_DOUBLE_EQ(budget.end_step(true), 2 * (1000 + 10 * 100));
+}
+
+TEST(RevivalBudget, RowsCostWhatTheyReadAndDebtsRemain) {
+  RevivalBudget budget(kBytes, 50);
+  budget.leave_layer(100, 100, 2);  // two rows of 20 + 40
+  EXPECT_DOUBLE_EQ(budget.end_step(false), 50 - 120 + 0.03 * (1000 + 100));
+  EXPECT_EQ(budget.affordable(9, 0, 0), 0U);
+}
+
+TEST(RevivalBudget, ALongRestDoesNotPayForALongBurst) {
+  double saved = 0;
+  for (int step = 0; step < 100; ++step) {
+    RevivalBudget budget(kBytes, saved);
+    for (int layer = 0; layer < 10; ++layer) budget.leave_layer(60, 100, 0);
+    saved = budget.end_step(false);
+  }
+  EXPECT_DOUBLE_EQ(saved, 2 * (1000 + 10 * 100));
+}
+
+TEST(RevivalBudget, ChoicesTakeTime) {
+  RevivalBudget budget(kBytes, 10);
+  budget.leave_layer(0, 1000, 0);
+  budget.choose(1);
+  EXPECT_DOUBLE_EQ(budget.end_step(false), 10 + 0.8 * 1000 - 400.5 + 0.03 * 2000);
+}
+
+TEST(RevivalBudget, SeeingMoreThanDenseEarnsNothing) {
+  RevivalBudget budget(kBytes, 0);
+  budget.leave_layer(120, 100, 0);
+  EXPECT_DOUBLE_EQ(budget.end_step(false), 0.03 * (1000 + 100));
+}
+
+}  // namespace
+}  // namespace lazyfill
