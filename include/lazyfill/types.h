@@ -98,7 +98,7 @@ struct LazyOptions {
   std::optional<size_t> max_revived;
   // Decode steps, kLazy, kWindow and kFocus: and only those whose score is so many times that of the weakest
   // token that the stage has room for; 0: all. Not given: 0 with kReviveAll, else what the preset says, else
-  // 3 with kFocus and kWindow, whose votes are steady enough to wait for, and 0 with other policies.
+  // 3 with kFocus, 8 with kWindow, whose votes are worth waiting for, and 0 with other policies.
   std::optional<float> revive_margin;
   // Prompt rows of global layers look only at the columns that hold this share of their attention, estimated
   // from a sample of rows; 1: at all. Independent of the schedule. Not given: 1, or the preset's.

@@ -99,9 +99,10 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
       "Dropped tokens that come back at most at each pruning layer of a decode step; all: every one that is "
       "wanted, as in LazyLLM; auto: up to 8, as far as the tokens that stay away save the time; default: as "
       "the preset says, else auto with --policy focus or window and 1 with others");
-  flags.add_real("--revive-margin", options.revive_margin, 0, 1e6F,
-                 "And only those with so many times the score of the weakest token that stays; default: as "
-                 "the preset says, else 3 with --policy focus or window and 0 with others or --revive all");
+  flags.add_real(
+      "--revive-margin", options.revive_margin, 0, 1e6F,
+      "And only those with so many times the score of the weakest token that stays; default: as "
+      "the preset says, else 3 with --policy focus, 8 with window, and 0 with others or --revive all");
   flags.add_real("--sparse-attention", options.attention_mass, 0, 1,
                  "Rows of the prompt look only at the columns that hold this share of their attention, by a "
                  "sample of rows; 1: at all columns; default 1, or as the preset says");

@@ -101,7 +101,7 @@ TEST(ResolveLazy, SaysHowManyComeBack) {
   };
   constexpr auto kNone = std::nullopt;
   EXPECT_EQ(limit(nullptr, Policy::kAuto, kNone, kNone), Limit(1, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(kReviveAuto, 3));
+  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(kReviveAuto, 8));
   EXPECT_EQ(limit(nullptr, Policy::kStatic, kNone, kNone), Limit(1, 0));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(kReviveAuto, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, 3, kNone), Limit(3, 3));

@@ -144,12 +144,13 @@ size_t voting_rows(const LazyOptions& options) {
 }
 
 void limit_revivals(LazyOptions& options) {
-  // The votes of many rows, or remembered ones, change little from step to step: what they want much is worth
-  // waiting for.
-  const bool is_steady = options.policy == Policy::kFocus || options.policy == Policy::kWindow;
-  if (!options.max_revived) options.max_revived = is_steady ? kReviveAuto : 1;
-  if (!options.revive_margin)
-    options.revive_margin = is_steady && *options.max_revived != kReviveAll ? 3.0F : 0.0F;
+  // Pooled votes know well what they want, and what they want much is worth waiting for. Those of kFocus
+  // change little from step to step; kWindow asks for other tokens with every step, most of them in vain.
+  const bool is_pooled = options.policy == Policy::kFocus || options.policy == Policy::kWindow;
+  if (!options.max_revived) options.max_revived = is_pooled ? kReviveAuto : 1;
+  if (options.revive_margin) return;
+  const float margin = options.policy == Policy::kWindow ? 8.0F : 3.0F;
+  options.revive_margin = is_pooled && *options.max_revived != kReviveAll ? margin : 0.0F;
 }
 
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {

@@ -15,10 +15,10 @@ constexpr double kSaved = 0.8;
 // What a choice takes for each of its candidates, beside reading the key once more.
 constexpr double kChoiceBytes = 400;
 // The share of a dense step that coming back may cost beyond what pruning saves.
-constexpr double kOverdraft = 0.03;
-// An answer begins with the time of so many dense steps, for its first tokens want the most, and no more is
-// ever laid aside.
-constexpr double kMostSaved = 2;
+constexpr double kOverdraft = 0.02;
+// An answer begins with the time of so many dense steps, and no more is ever laid aside. Pruning half of
+// 4,000 tokens saves the time of two hundred.
+constexpr double kStepsAhead = 12;
 
 }  // namespace
 
@@ -44,8 +44,8 @@ void RevivalBudget::choose(size_t n_candidates) {
 
 double RevivalBudget::end_step(bool is_prompt) const {
   const double dense = bytes_.weights + n_dense_ * bytes_.column;
-  if (is_prompt) return kMostSaved * dense;
-  return std::min(left_ + earned_ + kOverdraft * dense, kMostSaved * dense);
+  const double most = kStepsAhead * dense;
+  return is_prompt ? most : std::min(left_ + earned_ + kOverdraft * dense, most);
 }
 
 }  // namespace lazyfill

@@ -1,6 +1,7 @@
-// How many dropped tokens a decode step may bring back without being slower than a dense step. Pruning leaves
-// columns unread; what that saves is what coming back may cost, and what one step does not spend the next
-// ones may: an answer needs many rows at once and then none for a while.
+// How many dropped tokens a decode step may bring back before answers are slower than dense ones. Pruning
+// leaves columns unread; what that saves is what coming back may cost, and what one step does not spend the
+// next ones may: an answer needs many rows at once and then none for a while. Its first tokens need the most,
+// so it begins with a loan: a small part of the time that pruning has saved in the prompt.
 //
 // All in bytes that a step reads, or could read in the time: a decode step is as long as its reading takes.
 #pragma once
