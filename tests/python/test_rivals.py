@@ -1,6 +1,7 @@
 """The rivals that a user can choose: fastkv, snapkv, gemfilter, and prompts that are shortened before the model."""
 
 import json
+import random
 import subprocess
 
 import pytest
@@ -75,3 +76,14 @@ def test_compression_keeps_the_share_and_the_surprising(record, dense):
     chance = [record("--lazy", "off", "--compress", "0.5", "--compress-by", "random", "--policy-seed", seed, n=1)["compression"]
               for seed in ("1", "1", "2")]
     assert chance[0]["kept"] == chance[1]["kept"] != chance[2]["kept"]
+
+
+def test_what_comes_back_is_paid_for(record):
+    """--revive auto begins like a limit of 8, on a loan, and then follows what the columns left unread save: little at this length."""
+    words = random.Random(1).choices(["harbour", "boat", "keeper", "evening", "seven", "wind", "rope", "lamp", "green", "north"], k=700)
+    text = "The log of the harbour: " + " ".join(words)
+    flags = ("-p", text, "--lazy", "1:0.3,5:0.3", "--policy", "lazy")
+    eight, paid, none = (record(*flags, "--revive", limit, n=128) for limit in ("8", "auto", "0"))
+    assert paid["token_ids"][:2] == eight["token_ids"][:2]
+    assert 0 < paid["lazy"]["revived_rows"] < 0.95 * eight["lazy"]["revived_rows"]
+    assert none["lazy"]["revived_rows"] == 0
