@@ -131,7 +131,7 @@ def main():
     args = parse_arguments()
     args.output.mkdir(parents=True, exist_ok=True)
     os.environ.update(isa.ISAS[args.isa].environment)  # every engine's process inherits it
-    known = machine.facts(args.machine_benchmark)
+    known = machine.within(machine.facts(args.machine_benchmark), args.isa)
     settings = {"threads": args.threads, "n_decode": args.n_decode, "repeats": args.repeats, "isa": args.isa}
     result = {"version": 2, "machine": known, "settings": settings, "models": []}
     for model in args.model:

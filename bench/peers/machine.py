@@ -19,6 +19,11 @@ def facts(benchmark):
     return known | {name: value for name, value in context.items() if "peak" in name or "bandwidth" in name}
 
 
+def within(known, isa):
+    """The facts without what an instruction set does that the engines are not allowed."""
+    return {name: value for name, value in known.items() if isa == "best" or not name.startswith("avx512")}
+
+
 def processor():
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
