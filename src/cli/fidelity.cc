@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/logits.h"
+
 namespace lazyfill::cli {
 namespace {
 
@@ -21,10 +23,7 @@ size_t likeliest(std::span<const float> values) {
 }  // namespace
 
 std::vector<float> log_softmax(std::span<const float> logits) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(static_cast<double>(logit - highest));
-  const auto offset = static_cast<float>(highest + std::log(sum));
+  const auto offset = static_cast<float>(log_sum_exp(logits));
   std::vector<float> logprobs(logits.begin(), logits.end());
   for (float& value : logprobs) value -= offset;
   return logprobs;
