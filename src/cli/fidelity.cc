@@ -59,6 +59,7 @@ Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_toke
   Fidelity fidelity;
   const size_t n_tokens = dense.logprobs.size();
   size_t token = 0;
+  size_t n_equal = 0;
   Callbacks callbacks;
   callbacks.stop = stop;
   callbacks.on_logits = [&](std::span<const float> logits) {
@@ -66,7 +67,7 @@ Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_toke
     const double kl = kl_divergence(log_p, log_softmax(logits));
     if (token == 0) fidelity.first_kl = kl;
     fidelity.mean_kl += kl / static_cast<double>(n_tokens);
-    if (likeliest(log_p) == likeliest(logits)) fidelity.agreement += 1.0 / static_cast<double>(n_tokens);
+    if (likeliest(log_p) == likeliest(logits)) ++n_equal;
     ++token;
   };
   GenerateOptions options;
@@ -76,6 +77,7 @@ Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_toke
   options.forced_tokens = dense.continuation;
   auto generation = generate(session, new_tokens, options, callbacks);
   if (!generation) return tl::unexpected(generation.error());
+  if (n_tokens > 0) fidelity.agreement = static_cast<double>(n_equal) / static_cast<double>(n_tokens);
   // The token that this session chose where the dense answer had ended is none of the conversation.
   const size_t n_extra = generation->token_ids.size() - dense.continuation.size();
   if (n_extra > 0) {
