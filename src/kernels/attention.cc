@@ -21,7 +21,7 @@ constexpr size_t kFewRows = 16;
 constexpr size_t kMinPartColumns = 256;
 constexpr size_t kMaxPartColumns = 1024;
 constexpr size_t kParts = 32;
-constexpr size_t kTileRows = 64;
+constexpr size_t kTileRows = 128;
 
 ColumnRange union_of_ranges(const AttentionTask& task) {
   ColumnRange all = task.ranges[0];

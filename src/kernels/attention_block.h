@@ -43,11 +43,12 @@ struct BlockMemory {
   uint32_t* keys;    // [kTileColumns, head_dim / kPair]
   uint32_t* values;  // [kTileColumns / kPair, head_dim]
   float* scores;     // [kTileColumns] rows of a panel; weights take their place
-  // Only where products are scaled, but for `floats`, of which the others need two columns:
+  // Only where products are scaled:
   float* q_scale;      // [n_lanes]
   float* key_scale;    // [kTileColumns]
   float* value_scale;  // [head_dim], of the tile
-  float* floats;       // [kTileColumns, head_dim]: values before they are rounded
+  // Only where they are not:
+  float* floats;  // [2, head_dim]: columns before they are rounded
 };
 
 // softcap * tanh(x) in units of log2; x was scaled by 1 / softcap. tanh(x) = 1 - 2 / (e^2x + 1).

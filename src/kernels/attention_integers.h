@@ -3,11 +3,8 @@
 // each lane and tile. Everything keeps 12 bits or more, so the rounding is below that of the fp16 columns
 // they come from or near it.
 //
-// A template over Simd, so that each instruction set has functions of its own. Keys and values are converted
-// eight at a time in all of them: that is done once for many rows.
+// A template over Simd. Heads are whole registers: head_dim is a multiple of Simd::kLanes.
 #pragma once
-
-#include <immintrin.h>
 
 #include <algorithm>
 #include <cmath>
@@ -42,60 +39,39 @@ struct IntegerProducts {
     return std::min(32767.0F, std::floor(std::sqrt(2147483647.0F / static_cast<float>(d)) - 0.5F));
   }
 
-  // What a query is multiplied with before it is rounded; 0 if it is nothing but zeros.
-  static float query_factor(const float* q, size_t d) {
-    const float largest = largest_of(q, d);
-    return largest > 0 ? largest_input(d) / largest : 0.0F;
-  }
-  static uint32_t pack_query(const float* q, float factor) {
-    const __m128 x = _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(q)));
-    const __m128i rounded = _mm_cvtps_epi32(_mm_mul_ps(x, _mm_set1_ps(factor)));
-    return static_cast<uint32_t>(_mm_cvtsi128_si32(_mm_packs_epi32(rounded, rounded)));
-  }
-
-  // words [d / 2] = key in integers; returns its scale. d is a multiple of 8.
-  static float pack_key(const float* key, size_t d, uint32_t* words) {
-    const float largest = largest_of(key, d);
+  // A query or a key of d elements, load(i) being those from i on, in integers: words [d / 2]. Returns its
+  // scale.
+  template <class Load>
+  static float pack_vector(const Load& load, size_t d, uint32_t* words) {
+    Vec largest_lanes = Simd::zero();
+    for (size_t i = 0; i < d; i += Simd::kLanes)
+      largest_lanes = Simd::max(largest_lanes, Simd::magnitude(load(i)));
+    const float largest = Simd::reduce_max(largest_lanes);
     const float limit = largest_input(d);
-    const __m256 factor = _mm256_set1_ps(largest > 0 ? limit / largest : 0.0F);
-    for (size_t i = 0; i < d; i += 8) {
-      const __m256i x = rounded(key + i, factor);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(words + i / 2),
-                       _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
-    }
+    const Vec factor = Simd::set1(largest > 0 ? limit / largest : 0.0F);
+    for (size_t i = 0; i < d; i += Simd::kLanes)
+      Simd::store_shorts(words + i / 2, Simd::mul(load(i), factor));
     return largest / limit;
   }
 
-  // values [n, d] -> words [n / 2, d], pairs of neighbouring columns, and a scale for each element.
-  static void pack_values(const float* values, size_t n, size_t d, uint32_t* words, float* scales) {
-    for (size_t i = 0; i < d; i += 8) {
-      __m256 largest = _mm256_setzero_ps();
-      for (size_t c = 0; c < n; ++c) largest = _mm256_max_ps(largest, magnitude(values + c * d + i));
-      _mm256_storeu_ps(scales + i, _mm256_mul_ps(largest, _mm256_set1_ps(1.0F / kLargestValue)));
-      const __m256 is_zero = _mm256_cmp_ps(largest, _mm256_setzero_ps(), _CMP_EQ_OQ);
-      const __m256 factor = _mm256_andnot_ps(is_zero, _mm256_div_ps(_mm256_set1_ps(kLargestValue), largest));
-      for (size_t c = 0; c < n; c += 2) {
-        const __m256i x = rounded(values + c * d + i, factor);
-        const __m256i y = rounded(values + (c + 1) * d + i, factor);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + c / 2 * d + i),
-                            _mm256_blend_epi16(x, _mm256_slli_epi32(y, 16), 0xAA));
+  // The values of n columns, load(c, i) being the elements of column c from i on: words [(n + 1) / 2, d],
+  // pairs of neighbouring columns, and a scale for each element.
+  template <class Load>
+  static void pack_values(const Load& load, size_t n, size_t d, uint32_t* words, float* scales) {
+    for (size_t i = 0; i < d; i += Simd::kLanes) {
+      Vec largest = Simd::zero();
+      for (size_t c = 0; c < n; ++c) largest = Simd::max(largest, Simd::magnitude(load(c, i)));
+      Simd::store(scales + i, Simd::mul(largest, Simd::set1(1.0F / kLargestValue)));
+      // Where all are zeros any factor will do that is finite.
+      const Vec divisor = Simd::max(largest, Simd::set1(std::numeric_limits<float>::min()));
+      const Vec factor = Simd::div(Simd::set1(kLargestValue), divisor);
+      for (size_t c = 0; c < n; c += 2, words += d) {
+        const Vec first = Simd::mul(load(c, i), factor);
+        const Vec second = c + 1 < n ? Simd::mul(load(c + 1, i), factor) : Simd::zero();
+        Simd::store(reinterpret_cast<float*>(words + i), Simd::short_pairs(first, second));
       }
+      words -= (n + 1) / 2 * d;
     }
-  }
-
- private:
-  static __m256i rounded(const float* x, __m256 factor) {
-    return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), factor));
-  }
-  static __m256 magnitude(const float* x) {
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0F), _mm256_loadu_ps(x));
-  }
-  static float largest_of(const float* x, size_t d) {
-    __m256 largest = _mm256_setzero_ps();
-    for (size_t i = 0; i < d; i += 8) largest = _mm256_max_ps(largest, magnitude(x + i));
-    alignas(32) float lanes[8];
-    _mm256_store_ps(lanes, largest);
-    return *std::max_element(lanes, lanes + 8);
   }
 };
 

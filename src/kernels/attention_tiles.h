@@ -19,6 +19,7 @@
 
 #include "base/buffer.h"
 #include "kernels/attention_block.h"
+#include "kernels/attention_columns.h"
 #include "kernels/kernels.h"
 #include "kernels/reference/attention.h"
 
@@ -38,7 +39,7 @@ class TiledAttention {
         shape_(task.shape),
         d_(task.shape.head_dim),
         k_words_(task.shape.head_dim / kPair),
-        column_bytes_(column_bytes(task.columns.type, task.shape.head_dim)),
+        columns_(task, kv_head),
         kv_head_(kv_head),
         group_(task.shape.n_heads / task.shape.n_kv_heads) {
     rows_per_block_ = std::max<size_t>(1, kBlockLanes / group_);
@@ -72,7 +73,7 @@ class TiledAttention {
                             kScaled ? lanes : 0,
                             kScaled ? kTileColumns : 0,
                             kScaled ? d_ : 0,
-                            (kScaled ? kTileColumns : 2) * d_};
+                            kScaled ? 0 : 2 * d_};
     size_t total = lanes;  // bounds the number of panels
     size_t offsets[std::size(sizes)];
     for (size_t i = 0; i < std::size(sizes); ++i) {
@@ -148,16 +149,28 @@ class TiledAttention {
         const size_t head = kv_head_ * group_ + lane % group_;
         const bool used = lane < n_used_lanes_;
         const float* q = task_.q + (row * shape_.n_heads + head) * d_;
-        float factor = scale;
         if constexpr (kScaled) {
-          factor = used ? Products::query_factor(q, d_) : 0.0F;
-          m_.q_scale[lane] = factor > 0 ? scale / factor : 0.0F;
-        }
-        for (size_t k = 0; k < k_words_; ++k) {
-          packed[k * width + i] = used ? Products::pack_query(q + k * kPair, factor) : 0;
+          pack_scaled_query(used ? q : nullptr, lane, packed + i, width);
+        } else {
+          for (size_t k = 0; k < k_words_; ++k) {
+            packed[k * width + i] = used ? Products::pack_query(q + k * kPair, scale) : 0;
+          }
         }
       }
     }
+  }
+
+  // q [d_], null for a lane that nobody uses, to packed[k * width].
+  void pack_scaled_query(const float* q, size_t lane, uint32_t* packed, size_t width) {
+    uint32_t* words = m_.keys;  // no tile is there yet
+    float scale = 0;
+    if (q != nullptr) {
+      scale = Products::pack_vector([&](size_t i) { return Simd::load(q + i); }, d_, words);
+    } else {
+      std::fill_n(words, k_words_, 0U);
+    }
+    m_.q_scale[lane] = scale * shape_.scale * kLog2E;  // capped scores are not multiplied in integers
+    for (size_t k = 0; k < k_words_; ++k) packed[k * width] = words[k];
   }
 
   template <class Finish>
@@ -179,7 +192,7 @@ class TiledAttention {
   void sweep() {
     for (size_t begin = seen_.begin; begin < seen_.end; begin += kTileColumns) {
       const size_t end = std::min<size_t>(begin + kTileColumns, seen_.end);
-      load_tile(begin, end - begin);
+      columns_.load(begin, end - begin, m_);
       for (size_t p = 0; p < n_panels_; ++p) {
         const Panel& panel = panels_[p];
         if (panel.any.begin >= end || panel.any.end <= begin) continue;
@@ -188,89 +201,6 @@ class TiledAttention {
         if (panel.n_registers == 1) step<1>(panel, begin, end);
       }
     }
-  }
-
-  const uint16_t* half_column(const std::byte* half, size_t index) const {
-    return reinterpret_cast<const uint16_t*>(column_of(half, index));
-  }
-  const std::byte* column_of(const std::byte* half, size_t index) const {
-    const ColumnList& list = task_.list;
-    const size_t slot = list.slots != nullptr ? static_cast<size_t>(list.slots[index]) : list.first + index;
-    return half + (kv_head_ * task_.columns.capacity + slot) * column_bytes_;
-  }
-
-  // Keys and values of n columns from `begin` on; zeros up to a whole number of register blocks.
-  void load_tile(size_t begin, size_t n) {
-    if constexpr (kScaled) {
-      load_scaled_tile(begin, n);
-    } else {
-      load_plain_tile(begin, n);
-    }
-  }
-
-  void load_plain_tile(size_t begin, size_t n) {
-    const size_t padded = (n + kRows - 1) / kRows * kRows;
-    const ColumnsView& columns = task_.columns;
-    const bool halves = columns.type == ColumnType::kF16;
-    for (size_t c = 0; c < n; ++c) {
-      uint32_t* key = m_.keys + c * k_words_;
-      if (halves) {
-        Products::load_key(half_column(columns.keys, begin + c), d_, key);
-      } else {
-        Products::load_key(column(columns.keys, begin + c, m_.floats), d_, key);
-      }
-    }
-    std::fill(m_.keys + n * k_words_, m_.keys + padded * k_words_, 0U);
-    for (size_t c = 0; c < n; c += kPair) {
-      uint32_t* words = m_.values + c / kPair * d_;
-      const bool second = c + 1 < n;
-      const size_t next = begin + (second ? c + 1 : c);
-      if (halves) {
-        Products::load_values(half_column(columns.values, begin + c), half_column(columns.values, next),
-                              second, d_, words);
-      } else {
-        const float* value = column(columns.values, begin + c, m_.floats);
-        Products::load_values(value, column(columns.values, next, m_.floats + d_), second, d_, words);
-      }
-    }
-    const size_t pairs = (n + kPair - 1) / kPair;
-    std::fill(m_.values + pairs * d_, m_.values + padded / kPair * d_, 0U);
-  }
-
-  // A scale for each key, and for each element of the values over the whole tile.
-  void load_scaled_tile(size_t begin, size_t n) {
-    const size_t padded = (n + kRows - 1) / kRows * kRows;
-    for (size_t c = 0; c < n; ++c) {
-      m_.key_scale[c] =
-          Products::pack_key(column(task_.columns.keys, begin + c, m_.floats), d_, m_.keys + c * k_words_);
-    }
-    std::fill(m_.key_scale + n, m_.key_scale + padded, 0.0F);
-    std::fill(m_.keys + n * k_words_, m_.keys + padded * k_words_, 0U);
-    for (size_t c = 0; c < n; ++c) {
-      float* to = m_.floats + c * d_;
-      const float* from = column(task_.columns.values, begin + c, to);
-      if (from != to) std::copy_n(from, d_, to);
-    }
-    std::fill(m_.floats + n * d_, m_.floats + padded * d_, 0.0F);
-    Products::pack_values(m_.floats, padded, d_, m_.values, m_.value_scale);
-  }
-
-  // A column as floats: where it lies, or converted to `room`.
-  const float* column(const std::byte* half, size_t index, float* room) const {
-    const std::byte* at = column_of(half, index);
-    if (task_.columns.type == ColumnType::kF32) return reinterpret_cast<const float*>(at);
-    if (task_.columns.type == ColumnType::kF16) {
-      const auto* halves = reinterpret_cast<const uint16_t*>(at);
-      for (size_t i = 0; i < d_; i += 8) Simd::convert_8_halves(halves + i, room + i);
-    } else if (d_ % kColumnBlock != 0) {
-      reference::load_column(ColumnType::kQ8, at, d_, room);
-    } else {
-      for (size_t i = 0; i < d_; i += kLanes) {
-        const Vec scale = Simd::broadcast_half(at + d_ + i / kColumnBlock * 2);
-        Simd::store(room + i, Simd::mul(Simd::load_codes(reinterpret_cast<const int8_t*>(at) + i), scale));
-      }
-    }
-    return room;
   }
 
   template <int M>
@@ -472,7 +402,7 @@ class TiledAttention {
   const AttentionShape& shape_;
   size_t d_;
   size_t k_words_;
-  size_t column_bytes_;
+  TileColumns<Simd, Products> columns_;
   size_t kv_head_;
   size_t group_;  // query heads that share the kv head
   size_t rows_per_block_ = 0;

@@ -38,15 +38,35 @@ size_t block_rows_for(size_t n_rows, size_t n_threads, size_t max_rows) {
   return std::clamp((share + 7) / 8 * 8, kMinBlockRows, max_rows);
 }
 
+// How rows are cut: into blocks of so many. Where `n_threads` is not 0, equally many for each thread, and the
+// rows that are left, which come first, in one more block for each.
+struct Cut {
+  size_t block_rows;
+  size_t n_threads;
+};
+
+std::vector<size_t> block_ends(size_t begin, size_t end, Cut cut) {
+  std::vector<size_t> ends;
+  const size_t n_left = cut.n_threads > 0 ? (end - begin) % (cut.block_rows * cut.n_threads) : 0;
+  for (size_t i = 1; i <= cut.n_threads && n_left > 0; ++i) {
+    const size_t part_end = begin + n_left * i / cut.n_threads;
+    if (part_end > (ends.empty() ? begin : ends.back())) ends.push_back(part_end);
+  }
+  for (size_t at = begin + n_left; at < end; at += cut.block_rows)
+    ends.push_back(std::min(at + cut.block_rows, end));
+  return ends;
+}
+
 // Where the rows are many, a last row of 16 bits is a block of its own; with few the weights had better be
 // read once for all.
-std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, size_t block_rows) {
+std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, Cut cut) {
   std::vector<Block> blocks;
   for (const Segment& segment : segments) {
     const size_t end_plain = segment.row_end - (segment.precise_last_row ? 1 : 0);
-    for (size_t begin = std::max(segment.row_begin, first_row); begin < end_plain; begin += block_rows) {
-      const size_t end = std::min(begin + block_rows, end_plain);
+    size_t begin = std::max(segment.row_begin, first_row);
+    for (size_t end : block_ends(std::min(begin, end_plain), end_plain, cut)) {
       blocks.push_back({&segment, begin, end, end - begin});
+      begin = end;
     }
     if (end_plain < segment.row_end && end_plain >= first_row)
       blocks.push_back({&segment, end_plain, segment.row_end, 0});
@@ -84,8 +104,9 @@ class LayerPass {
     const size_t max_rows = max_block_rows(c_);
     // Rows that choose columns together must be the same for every number of threads.
     const bool cut_by_threads = share_blocks && rows_.attention_mass >= 1;
-    const size_t block_rows = cut_by_threads ? block_rows_for(n_rows, n_threads, max_rows) : max_rows;
-    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, block_rows);
+    const Cut cut =
+        cut_by_threads ? Cut{block_rows_for(n_rows, n_threads, max_rows), n_threads} : Cut{max_rows, 0};
+    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, cut);
     std::atomic<bool> stopped{false};
     std::atomic<size_t> n_done{0};
     const double share = (fractions.end - fractions.begin) / static_cast<double>(blocks.size());

@@ -15,7 +15,7 @@ using IntegerProducts = tiles::IntegerProducts<Simd>;
 
 // Capped scores are a function of themselves before the softmax: they stay floats, as do heads of odd sizes.
 bool in_integers(const AttentionTask& task) {
-  return task.shape.softcap <= 0 && task.shape.head_dim % 8 == 0;
+  return task.shape.softcap <= 0 && task.shape.head_dim % Simd::kLanes == 0;
 }
 
 }  // namespace

@@ -150,6 +150,19 @@ struct Simd {
   static Vec lower_halves(Vec first, Vec second) {
     return floats(_mm256_or_si256(ints(first), _mm256_slli_epi32(ints(second), 16)));
   }
+  static Vec magnitude(Vec x) {
+    return _mm256_andnot_ps(set1(-0.0F), x);
+  }
+  // Rounded to 16 bits: each lane, or the lanes of the first and the second in turn.
+  static void store_shorts(void* p, Vec x) {
+    const __m256i rounded = _mm256_cvtps_epi32(x);
+    _mm_storeu_si128(static_cast<__m128i*>(p),
+                     _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
+  }
+  static Vec short_pairs(Vec first, Vec second) {
+    const __m256i high = _mm256_slli_epi32(_mm256_cvtps_epi32(second), 16);
+    return floats(_mm256_blend_epi16(_mm256_cvtps_epi32(first), high, 0xAA));
+  }
   // 2^x as the nearest integer. The polynomial is good to 4e-6.
   static Vec exp2_to_integer(Vec x) {
     const Vec clamped = max(x, set1(-100));

@@ -81,9 +81,10 @@ struct Bf16Products {
 
 using IntegerProducts = tiles::IntegerProducts<Simd>;
 
-// Capped scores are a function of themselves before the softmax: they need products that give floats.
+// Capped scores are a function of themselves before the softmax: they need products that give floats, as do
+// heads of odd sizes.
 bool in_integers(const AttentionTask& task) {
-  return task.shape.softcap <= 0 && task.shape.head_dim % 8 == 0;
+  return task.shape.softcap <= 0 && task.shape.head_dim % Simd::kLanes == 0;
 }
 
 }  // namespace

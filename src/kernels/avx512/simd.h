@@ -109,6 +109,15 @@ struct Simd {
   static Vec lower_halves(Vec first, Vec second) {
     return floats(_mm512_or_si512(ints(first), _mm512_slli_epi32(ints(second), 16)));
   }
+  static Vec magnitude(Vec x) { return _mm512_abs_ps(x); }
+  // Rounded to 16 bits: each lane, or the lanes of the first and the second in turn.
+  static void store_shorts(void* p, Vec x) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
+  }
+  static Vec short_pairs(Vec first, Vec second) {
+    const __m512i high = _mm512_slli_epi32(_mm512_cvtps_epi32(second), 16);
+    return floats(_mm512_mask_blend_epi16(0xAAAAAAAAU, _mm512_cvtps_epi32(first), high));
+  }
   // 2^x as the nearest integer. The polynomial is good to 4e-6.
   static Vec exp2_to_integer(Vec x) {
     const Vec f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
