@@ -62,9 +62,9 @@ AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end);
 // Many rows are dealt out by kv head and row tile, few rows by kv head and column part. How a task is cut
 // depends on its sizes alone, so the result is the same bits for every team. Blocks of 64 to 128 neighbouring
 // rows work best: a tile of columns is converted once for all rows of a block and all query heads that share
-// it.
+// it. last_row_alone: the last row is computed as if it were the only one, more precisely than in a block.
 void attention(const Kernels& kernels, const AttentionTask& task, float* out, Team team,
-               AttentionScratch& scratch);
+               AttentionScratch& scratch, bool last_row_alone = false);
 
 // probs [n_rows, list.n]: each row's attention probabilities, mean over the query heads, zero outside its
 // range. LazyLLM's score of a token (arXiv 2407.14057, section 3.2) where q is the last row.

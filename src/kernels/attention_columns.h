@@ -18,6 +18,7 @@ class TileColumns {
   static constexpr size_t kLanes = Simd::kLanes;
   static constexpr int kRows = Simd::kBlockRows;
   static constexpr size_t kPair = Products::kPair;
+  static constexpr size_t kAhead = 8;
 
  public:
   TileColumns(const AttentionTask& task, size_t kv_head)
@@ -45,6 +46,11 @@ class TileColumns {
     const ColumnList& list = task_.list;
     const size_t slot = list.slots != nullptr ? static_cast<size_t>(list.slots[index]) : list.first + index;
     return half + (kv_head_ * task_.columns.capacity + slot) * column_bytes_;
+  }
+
+  void ask_for(const std::byte* column) const {
+    for (size_t byte = 0; byte < column_bytes_; byte += 64)
+      asm volatile("prefetcht0 %0" : : "m"(column[byte]));
   }
 
   void load_plain(size_t begin, size_t n, const BlockMemory& m) const {
@@ -89,6 +95,8 @@ class TileColumns {
     const std::byte* at[kTileColumns];
     for (size_t c = 0; c < n; ++c) at[c] = column_of(task_.columns.keys, begin + c);
     for (size_t c = 0; c < n; ++c) {
+      ask_for(at[std::min(c + kAhead, n - 1)]);
+      ask_for(column_of(task_.columns.values, begin + c));
       m.key_scale[c] = Products::pack_vector([&](size_t i) { return elements<Type>(at[c], i); }, d_,
                                              m.keys + c * k_words_);
     }

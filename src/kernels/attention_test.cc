@@ -287,6 +287,40 @@ TEST_P(Attention, RaggedRangesAndShuffledSlots) {
   }
 }
 
+// As rows that came back to a layer with a window: some share columns with a neighbour, most do not.
+TEST_P(Attention, FewRowsFarApart) {
+  for (const uint32_t first_end : {50U, 300U}) {
+    Case c(shape_of(6, 2, 64), 9, 2000, ColumnType::kF16, 2, 14);
+    for (uint32_t row = 0; row < 9; ++row) {
+      const uint32_t end = row < 4 ? first_end + row : 210 * (row + 1);
+      c.ranges[row] = {end > 180 ? end - 180 : 0, end};
+    }
+    expect_as_reference(c);
+    c.shuffle_slots();
+    expect_as_reference(c);
+  }
+}
+
+TEST_P(Attention, ALastRowAloneIsThatOfASingleRow) {
+  for (const size_t n_rows : {1, 2, 9, 16, 17, 40}) {
+    for (const size_t n_columns : {90, 1100}) {
+      const Case c(shape_of(6, 2, 64), n_rows, n_columns, ColumnType::kF16, 2, 15);
+      const size_t row_floats = c.out_floats() / n_rows;
+      AttentionScratch scratch(1);
+      std::vector<float> out(c.out_floats());
+      attention(*kernels_, c.task, out.data(), Team::alone(), scratch, true);
+      std::vector<float> expected(c.out_floats());
+      reference_kernels().attend(c.task, 0, 2, expected.data(), scratch_);
+      EXPECT_LE(largest_difference(out, expected), tolerance(*kernels_, c));
+      std::vector<float> last(row_floats);
+      const AttentionTask task = rows_of(c.task, n_rows - 1, n_rows);
+      attention(*kernels_, task, last.data(), Team::alone(), scratch, true);
+      const std::vector<float> of_block(out.end() - static_cast<std::ptrdiff_t>(row_floats), out.end());
+      EXPECT_EQ(of_block, last) << n_rows << " rows";
+    }
+  }
+}
+
 TEST_P(Attention, Softcap) {
   for (const size_t n_rows : {1, 40}) {
     AttentionShape shape = shape_of(4, 2, 64);

@@ -227,20 +227,13 @@ class LayerPass {
     task.q = rows_.q + block.begin * c_.q_dim();
     task.ranges = s.ranges + (block.begin - s.row_begin);
     task.n_rows = block.n_rows();
-    // The last row keeps the arithmetic of a single row, which is more precise than that of a block.
-    const bool is_last = block.end == s.row_end && task.n_rows > kFewAttentionRows;
-    const size_t n_first = is_last ? task.n_rows - 1 : task.n_rows <= kFewAttentionRows ? 0 : task.n_rows;
-    task.n_rows = n_first;
     if (is_sparse(block, task)) {
       sparse_attention(k_, task, rows_.attention_mass, scratch.attended.data(), team,
                        context_.scratch.attention);
     } else {
-      attention(k_, task, scratch.attended.data(), team, context_.scratch.attention);
+      const bool has_last = block.end == s.row_end;
+      attention(k_, task, scratch.attended.data(), team, context_.scratch.attention, has_last);
     }
-    task.n_rows = block.n_rows() - n_first;
-    task.q += n_first * c_.q_dim();
-    task.ranges += n_first;
-    attention(k_, task, scratch.attended.data() + n_first * c_.q_dim(), team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
     add_product(w_.o, scratch, w_.post_attention_norm, block, team);
   }
