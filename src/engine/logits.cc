@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 
@@ -89,6 +90,14 @@ std::vector<int32_t> highest(std::span<const float> logits, size_t n) {
   }
   std::sort(ids.begin(), ids.end(), is_before);
   return ids;
+}
+
+// By the bits and to the end, so that the compiler makes vectors of it: a vocabulary is read for every token.
+bool all_finite(std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000U;
+  bool found = false;
+  for (const float value : values) found |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
+  return !found;
 }
 
 }  // namespace lazyfill

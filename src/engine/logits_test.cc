@@ -60,4 +60,18 @@ TEST(Logits, HighestAreThoseOfASort) {
 }
 
 }  // namespace
+TEST(Logits, FindsWhatIsNotFinite) {
+  std::vector<float> logits(1000, 1e38F);
+  EXPECT_TRUE(all_finite(logits));
+  EXPECT_TRUE(all_finite({}));
+  for (const float broken : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                             -std::numeric_limits<float>::infinity()}) {
+    for (const size_t at : {0, 17, 999}) {
+      std::vector<float> damaged = logits;
+      damaged[at] = broken;
+      EXPECT_FALSE(all_finite(damaged));
+    }
+  }
+}
+
 }  // namespace lazyfill

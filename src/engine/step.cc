@@ -1,12 +1,12 @@
 #include "engine/step.h"
 
 #include <algorithm>
-#include <bit>
 #include <iterator>
 #include <new>
 #include <numeric>
 #include <utility>
 
+#include "engine/logits.h"
 #include "engine/work_estimate.h"
 #include "kernels/attention.h"
 #include "pruning/policy.h"
@@ -102,8 +102,29 @@ class StepRunner::Pass {
     segment_.capacity = columns.capacity();
     segment_.first_new_slot = columns.append(rows_);
     segment_.visible = columns.list(candidates_, r_.slots_);
+    use_exact_columns(layer);
     entered_.clear();
     find_ranges(layer);
+  }
+
+  // A prompt's own columns need not be rounded for its own rows: the last row's attention chooses among
+  // tokens that are nearly equal, and the rounding to fp16 was the largest error of all. Sparse attention,
+  // which leaves out columns anyway, gathers them faster from the cache.
+  void use_exact_columns(size_t layer) {
+    segment_.exact_keys = nullptr;
+    const size_t n = rows_.size();
+    if (candidates_.size() != n || segment_.column_type == ColumnType::kF32 || attention_mass(layer) < 1)
+      return;
+    r_.exact_columns_.ensure(2 * n * config_.kv_dim());
+    segment_.exact_keys = reinterpret_cast<std::byte*>(r_.exact_columns_.data());
+    segment_.exact_values = reinterpret_cast<std::byte*>(r_.exact_columns_.data() + n * config_.kv_dim());
+    segment_.exact_capacity = n;
+    segment_.visible = {nullptr, 0, n};
+  }
+
+  float attention_mass(size_t layer) const {
+    const bool may_be_sparse = input_.lazy != nullptr && config_.layers[layer].window == 0;
+    return may_be_sparse ? input_.lazy->attention_mass.value_or(1) : 1;
   }
 
   void leave(size_t layer) {
@@ -129,7 +150,7 @@ class StepRunner::Pass {
   void evict(size_t layer, LayerColumns& columns) {
     if (layer < input_.eviction->layer || config_.layers[layer].window > 0) return;
     const LazyOptions& lazy = *input_.lazy;
-    const std::vector<float> attention = mean_attention(layer, newest_rows(voting_rows(lazy)));
+    const std::vector<float> attention = mean_attention(newest_rows(voting_rows(lazy)));
     const std::vector<uint8_t> computed(candidates_.size(), 1);
     std::vector<int32_t> kept;
     for (uint32_t index :
@@ -149,8 +170,7 @@ class StepRunner::Pass {
     rows.angles = r_.angles_[config_.layers[layer].rope].data();
     rows.q = r_.q_.data();
     rows.segments = {&segment_, 1};
-    if (input_.lazy != nullptr && config_.layers[layer].window == 0)
-      rows.attention_mass = input_.lazy->attention_mass.value_or(1);
+    rows.attention_mass = attention_mass(layer);
     const bool is_last = layer + 1 == config_.n_layers;
     rows.first_output_row = is_last ? rows_.size() - input_.n_logit_rows : 0;
     return rows;
@@ -190,7 +210,7 @@ class StepRunner::Pass {
     budget_.choose(candidates_.size());
     std::vector<float> attention = std::exchange(votes_, {});
     if (attention.empty() && needs_attention(lazy, is_first_step_))
-      attention = mean_attention(stage.layer, newest_rows(voting_rows(lazy)));
+      attention = mean_attention(newest_rows(voting_rows(lazy)));
     const LayerColumns& next = cache_.columns(stage.layer + 1);
     std::vector<uint8_t> computed_next(candidates_.size());
     for (size_t i = 0; i < candidates_.size(); ++i) {
@@ -233,7 +253,7 @@ class StepRunner::Pass {
     const LazyOptions& lazy = *input_.lazy;
     if (lazy.policy != Policy::kFocus || stage_layer - layer >= lazy.score_layers) return;
     if (config_.layers[layer].window > 0) return;
-    const std::vector<float> votes = mean_attention(layer, rows_of(input_.voters));
+    const std::vector<float> votes = mean_attention(rows_of(input_.voters));
     votes_.resize(votes.size());
     for (size_t i = 0; i < votes.size(); ++i) votes_[i] += votes[i];
   }
@@ -257,8 +277,8 @@ class StepRunner::Pass {
     return found.empty() ? newest_rows(1) : found;
   }
 
-  // Mean over the voting rows (not empty) of their attention at this layer: [n_candidates].
-  std::vector<float> mean_attention(size_t layer, std::span<const size_t> voters) {
+  // Mean over the voting rows (not empty) of their attention at the layer that was entered: [n_candidates].
+  std::vector<float> mean_attention(std::span<const size_t> voters) {
     const size_t n_voters = voters.size();
     const size_t n = candidates_.size();
     const size_t q_dim = config_.q_dim();
@@ -268,10 +288,9 @@ class StepRunner::Pass {
       std::copy_n(r_.q_.data() + voter * q_dim, q_dim, r_.voter_q_.data() + ranges.size() * q_dim);
       ranges.push_back(r_.ranges_[voter]);
     }
-    LayerColumns& columns = cache_.columns(layer);
     AttentionTask task;
     task.shape = config_.attention_shape();
-    task.columns = {columns.type(), columns.keys(), columns.values(), columns.capacity()};
+    task.columns = segment_.seen();
     task.list = segment_.visible;
     task.q = r_.voter_q_.data();
     task.ranges = ranges.data();
@@ -412,18 +431,6 @@ class StepRunner::Pass {
   double work_done_ = 0;
   std::atomic<bool> stopped_{false};
 };
-
-namespace {
-
-// By the bits and to the end, so that the compiler makes vectors of it: a vocabulary is read for every token.
-bool all_finite(std::span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000U;
-  bool found = false;
-  for (const float value : values) found |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
-  return !found;
-}
-
-}  // namespace
 
 StepRunner::StepRunner(const Model& model, ThreadPool& pool)
     : model_(model),

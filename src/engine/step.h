@@ -73,6 +73,7 @@ class StepRunner {
   std::vector<RopeTable> ropes_;
   Buffer<float> hidden_;                    // [n_rows, d_model]
   Buffer<float> q_;                         // [n_rows, q_dim]
+  Buffer<float> exact_columns_;             // keys and values: [2, n_kv_heads, n_rows, head_dim]
   Buffer<float> revived_hidden_;            // [n_revived, d_model]
   Buffer<float> revived_q_;                 // [n_revived, q_dim]
   std::vector<float> revived_angles_;       // [n_revived, rope_dim]

@@ -149,6 +149,18 @@ void attention(const Kernels& kernels, const AttentionTask& task, float* out, Te
   }
 }
 
+void pack_columns(const Kernels& kernels, AttentionTask& task, Buffer<std::byte>& room, Team team) {
+  const size_t tile_bytes = kernels.packed_tile_bytes(task);
+  if (tile_bytes == 0) return;
+  const size_t n_tiles = (task.list.n + kPackedColumns - 1) / kPackedColumns;
+  const size_t n = task.shape.n_kv_heads * n_tiles;
+  room.ensure(n * tile_bytes);
+  team.for_each(n, [&](size_t i, size_t) {
+    kernels.pack_tile(task, i / n_tiles, i % n_tiles, room.data() + i * tile_bytes);
+  });
+  task.packed = room.data();
+}
+
 void mean_attention_probs(const Kernels& kernels, const AttentionTask& task, float* probs, Team team,
                           AttentionScratch& scratch) {
   const size_t n_kv_heads = task.shape.n_kv_heads;

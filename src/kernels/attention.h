@@ -39,6 +39,12 @@ class AttentionScratch {
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 
+  // For pack_columns(), one for each sequence of a step.
+  Buffer<std::byte>& packed(size_t sequence) {
+    if (sequence >= packed_.size()) packed_.resize(sequence + 1);
+    return packed_[sequence];
+  }
+
   // Of all threads since the last call.
   Pairs take_pairs() {
     Pairs sum;
@@ -52,6 +58,7 @@ class AttentionScratch {
 
  private:
   std::vector<PerThread> threads_;
+  std::vector<Buffer<std::byte>> packed_;
 };
 
 // The same task for its rows [begin, end) alone.
@@ -65,6 +72,10 @@ AttentionTask rows_of(const AttentionTask& task, size_t begin, size_t end);
 // it. last_row_alone: the last row is computed as if it were the only one, more precisely than in a block.
 void attention(const Kernels& kernels, const AttentionTask& task, float* out, Team team,
                AttentionScratch& scratch, bool last_row_alone = false);
+
+// Packs the columns of a task that many blocks of rows will see, to `room`, and lets the task read them
+// there; leaves it as it is where its columns have no packed form.
+void pack_columns(const Kernels& kernels, AttentionTask& task, Buffer<std::byte>& room, Team team);
 
 // probs [n_rows, list.n]: each row's attention probabilities, mean over the query heads, zero outside its
 // range. LazyLLM's score of a token (arXiv 2407.14057, section 3.2) where q is the last row.

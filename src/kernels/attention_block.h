@@ -18,7 +18,7 @@ inline constexpr float kNothingYet = -1e30F;
 // much (2^12 times a weight of one), so the sums are rescaled a few times a row and not in every tile.
 inline constexpr float kSlack = 12.0F;
 
-inline constexpr size_t kTileColumns = 64;
+inline constexpr size_t kTileColumns = kPackedColumns;
 // Lanes of a block: enough to amortise the conversion of a tile of columns, few enough to stay in L2.
 inline constexpr size_t kBlockLanes = 384;
 inline constexpr int kPanelRegisters = 3;
@@ -31,6 +31,17 @@ struct Panel {
   ColumnRange all;  // columns that every lane sees (begin > end if none)
 };
 
+// A tile of columns in the words that are multiplied.
+template <class Word, class Float>
+struct TileOf {
+  Word* keys;          // [kTileColumns, head_dim / kPair]
+  Word* values;        // [kTileColumns / kPair, head_dim]
+  Float* key_scale;    // [kTileColumns], only where products are scaled
+  Float* value_scale;  // [head_dim], only there
+};
+using TileMemory = TileOf<uint32_t, float>;
+using Tile = TileOf<const uint32_t, const float>;
+
 // What one block of lanes carries through the sweep over the columns; all in scratch memory. Within a panel
 // a "row of the panel" is n_registers * kLanes words.
 struct BlockMemory {
@@ -40,15 +51,10 @@ struct BlockMemory {
   float* sum;        // [n_lanes]
   int32_t* begin;    // [n_lanes]
   int32_t* end;      // [n_lanes]
-  uint32_t* keys;    // [kTileColumns, head_dim / kPair]
-  uint32_t* values;  // [kTileColumns / kPair, head_dim]
   float* scores;     // [kTileColumns] rows of a panel; weights take their place
-  // Only where products are scaled:
-  float* q_scale;      // [n_lanes]
-  float* key_scale;    // [kTileColumns]
-  float* value_scale;  // [head_dim], of the tile
-  // Only where they are not:
-  float* floats;  // [2, head_dim]: columns before they are rounded
+  float* q_scale;    // [n_lanes], only where products are scaled
+  float* floats;     // [2, head_dim], only where they are not: columns before they are rounded
+  TileMemory tile;   // for columns that are not packed
 };
 
 // softcap * tanh(x) in units of log2; x was scaled by 1 / softcap. tanh(x) = 1 - 2 / (e^2x + 1).

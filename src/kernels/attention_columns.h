@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/attention_block.h"
 #include "kernels/kernels.h"
@@ -28,17 +29,56 @@ class TileColumns {
         k_words_(task.shape.head_dim / kPair),
         column_bytes_(column_bytes(task.columns.type, task.shape.head_dim)) {}
 
-  // Keys and values of n columns from `begin` on, to m.keys and m.values, with their scales where products
-  // have them; zeros up to a whole number of register blocks.
-  void load(size_t begin, size_t n, const BlockMemory& m) const {
+  // n columns from `begin` on, and zeros up to a whole number of register blocks: in m.tile or, where the
+  // task's columns are packed, where they lie; `begin` is then a multiple of kTileColumns.
+  Tile load(size_t begin, size_t n, const BlockMemory& m) const {
     if constexpr (Products::kScaled) {
-      load_scaled(begin, n, m);
+      if (task_.packed != nullptr) return packed_tile(begin / kTileColumns);
+      load_scaled(begin, n, m.tile);
     } else {
-      load_plain(begin, n, m);
+      load_plain(begin, n, m.tile, m.floats);
     }
+    return {m.tile.keys, m.tile.values, m.tile.key_scale, m.tile.value_scale};
+  }
+
+  static size_t packed_bytes(const AttentionShape& shape) {
+    const size_t words = kTileColumns * shape.head_dim / kPair;
+    return (2 * words + kTileColumns + shape.head_dim) * sizeof(uint32_t);
+  }
+
+  // The tile with the columns from tile * kTileColumns on, to [packed_bytes].
+  void pack(size_t tile, std::byte* to) const {
+    const size_t begin = tile * kTileColumns;
+    load_scaled(begin, std::min(kTileColumns, task_.list.n - begin), tile_at<TileMemory>(to));
+  }
+
+  // Asks for one of n parts of the tile with column `begin`, if it is packed: by the time that it is
+  // multiplied it is near.
+  void ask_for_part(size_t begin, size_t part, size_t n) const {
+    if (task_.packed == nullptr || begin >= task_.list.n) return;
+    const size_t bytes = packed_bytes(task_.shape);
+    const std::byte* tile = packed_at(begin / kTileColumns);
+    for (size_t at = bytes * part / n / 64 * 64; at < bytes * (part + 1) / n; at += 64)
+      asm volatile("prefetcht1 %0" : : "m"(tile[at]));
   }
 
  private:
+  // Where the parts of a packed tile are. All have the same size: [n_kv_heads, tiles].
+  template <class T, class Bytes>
+  T tile_at(Bytes* at) const {
+    using Word = std::remove_pointer_t<decltype(T::keys)>;
+    using Float = std::remove_pointer_t<decltype(T::key_scale)>;
+    auto* words = reinterpret_cast<Word*>(at);
+    const size_t n = kTileColumns * k_words_;
+    auto* scales = reinterpret_cast<Float*>(words + 2 * n);
+    return {words, words + n, scales, scales + kTileColumns};
+  }
+  const std::byte* packed_at(size_t tile) const {
+    const size_t n_tiles = (task_.list.n + kTileColumns - 1) / kTileColumns;
+    return task_.packed + (kv_head_ * n_tiles + tile) * packed_bytes(task_.shape);
+  }
+  Tile packed_tile(size_t tile) const { return tile_at<Tile>(packed_at(tile)); }
+
   const uint16_t* half_column(const std::byte* half, size_t index) const {
     return reinterpret_cast<const uint16_t*>(column_of(half, index));
   }
@@ -53,7 +93,7 @@ class TileColumns {
       asm volatile("prefetcht0 %0" : : "m"(column[byte]));
   }
 
-  void load_plain(size_t begin, size_t n, const BlockMemory& m) const {
+  void load_plain(size_t begin, size_t n, const TileMemory& m, float* floats) const {
     const size_t padded = (n + kRows - 1) / kRows * kRows;
     const ColumnsView& columns = task_.columns;
     const bool halves = columns.type == ColumnType::kF16;
@@ -62,7 +102,7 @@ class TileColumns {
       if (halves) {
         Products::load_key(half_column(columns.keys, begin + c), d_, key);
       } else {
-        Products::load_key(column(columns.keys, begin + c, m.floats), d_, key);
+        Products::load_key(column(columns.keys, begin + c, floats), d_, key);
       }
     }
     std::fill(m.keys + n * k_words_, m.keys + padded * k_words_, 0U);
@@ -74,8 +114,8 @@ class TileColumns {
         Products::load_values(half_column(columns.values, begin + c), half_column(columns.values, next),
                               second, d_, words);
       } else {
-        const float* value = column(columns.values, begin + c, m.floats);
-        Products::load_values(value, column(columns.values, next, m.floats + d_), second, d_, words);
+        const float* value = column(columns.values, begin + c, floats);
+        Products::load_values(value, column(columns.values, next, floats + d_), second, d_, words);
       }
     }
     const size_t pairs = (n + kPair - 1) / kPair;
@@ -83,7 +123,7 @@ class TileColumns {
   }
 
   // A scale for each key, and for each element of the values over the whole tile.
-  void load_scaled(size_t begin, size_t n, const BlockMemory& m) const {
+  void load_scaled(size_t begin, size_t n, const TileMemory& m) const {
     const ColumnType type = task_.columns.type;
     if (type == ColumnType::kF16) return load_scaled_of<ColumnType::kF16>(begin, n, m);
     if (type == ColumnType::kQ8) return load_scaled_of<ColumnType::kQ8>(begin, n, m);
@@ -91,7 +131,7 @@ class TileColumns {
   }
 
   template <ColumnType Type>
-  void load_scaled_of(size_t begin, size_t n, const BlockMemory& m) const {
+  void load_scaled_of(size_t begin, size_t n, const TileMemory& m) const {
     const std::byte* at[kTileColumns];
     for (size_t c = 0; c < n; ++c) at[c] = column_of(task_.columns.keys, begin + c);
     for (size_t c = 0; c < n; ++c) {

@@ -169,7 +169,8 @@ class Attention : public testing::TestWithParam<Isa> {
     kernels_ = *kernels_for(GetParam());
   }
 
-  // attend() over all heads, attend_partial() in uneven parts with merge_partials(), and the driver.
+  // attend() over all heads, also of packed columns, attend_partial() in uneven parts with merge_partials(),
+  // and the driver.
   void expect_as_reference(const Case& c) {
     const size_t n_kv_heads = c.task.shape.n_kv_heads;
     std::vector<float> expected(c.out_floats());
@@ -179,10 +180,20 @@ class Attention : public testing::TestWithParam<Isa> {
     kernels_->attend(c.task, 0, n_kv_heads, out.data(), scratch_);
     EXPECT_LE(largest_difference(out, expected), allowed);
     EXPECT_LE(largest_difference(in_parts(c), expected), allowed);
+    EXPECT_LE(largest_difference(packed(c), expected), allowed);
     std::fill(out.begin(), out.end(), std::numeric_limits<float>::quiet_NaN());
     AttentionScratch scratch(1);
     attention(*kernels_, c.task, out.data(), Team::alone(), scratch);
     EXPECT_LE(largest_difference(out, expected), allowed);
+  }
+
+  std::vector<float> packed(const Case& c) {
+    AttentionTask task = c.task;
+    Buffer<std::byte> room;
+    pack_columns(*kernels_, task, room, Team::alone());
+    std::vector<float> out(c.out_floats(), std::numeric_limits<float>::quiet_NaN());
+    kernels_->attend(task, 0, task.shape.n_kv_heads, out.data(), scratch_);
+    return out;
   }
 
   std::vector<float> in_parts(const Case& c) {

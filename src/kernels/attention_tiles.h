@@ -87,8 +87,9 @@ class TiledAttention {
     auto* words = reinterpret_cast<uint32_t*>(scratch.data()) + panel_words;
     const auto floats = [&](size_t i) { return reinterpret_cast<float*>(words + offsets[i]); };
     const auto ints = [&](size_t i) { return reinterpret_cast<int32_t*>(words + offsets[i]); };
-    m_ = {words + offsets[0], floats(1), floats(2), floats(3),  ints(4),    ints(5),   words + offsets[6],
-          words + offsets[7], floats(8), floats(9), floats(10), floats(11), floats(12)};
+    const TileMemory tile{words + offsets[6], words + offsets[7], floats(10), floats(11)};
+    m_ = {words + offsets[0], floats(1), floats(2),  floats(3), ints(4), ints(5),
+          floats(8),          floats(9), floats(12), tile};
   }
 
   // --- a block of rows ---
@@ -162,7 +163,7 @@ class TiledAttention {
 
   // q [d_], null for a lane that nobody uses, to packed[k * width].
   void pack_scaled_query(const float* q, size_t lane, uint32_t* packed, size_t width) {
-    uint32_t* words = m_.keys;  // no tile is there yet
+    uint32_t* words = m_.tile.keys;  // no tile is there yet
     float scale = 0;
     if (q != nullptr) {
       scale = Products::pack_vector([&](size_t i) { return Simd::load(q + i); }, d_, words);
@@ -190,11 +191,14 @@ class TiledAttention {
   // --- the sweep over the columns ---
 
   void sweep() {
-    for (size_t begin = seen_.begin; begin < seen_.end; begin += kTileColumns) {
+    // Packed tiles begin where they do, maybe before the first column that is seen.
+    const size_t first = task_.packed != nullptr ? seen_.begin / kTileColumns * kTileColumns : seen_.begin;
+    for (size_t begin = first; begin < seen_.end; begin += kTileColumns) {
       const size_t end = std::min<size_t>(begin + kTileColumns, seen_.end);
-      columns_.load(begin, end - begin, m_);
+      tile_ = columns_.load(begin, end - begin, m_);
       for (size_t p = 0; p < n_panels_; ++p) {
         const Panel& panel = panels_[p];
+        columns_.ask_for_part(end, p, n_panels_);
         if (panel.any.begin >= end || panel.any.end <= begin) continue;
         if (panel.n_registers == 3) step<3>(panel, begin, end);
         if (panel.n_registers == 2) step<2>(panel, begin, end);
@@ -212,7 +216,7 @@ class TiledAttention {
     for (int m = 0; m < M; ++m) maximum[m] = Simd::set1(kUnseen);
     const uint32_t* q = m_.q + panel.first_lane * k_words_;
     for (size_t c = 0; c < n; c += kRows) {
-      score_block<M>(m_.keys + c * k_words_, q, m_.scores + c * kWidth, maximum, m_.key_scale + c,
+      score_block<M>(tile_.keys + c * k_words_, q, m_.scores + c * kWidth, maximum, tile_.key_scale + c,
                      m_.q_scale + panel.first_lane);
     }
     const bool masked = panel.all.begin > begin || panel.all.end < begin + n;
@@ -228,7 +232,7 @@ class TiledAttention {
     const auto* weights = reinterpret_cast<const uint32_t*>(m_.scores);
     float* o = m_.o + panel.first_lane * d_;
     for (size_t i = 0; i < d_; i += kRows) {
-      add_values<M>(weights, m_.values + i, n / kPair, o + i * kWidth, m_.value_scale + i, factor);
+      add_values<M>(weights, tile_.values + i, n / kPair, o + i * kWidth, tile_.value_scale + i, factor);
     }
   }
 
@@ -408,6 +412,7 @@ class TiledAttention {
   size_t rows_per_block_ = 0;
 
   BlockMemory m_{};
+  Tile tile_{};  // that the sweep is at
   Panel* panels_ = nullptr;
   size_t n_panels_ = 0;
   size_t first_row_ = 0;

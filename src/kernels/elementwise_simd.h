@@ -163,7 +163,7 @@ template <class Simd>
 void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_heads, size_t head_dim,
                    size_t capacity, size_t first_slot, std::byte* half) {
   const bool whole = head_dim % (type == ColumnType::kQ8 ? kColumnBlock : Simd::kLanes) == 0;
-  if (type == ColumnType::kF32 || !whole) {
+  if (!whole) {
     return reference::store_columns(type, x, n_rows, n_kv_heads, head_dim, capacity, first_slot, half);
   }
   if (type == ColumnType::kQ8) {
@@ -177,9 +177,13 @@ void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_h
   }
   for (size_t row = 0; row < n_rows; ++row) {
     for (size_t head = 0; head < n_kv_heads; ++head) {
-      uint16_t* column = reinterpret_cast<uint16_t*>(half) + (head * capacity + first_slot + row) * head_dim;
+      const size_t first = (head * capacity + first_slot + row) * head_dim;
       for (size_t i = 0; i < head_dim; i += Simd::kLanes, x += Simd::kLanes) {
-        Simd::store_half(column + i, Simd::load(x));
+        if (type == ColumnType::kF32) {
+          Simd::store(reinterpret_cast<float*>(half) + first + i, Simd::load(x));
+        } else {
+          Simd::store_half(reinterpret_cast<uint16_t*>(half) + first + i, Simd::load(x));
+        }
       }
     }
   }

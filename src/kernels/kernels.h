@@ -105,7 +105,11 @@ struct AttentionTask {
   const float* q = nullptr;             // [n_rows, n_heads * head_dim], rotated
   const ColumnRange* ranges = nullptr;  // [n_rows], never empty
   size_t n_rows = 0;
+  // What Kernels::pack_tile made of all columns of the list: [n_kv_heads, tiles, packed_tile_bytes]. Null:
+  // they are read as they are.
+  const std::byte* packed = nullptr;
 };
+inline constexpr size_t kPackedColumns = 64;  // of a tile
 
 // Up to this many rows the fast tables let each row read the columns for itself: a row's result is then the
 // same whatever rows it comes with, and more precise than in a block of many.
@@ -173,9 +177,15 @@ struct Kernels {
   void (*attend)(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
                  Buffer<std::byte>& scratch);
 
-  // The same for columns [part.begin, part.end) of the list only, cut with each row's range, as partial
-  // softmaxes [n_rows, n_heads, partial_stride]: lets threads share the columns of a single decode row. Rows
-  // that see nothing of the part give maximum -inf and sum 0.
+  // Columns for many blocks of rows, which each would convert them for itself: columns
+  // [tile * kPackedColumns, ...) of the list, as attend() multiplies them, go to `to` [packed_tile_bytes]. 0
+  // bytes: attend() wants these columns as they are.
+  size_t (*packed_tile_bytes)(const AttentionTask& task);
+  void (*pack_tile)(const AttentionTask& task, size_t kv_head, size_t tile, std::byte* to);
+
+  // The same as attend() for columns [part.begin, part.end) of the list only, cut with each row's range, as
+  // partial softmaxes [n_rows, n_heads, partial_stride]: lets threads share the columns of a single decode
+  // row. Rows that see nothing of the part give maximum -inf and sum 0.
   void (*attend_partial)(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
                          float* partial, Buffer<std::byte>& scratch);
   // partials [n_parts, n_rows, n_heads, partial_stride] -> out [n_rows, n_heads * head_dim].

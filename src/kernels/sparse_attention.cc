@@ -26,6 +26,7 @@ class SparseBlock {
     AttentionTask task = task_;
     task.list = {s_.slots.data(), 0, s_.slots.size()};
     task.ranges = s_.ranges.data();
+    task.packed = nullptr;
     count(task);
     k_.attend(task, kv_head_, kv_head_ + 1, out, scratch_.kernel);
   }

@@ -14,6 +14,8 @@ constexpr size_t kMaxBlockRows = 96;
 constexpr size_t kMinBlockRows = 16;
 // With experts, each of which computes a share of a block only.
 constexpr size_t kMaxExpertBlockRows = 384;
+// Fewer rows are one or two blocks, which might as well convert their columns themselves.
+constexpr size_t kMinPackedRows = 160;
 // Rows at the end of a segment whose attention leaves nothing out.
 constexpr size_t kDenseLastRows = 64;
 
@@ -88,6 +90,7 @@ class LayerPass {
   bool project() { return for_each_block(0, {0, 0.25}, &LayerPass::project); }
   bool project_queries() { return for_each_block(0, {0.25, 0.25}, &LayerPass::project_queries); }
   bool attend_and_feed_forward() {
+    pack_columns();
     return for_each_block(rows_.first_output_row, {0.25, 1}, &LayerPass::attend_and_feed_forward);
   }
 
@@ -204,10 +207,15 @@ class LayerPass {
 
   void store(const Block& block, const float* k, const float* v) {
     const Segment& s = *block.segment;
-    const size_t slot = s.first_new_slot + (block.begin - s.row_begin);
-    k_.store_columns(s.column_type, k, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot, s.keys);
-    k_.store_columns(s.column_type, v, block.n_rows(), c_.n_kv_heads, c_.head_dim, s.capacity, slot,
-                     s.values);
+    const size_t row = block.begin - s.row_begin;
+    const auto put = [&](ColumnType type, const float* x, size_t capacity, size_t slot, std::byte* half) {
+      k_.store_columns(type, x, block.n_rows(), c_.n_kv_heads, c_.head_dim, capacity, slot, half);
+    };
+    put(s.column_type, k, s.capacity, s.first_new_slot + row, s.keys);
+    put(s.column_type, v, s.capacity, s.first_new_slot + row, s.values);
+    if (s.exact_keys == nullptr) return;
+    put(ColumnType::kF32, k, s.exact_capacity, row, s.exact_keys);
+    put(ColumnType::kF32, v, s.exact_capacity, row, s.exact_values);
   }
 
   void attend_and_feed_forward(const Block& block, size_t thread, Team team) {
@@ -215,15 +223,35 @@ class LayerPass {
     feed_forward(block, thread, team);
   }
 
+  AttentionTask task_of(const Segment& segment) const {
+    AttentionTask task;
+    task.shape = c_.attention_shape();
+    task.columns = segment.seen();
+    task.list = segment.visible;
+    return task;
+  }
+
+  // Where many blocks of rows see the same columns, and all of them.
+  void pack_columns() {
+    packed_.assign(rows_.segments.size(), nullptr);
+    if (rows_.attention_mass < 1) return;
+    for (size_t i = 0; i < packed_.size(); ++i) {
+      const Segment& segment = rows_.segments[i];
+      const size_t begin = std::max(segment.row_begin, rows_.first_output_row);
+      if (begin + kMinPackedRows > segment.row_end) continue;
+      AttentionTask task = task_of(segment);
+      lazyfill::pack_columns(k_, task, context_.scratch.attention.packed(i), Team::all(context_.pool));
+      packed_[i] = task.packed;
+    }
+  }
+
   // hidden += o(attention)
   void attend(const Block& block, size_t thread, Team team) {
     LayerScratch::PerThread& scratch = context_.scratch.of(thread);
     const Segment& s = *block.segment;
     scratch.attended.ensure(block.n_rows() * c_.q_dim());
-    AttentionTask task;
-    task.shape = c_.attention_shape();
-    task.columns = {s.column_type, s.keys, s.values, s.capacity};
-    task.list = s.visible;
+    AttentionTask task = task_of(s);
+    task.packed = packed_[&s - rows_.segments.data()];
     task.q = rows_.q + block.begin * c_.q_dim();
     task.ranges = s.ranges + (block.begin - s.row_begin);
     task.n_rows = block.n_rows();
@@ -295,6 +323,7 @@ class LayerPass {
   const LayerContext& context_;
   const LayerWeights& w_;
   const Rows& rows_;
+  std::vector<const std::byte*> packed_;  // [segments] columns, null where they are read as they are
 };
 
 }  // namespace

@@ -26,12 +26,22 @@ struct Segment {
   std::byte* keys = nullptr;    // [n_kv_heads, capacity, head_dim]
   std::byte* values = nullptr;  // [n_kv_heads, capacity, head_dim]
   size_t capacity = 0;
-  int32_t first_new_slot = 0;           // row_begin's own column; the other rows' follow
-  ColumnList visible;                   // old and new columns, sorted by position
+  int32_t first_new_slot = 0;  // row_begin's own column; the other rows' follow
+  // Where the rows see no columns but their own: these before they are rounded, in fp32
+  // [n_kv_heads, exact_capacity, head_dim]. The rows look at them, and later steps at what was stored.
+  std::byte* exact_keys = nullptr;
+  std::byte* exact_values = nullptr;
+  size_t exact_capacity = 0;
+  ColumnList visible;                   // of seen(): old and new columns, sorted by position
   const ColumnRange* ranges = nullptr;  // [row_end - row_begin] what each row sees of `visible`
   // Whether the last row has 16-bit activations in every layer: worth it for the newest row of a sequence,
   // whose attention is the score of every other token and whose output is the logits.
   bool precise_last_row = true;
+
+  ColumnsView seen() const {
+    if (exact_keys != nullptr) return {ColumnType::kF32, exact_keys, exact_values, exact_capacity};
+    return {column_type, keys, values, capacity};
+  }
 };
 
 struct Rows {

@@ -12,6 +12,7 @@ namespace {
 
 using FloatProducts = tiles::FloatProducts<Simd>;
 using IntegerProducts = tiles::IntegerProducts<Simd>;
+using Columns = tiles::TileColumns<Simd, IntegerProducts>;
 
 // Capped scores are a function of themselves before the softmax: they stay floats, as do heads of odd sizes.
 bool in_integers(const AttentionTask& task) {
@@ -29,6 +30,14 @@ void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* ou
             Buffer<std::byte>& scratch) {
   if (in_integers(task)) return tiles::attend<Simd, IntegerProducts>(task, kv_begin, kv_end, out, scratch);
   tiles::attend<Simd, FloatProducts>(task, kv_begin, kv_end, out, scratch);
+}
+
+size_t packed_tile_bytes(const AttentionTask& task) {
+  return in_integers(task) ? Columns::packed_bytes(task.shape) : 0;
+}
+
+void pack_tile(const AttentionTask& task, size_t kv_head, size_t tile, std::byte* to) {
+  Columns(task, kv_head).pack(tile, to);
 }
 
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,

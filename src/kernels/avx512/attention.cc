@@ -80,6 +80,7 @@ struct Bf16Products {
 };
 
 using IntegerProducts = tiles::IntegerProducts<Simd>;
+using Columns = tiles::TileColumns<Simd, IntegerProducts>;
 
 // Capped scores are a function of themselves before the softmax: they need products that give floats, as do
 // heads of odd sizes.
@@ -98,6 +99,14 @@ void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* ou
             Buffer<std::byte>& scratch) {
   if (in_integers(task)) return tiles::attend<Simd, IntegerProducts>(task, kv_begin, kv_end, out, scratch);
   tiles::attend<Simd, Bf16Products>(task, kv_begin, kv_end, out, scratch);
+}
+
+size_t packed_tile_bytes(const AttentionTask& task) {
+  return in_integers(task) ? Columns::packed_bytes(task.shape) : 0;
+}
+
+void pack_tile(const AttentionTask& task, size_t kv_head, size_t tile, std::byte* to) {
+  Columns(task, kv_head).pack(tile, to);
 }
 
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,

@@ -11,6 +11,8 @@ void store_columns(ColumnType type, const float* x, size_t n_rows, size_t n_kv_h
                    size_t capacity, size_t first_slot, std::byte* half);
 void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* out,
             Buffer<std::byte>& scratch);
+size_t packed_tile_bytes(const AttentionTask& task);
+void pack_tile(const AttentionTask& task, size_t kv_head, size_t tile, std::byte* to);
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
                     float* partial, Buffer<std::byte>& scratch);
 void merge_partials(const AttentionShape& shape, const float* partials, size_t n_parts, size_t n_rows,

@@ -19,6 +19,8 @@ const Kernels& table() {
     table.rope = rope;
     table.store_columns = store_columns;
     table.attend = attend;
+    table.packed_tile_bytes = packed_tile_bytes;
+    table.pack_tile = pack_tile;
     table.attend_partial = attend_partial;
     table.merge_partials = merge_partials;
     table.add_attention_probs = add_attention_probs;

@@ -157,6 +157,12 @@ void attend(const AttentionTask& task, size_t kv_begin, size_t kv_end, float* ou
   });
 }
 
+size_t packed_tile_bytes(const AttentionTask& /*task*/) {
+  return 0;
+}
+
+void pack_tile(const AttentionTask& /*task*/, size_t /*kv_head*/, size_t /*tile*/, std::byte* /*to*/) {}
+
 void attend_partial(const AttentionTask& task, size_t kv_begin, size_t kv_end, ColumnRange part,
                     float* partial, Buffer<std::byte>& scratch) {
   const AttentionShape& shape = task.shape;

@@ -22,6 +22,8 @@ const Kernels& table() {
       .rope = rope,
       .store_columns = store_columns,
       .attend = attend,
+      .packed_tile_bytes = packed_tile_bytes,
+      .pack_tile = pack_tile,
       .attend_partial = attend_partial,
       .merge_partials = merge_partials,
       .add_attention_probs = add_attention_probs,

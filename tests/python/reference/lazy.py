@@ -5,7 +5,7 @@ State of a sequence
     aux[layer]      position -> what entered the layer, for tokens that were dropped there and computed no further
 
 Step. New tokens become rows at layer 0; the candidates are all positions so far. In every layer:
-    1. the rows' keys and values are stored;
+    1. the rows' keys and values are stored, which may round them;
     2. at a pruning layer the candidates that are not kept leave for the rest of the step (so the sets are nested); a row
        among them leaves its state in aux;
     3. a candidate that is not a row and has no column at the next layer takes its state from aux and becomes a row again
@@ -216,12 +216,15 @@ class LazyLLM:
                 del store[position]
 
     def _store(self, layer, hidden, rows, candidates):
-        """Queries of the rows, and keys and values of every candidate: those just stored and the older ones."""
+        """Queries of the rows, and keys and values of every candidate: those just stored and the older ones. Where there are
+        no older ones, the rows see their own as they were before they were stored."""
         q, k, v = self.model.project(layer, hidden, rows)
         columns = self.columns[layer]
         for row, position in enumerate(rows):
             columns[position] = (self.keep_column(k[row]), self.keep_column(v[row]))
         count(self.stored[layer], rows)
+        if rows == candidates:
+            return q, k, v
         return q, np.stack([columns[p][0] for p in candidates]), np.stack([columns[p][1] for p in candidates])
 
     def _has_a_vote(self, layer, keep_of):
