@@ -47,10 +47,10 @@ TEST(RevivalBudget, ChoicesTakeTime) {
 }
 
 TEST(RevivalBudget, AnAnswerBeginsWithALoanAndNoMoreIsLaidAside) {
-  EXPECT_DOUBLE_EQ(after_step(0, 60, true), 12 * kDense);
-  EXPECT_DOUBLE_EQ(after_step(0, 100, true), 12 * kDense);
-  EXPECT_DOUBLE_EQ(after_step(12 * kDense, 60), 12 * kDense);
-  EXPECT_DOUBLE_EQ(after_step(11 * kDense, 100), 11.02 * kDense);
+  EXPECT_DOUBLE_EQ(after_step(0, 60, true), 5 * kDense);
+  EXPECT_DOUBLE_EQ(after_step(0, 100, true), 5 * kDense);
+  EXPECT_DOUBLE_EQ(after_step(5 * kDense, 60), 5 * kDense);
+  EXPECT_DOUBLE_EQ(after_step(4 * kDense, 100), 4.02 * kDense);
 }
 
 }  // namespace
