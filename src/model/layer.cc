@@ -233,12 +233,12 @@ class LayerPass {
 
   // Where many blocks of rows see the same columns, and all of them.
   void pack_columns() {
-    packed_.assign(rows_.segments.size(), nullptr);
     if (rows_.attention_mass < 1) return;
-    for (size_t i = 0; i < packed_.size(); ++i) {
+    for (size_t i = 0; i < rows_.segments.size(); ++i) {
       const Segment& segment = rows_.segments[i];
       const size_t begin = std::max(segment.row_begin, rows_.first_output_row);
       if (begin + kMinPackedRows > segment.row_end) continue;
+      packed_.resize(rows_.segments.size());  // not in a decode step, which allocates nothing
       AttentionTask task = task_of(segment);
       lazyfill::pack_columns(k_, task, context_.scratch.attention.packed(i), Team::all(context_.pool));
       packed_[i] = task.packed;
@@ -251,7 +251,7 @@ class LayerPass {
     const Segment& s = *block.segment;
     scratch.attended.ensure(block.n_rows() * c_.q_dim());
     AttentionTask task = task_of(s);
-    task.packed = packed_[&s - rows_.segments.data()];
+    if (!packed_.empty()) task.packed = packed_[&s - rows_.segments.data()];
     task.q = rows_.q + block.begin * c_.q_dim();
     task.ranges = s.ranges + (block.begin - s.row_begin);
     task.n_rows = block.n_rows();
@@ -323,7 +323,7 @@ class LayerPass {
   const LayerContext& context_;
   const LayerWeights& w_;
   const Rows& rows_;
-  std::vector<const std::byte*> packed_;  // [segments] columns, null where they are read as they are
+  std::vector<const std::byte*> packed_;  // [segments], null: columns are read as they are; empty: all are
 };
 
 }  // namespace
