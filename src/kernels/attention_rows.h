@@ -69,7 +69,7 @@ class RowAttention {
     for (size_t c = 0; c < n; c += at_once) {
       const size_t m = std::min(at_once, n - c);
       for_head_sets([&](auto count, size_t h) {
-        score_heads<count.value>(q + h * d_, begin + c, m, out + h * stride + c, stride, h == 0);
+        score_heads<count.kValue>(q + h * d_, begin + c, m, out + h * stride + c, stride, h == 0);
       });
     }
     for (size_t h = 0; h < group_; ++h) {
@@ -85,8 +85,8 @@ class RowAttention {
       const size_t m = std::min(strip_, n - c);
       const auto add = [&](auto n_registers, size_t i) {
         for_head_sets([&](auto count, size_t h) {
-          add_block<count.value, n_registers.value>(weights + h * stride + c, stride, begin + c, m, i,
-                                                    sums + h * d_ + i, h == 0);
+          add_block<count.kValue, n_registers.kValue>(weights + h * stride + c, stride, begin + c, m, i,
+                                                      sums + h * d_ + i, h == 0);
         });
       };
       size_t i = 0;
@@ -115,7 +115,7 @@ class RowAttention {
  private:
   template <size_t kCount>
   struct Count {
-    static constexpr size_t value = kCount;
+    static constexpr size_t kValue = kCount;
   };
   template <class Fn>
   static void dispatch(size_t n, Fn&& fn) {

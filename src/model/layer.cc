@@ -194,18 +194,18 @@ class LayerPass {
     scratch.input.set(k_, x, n, c_.d_model);
   }
 
-  void add_bias(float* x, const std::vector<float>& bias, size_t n_rows) {
+  void add_bias(float* x, const std::vector<float>& bias, size_t n_rows) const {
     if (bias.empty()) return;
     for (size_t row = 0; row < n_rows; ++row) k_.add(x + row * bias.size(), bias.data(), 1, bias.size());
   }
 
   // Every head by itself or all heads of a row together: as wide as the norm's weight.
-  void norm_heads(float* x, const std::vector<float>& norm, size_t n_elements) {
+  void norm_heads(float* x, const std::vector<float>& norm, size_t n_elements) const {
     if (norm.empty()) return;
     k_.rms_norm(x, norm.data(), c_.rms_eps, n_elements / norm.size(), norm.size(), x);
   }
 
-  void store(const Block& block, const float* k, const float* v) {
+  void store(const Block& block, const float* k, const float* v) const {
     const Segment& s = *block.segment;
     const size_t row = block.begin - s.row_begin;
     const auto put = [&](ColumnType type, const float* x, size_t capacity, size_t slot, std::byte* half) {
@@ -316,7 +316,7 @@ class LayerPass {
     k_.add(hidden(block), y, c_.residual_scale, n * c_.d_model);
   }
 
-  float* hidden(const Block& block) { return rows_.hidden + block.begin * c_.d_model; }
+  float* hidden(const Block& block) const { return rows_.hidden + block.begin * c_.d_model; }
 
   const ModelConfig& c_;
   const Kernels& k_;
