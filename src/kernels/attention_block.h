@@ -23,6 +23,16 @@ inline constexpr size_t kTileColumns = kPackedColumns;
 inline constexpr size_t kBlockLanes = 384;
 inline constexpr int kPanelRegisters = 3;
 
+// Asks memory for a line of 64 bytes, to be in the first-level cache when it is read; the other for the
+// second level, where the first is full. Not __builtin_prefetch: GCC takes a function that does nothing else
+// for one without effect and drops it.
+inline void ask_for(const std::byte* line) {
+  asm volatile("prefetcht0 %0" : : "m"(*line));
+}
+inline void ask_for_in_second_level(const std::byte* line) {
+  asm volatile("prefetcht1 %0" : : "m"(*line));
+}
+
 // Neighbouring lanes that are multiplied together.
 struct Panel {
   size_t first_lane = 0;

@@ -19,7 +19,7 @@ class TileColumns {
   static constexpr size_t kLanes = Simd::kLanes;
   static constexpr int kRows = Simd::kBlockRows;
   static constexpr size_t kPair = Products::kPair;
-  static constexpr size_t kAhead = 8;
+  static constexpr size_t kAhead = 8;  // keys that are asked for before they are packed
 
  public:
   TileColumns(const AttentionTask& task, size_t kv_head)
@@ -59,7 +59,7 @@ class TileColumns {
     const size_t bytes = packed_bytes(task_.shape);
     const std::byte* tile = packed_at(begin / kTileColumns);
     for (size_t at = bytes * part / n / 64 * 64; at < bytes * (part + 1) / n; at += 64)
-      asm volatile("prefetcht1 %0" : : "m"(tile[at]));
+      ask_for_in_second_level(tile + at);
   }
 
  private:
@@ -88,9 +88,8 @@ class TileColumns {
     return half + (kv_head_ * task_.columns.capacity + slot) * column_bytes_;
   }
 
-  void ask_for(const std::byte* column) const {
-    for (size_t byte = 0; byte < column_bytes_; byte += 64)
-      asm volatile("prefetcht0 %0" : : "m"(column[byte]));
+  void ask_for_column(const std::byte* column) const {
+    for (size_t byte = 0; byte < column_bytes_; byte += 64) ask_for(column + byte);
   }
 
   void load_plain(size_t begin, size_t n, const TileMemory& m, float* floats) const {
@@ -135,8 +134,8 @@ class TileColumns {
     const std::byte* at[kTileColumns];
     for (size_t c = 0; c < n; ++c) at[c] = column_of(task_.columns.keys, begin + c);
     for (size_t c = 0; c < n; ++c) {
-      ask_for(at[std::min(c + kAhead, n - 1)]);
-      ask_for(column_of(task_.columns.values, begin + c));
+      ask_for_column(at[std::min(c + kAhead, n - 1)]);
+      ask_for_column(column_of(task_.columns.values, begin + c));  // all are there when the keys are done
       m.key_scale[c] = Products::pack_vector([&](size_t i) { return elements<Type>(at[c], i); }, d_,
                                              m.keys + c * k_words_);
     }

@@ -1,7 +1,6 @@
 // Attention in pairs of 16-bit integers (vpmaddwd, vpdpwssd): twice the products of an instruction of floats.
 // Queries and keys have a scale each, the values of a tile of columns one for each element, weights one for
-// each lane and tile. Everything keeps 12 bits or more, so the rounding is below that of the fp16 columns
-// they come from or near it.
+// each lane and tile. Everything keeps 12 bits or more, so the rounding is below that of fp16 or near it.
 //
 // A template over Simd. Heads are whole registers: head_dim is a multiple of Simd::kLanes.
 #pragma once
@@ -24,6 +23,8 @@ struct IntegerProducts {
   static constexpr int kWeightBits = 12;
   static constexpr int kLargestWeight = 1 << kWeightBits;
   static constexpr int kLargestValue = 8191;
+  // What is smaller is as good as zero: a factor that makes it an integer would be infinite.
+  static constexpr float kSmallest = 1e-30F;
   static_assert(int64_t{kLargestWeight} * kLargestValue * kTileColumns < std::numeric_limits<int32_t>::max());
 
   // Integers travel in the registers of floats.
@@ -48,7 +49,7 @@ struct IntegerProducts {
       largest_lanes = Simd::max(largest_lanes, Simd::magnitude(load(i)));
     const float largest = Simd::reduce_max(largest_lanes);
     const float limit = largest_input(d);
-    const Vec factor = Simd::set1(largest > 0 ? limit / largest : 0.0F);
+    const Vec factor = Simd::set1(limit / std::max(largest, kSmallest));
     for (size_t i = 0; i < d; i += Simd::kLanes)
       Simd::store_shorts(words + i / 2, Simd::mul(load(i), factor));
     return largest / limit;
@@ -62,9 +63,7 @@ struct IntegerProducts {
       Vec largest = Simd::zero();
       for (size_t c = 0; c < n; ++c) largest = Simd::max(largest, Simd::magnitude(load(c, i)));
       Simd::store(scales + i, Simd::mul(largest, Simd::set1(1.0F / kLargestValue)));
-      // Where all are zeros any factor will do that is finite.
-      const Vec divisor = Simd::max(largest, Simd::set1(std::numeric_limits<float>::min()));
-      const Vec factor = Simd::div(Simd::set1(kLargestValue), divisor);
+      const Vec factor = Simd::div(Simd::set1(kLargestValue), Simd::max(largest, Simd::set1(kSmallest)));
       for (size_t c = 0; c < n; c += 2, words += d) {
         const Vec first = Simd::mul(load(c, i), factor);
         const Vec second = c + 1 < n ? Simd::mul(load(c + 1, i), factor) : Simd::zero();

@@ -152,9 +152,7 @@ class RowAttention {
   // Columns are asked for line by line in the order in which they lie, some 4 KB ahead. The processor sees a
   // stream then and reads on by itself, which it does not where several columns, or parts of columns, are
   // read in turn (measured with columns of 512 bytes: 8 GB/s, of 16 that one stream has; asked for in the
-  // order of use 11, in order of memory 20). Not __builtin_prefetch: GCC takes a function that does nothing
-  // else for one without effect and drops it.
-  static void ask_for(const std::byte* line) { asm volatile("prefetcht0 %0" : : "m"(*line)); }
+  // order of use 11, in order of memory 20).
 
   // The lines of the listed columns from one on, in the order of the list, which is almost that of memory.
   class LinesAhead {

@@ -341,6 +341,20 @@ TEST_P(Attention, Softcap) {
   }
 }
 
+// In fp32, as a prompt's own columns are: nothing becomes infinite on the way to integers and back.
+TEST_P(Attention, NextToNothing) {
+  for (const float size : {0.0F, 1e-40F, 1e-37F, 1e-20F}) {
+    Case c(shape_of(6, 2, 64), 40, 200, ColumnType::kF32, 1, 16);
+    std::fill(c.q.begin(), c.q.end(), size);
+    std::fill_n(reinterpret_cast<float*>(c.keys.data()), c.keys.size() / 4, size);
+    std::fill_n(reinterpret_cast<float*>(c.values.data()), c.values.size() / 4, size);
+    std::vector<float> out(c.out_floats(), std::numeric_limits<float>::quiet_NaN());
+    kernels_->attend(c.task, 0, 2, out.data(), scratch_);
+    for (const float x : out) ASSERT_NEAR(x, size, 1e-30F + 1e-3F * size);
+    for (const float x : packed(c)) ASSERT_NEAR(x, size, 1e-30F + 1e-3F * size);
+  }
+}
+
 // What no test of exact inputs shows: queries, keys and values that have to be rounded to the products'
 // format.
 TEST_P(Attention, RoundedInputs) {
