@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that tools can say about style: clang-format and clang-tidy over the C++, shellcheck over the scripts, and the
-# rules of layering. Changes nothing.
+# rules of layering, links of the documents. Changes nothing.
 #
 #   ./scripts/lint.sh [--fast] [FILE.cc...]   --fast leaves out clang-tidy, which takes minutes;
 #                                             with files, clang-tidy looks at these only
@@ -23,6 +23,9 @@ status=0
 
 say "Layers and lengths"
 python3 scripts/check_layers.py || status=1
+
+say "Links of the documents"
+python3 scripts/check_links.py || status=1
 
 say "shellcheck"
 shellcheck -x -e SC2119 scripts/*.sh tests/*.sh .ci/run || status=1
