@@ -43,6 +43,27 @@ def test_unknown_folder_is_found(check):
     assert "'misc' has no place" in check(src__misc__a_h="").stdout
 
 
+def test_include_from_an_unknown_folder_is_found(check):
+    result = check(src__misc__a_h="", src__base__b_h='#include "misc/a.h"\n')
+    assert result.returncode == 1
+    assert "src/base/b.h:1: base/ must not know misc/" in result.stdout and "'misc' has no place" in result.stdout
+
+
+def test_conversation_lies_between_the_engine_and_the_programs(check):
+    assert check(src__engine__a_h="", src__conversation__b_h='#include "engine/a.h"\n',
+                 src__cli__c_h='#include "conversation/b.h"\n', src__server__d_h='#include "conversation/b.h"\n',
+                 src__python__e_h='#include "conversation/b.h"\n').returncode == 0
+    assert check(src__engine__f_h='#include "conversation/b.h"\n').returncode == 1
+
+
+def test_a_tree_without_some_of_the_folders_passes(check):
+    assert check(src__base__a_h="").returncode == 0
+
+
+def test_include_from_a_folder_that_is_not_there_yet_is_found(check):
+    assert "src/engine/a.h:1:" in check(src__engine__a_h='#include "decoding/draft.h"\n').stdout
+
+
 def test_long_file_is_found(check):
     assert check(src__base__a_h="\n" * 499).returncode == 0
     result = check(src__base__a_h="\n" * 500)
