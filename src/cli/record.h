@@ -9,7 +9,7 @@
 
 namespace lazyfill::cli {
 
-// Version 1 of the record; docs/cli.md describes it field by field.
+// Version 1 of the record; docs/record.md describes it field by field.
 nlohmann::ordered_json make_record(const Generation& generation, double load_ms);
 nlohmann::ordered_json lazy_json(const Generation& generation);  // null after a dense prefill
 
