@@ -15,7 +15,7 @@ constexpr Architecture kArchitectures[] = {
     {"qwen3", architectures::qwen3},     {"qwen3moe", architectures::qwen3moe},
     {"phi3", architectures::phi3},       {"gemma2", architectures::gemma2},
     {"gemma3", architectures::gemma3},   {"olmo2", architectures::olmo2},
-    {"granite", architectures::granite},
+    {"granite", architectures::granite}, {"smollm3", architectures::smollm3},
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 """Every architecture, as tiny random files (reference/zoo.py): the engine and the numpy reference against transformers,
 dense, and the engine against the plain LazyLLM, lazy."""
 
+import functools
+
 import gguf
 import numpy as np
 import pytest
@@ -30,10 +32,22 @@ def files(tmp_path_factory):
     return get
 
 
+class Goldens(dict):
+    """name -> logits [N_TOKENS, N_VOCAB] of transformers; a kind without them skips the test that asks."""
+
+    def __missing__(self, name):
+        pytest.skip(f"no golden for {name}: scripts/make_architecture_goldens.py {name} makes it, where torch and transformers are")
+
+
 @pytest.fixture(scope="module")
-def golden(root):
-    """Logits [N_TOKENS, N_VOCAB] of transformers; made by scripts/make_architecture_goldens.py."""
-    return np.load(root / "tests" / "golden" / "architectures.npz")
+def golden():
+    return Goldens(np.load(zoo.GOLDEN))
+
+
+@pytest.fixture(scope="module")
+def numpy_logits(files):
+    """name -> logits [N_TOKENS, N_VOCAB] of the numpy reference, computed when asked for."""
+    return functools.cache(lambda name: Model(files(name), n_context=zoo.N_CONTEXT).forward(zoo.tokens()))
 
 
 def prunable_layers(model):
@@ -53,9 +67,15 @@ def run_dense(probe, path, isa):
 
 
 @ALL
-def test_numpy_agrees_with_transformers(files, golden, name):
-    logits = Model(files(name), n_context=zoo.N_CONTEXT).forward(zoo.tokens())
-    assert kl_divergence(golden[name], logits).mean() < 1e-9
+def test_numpy_agrees_with_transformers(numpy_logits, golden, name):
+    assert kl_divergence(golden[name], numpy_logits(name)).mean() < 1e-9
+
+
+@ALL
+@pytest.mark.parametrize("isa", ISAS)
+def test_engine_agrees_with_numpy(probe, files, numpy_logits, name, isa):
+    probe.need_isa(isa)
+    assert kl_divergence(numpy_logits(name), run_dense(probe, files(name), isa)).mean() < MAX_KL[isa]
 
 
 @ALL
@@ -124,6 +144,11 @@ def test_keep_all_is_dense_bit_for_bit(probe, files, name, isa):
         assert dense["logits"].tobytes() == lazy["logits"].tobytes()
 
 
+def test_a_kind_without_a_golden_is_skipped_with_how_to_make_it(golden):
+    with pytest.raises(pytest.skip.Exception, match="make_architecture_goldens.py llama9 makes it"):
+        golden["llama9"]
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_experts_one_token_at_a_time(probe, files, golden, isa):
     """Rows that experts compute together are not mixed up: alone each gives what it gives among the others."""
@@ -144,6 +169,13 @@ def test_experts_give_the_same_bits_on_any_number_of_threads(probe, files, isa):
         runs = [probe.run(files("qwen3moe"), script, isa=isa, threads=n) for n in (1, 2, 3)]
         for steps in zip(*(run.steps for run in runs)):
             assert len({step["logits"].tobytes() for step in steps}) == 1
+
+
+@pytest.mark.parametrize("unrotated", [{}, {"smollm3": 2}, {"smollm3": 8}])
+def test_layers_without_a_rotation_are_noticed(probe, files, monkeypatch, unrotated):
+    monkeypatch.setattr("reference.model.UNROTATED_EVERY", unrotated)
+    logits = Model(files("smollm3"), n_context=zoo.N_CONTEXT).forward(zoo.tokens())
+    assert kl_divergence(logits, run_dense(probe, files("smollm3"), "reference")).mean() > 1e-2
 
 
 def test_long_rope_is_chosen_by_what_the_sequence_may_grow_to(probe, files):

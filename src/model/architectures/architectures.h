@@ -11,9 +11,10 @@ namespace lazyfill::architectures {
 Result<ModelConfig> common(const gguf::File& file, const std::string& architecture);
 
 // Frequencies of "ARCH.rope.*" with the scaling that the file states (linear, YaRN, LongRoPE, or the factors
-// of Llama 3's rope_freqs.weight), and those without any scaling.
+// of Llama 3's rope_freqs.weight), those without any scaling, and those that turn nothing.
 Result<RopeConfig> read_rope(const gguf::File& file, const ModelConfig& config);
 RopeConfig plain_rope(double theta, size_t rope_dim);
+RopeConfig no_rope(size_t rope_dim);
 
 // Sliding windows of "ARCH.attention.sliding_window", if there are any, in all layers but the last of every
 // `period` (0: in all layers), or as "ARCH.attention.sliding_window_pattern" says.
@@ -28,5 +29,6 @@ Result<ModelConfig> gemma2(const gguf::File& file);    // Gemma 2 (arXiv 2408.00
 Result<ModelConfig> gemma3(const gguf::File& file);    // Gemma 3 (arXiv 2503.19786)
 Result<ModelConfig> olmo2(const gguf::File& file);     // OLMo 2 (arXiv 2501.00656), Olmo 3
 Result<ModelConfig> granite(const gguf::File& file);   // Granite 3, multipliers after muP (arXiv 2203.03466)
+Result<ModelConfig> smollm3(const gguf::File& file);   // SmolLM3: Llama with NoPE layers (arXiv 2501.18795)
 
 }  // namespace lazyfill::architectures

@@ -28,7 +28,7 @@ Result<ModelConfig> granite(const gguf::File& file) {
   config->residual_scale = static_cast<float>(residual_scale);
   // Granite 4's dense models may have no positions at all; this key says so.
   if (!file.get_bool("granite.rope.scaling.finetuned").value_or(true)) {
-    for (double& frequency : config->ropes[0].frequencies) frequency = 0;
+    config->ropes[0] = no_rope(config->rope_dim);
   }
   return config;
 }

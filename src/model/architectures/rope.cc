@@ -118,6 +118,12 @@ RopeConfig plain_rope(double theta, size_t rope_dim) {
   return rope;
 }
 
+RopeConfig no_rope(size_t rope_dim) {
+  RopeConfig rope;
+  rope.frequencies.assign(rope_dim / 2, 0);
+  return rope;
+}
+
 Result<RopeConfig> read_rope(const gguf::File& file, const ModelConfig& config) {
   const std::string prefix = config.architecture + ".";
   auto theta = read_float_or(file, prefix + "rope.freq_base", 10000);

@@ -20,7 +20,10 @@ QUERY_BLOCK = 256  # rows whose attention is materialised at a time
 
 # Which layer of every so many sees everything, where the file gives a window: 0 is none.
 GLOBAL_EVERY = {"llama": 0, "phi3": 0, "gemma2": 2, "gemma3": 6, "olmo2": 4}
-NEIGHBOURS_TURN = ("llama", "granite")  # pairs (2i, 2i + 1); the others turn (i, i + rope_dim / 2)
+NEIGHBOURS_TURN = ("llama", "granite", "smollm3")  # pairs (2i, 2i + 1); the others turn (i, i + rope_dim / 2)
+
+# Which layer of every so many has no rotation: SmolLM3's "NoPE" layers.
+UNROTATED_EVERY = {"smollm3": 4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Config:
 
     def is_global(self, layer):
         return self.windows[layer] == 0
+
+    def is_rotated(self, layer):
+        period = UNROTATED_EVERY.get(self.architecture)
+        return period is None or (layer + 1) % period != 0
 
     @property
     def window(self):
@@ -149,6 +156,8 @@ class Model:
     def _rope(self, layer, x, positions):
         """Rotates x [n, heads, head_dim]. The angle is exact before it is rounded to the computing type."""
         c = self.config
+        if not c.is_rotated(layer):
+            return x
         rope = c.rope if c.is_global(layer) else c.rope_local
         frequency, magnitude = rope.angles(self.n_context)
         half = len(frequency)

@@ -3,9 +3,13 @@
 Their weights are the same bits everywhere and with every numpy, for tests/golden/architectures.npz holds what
 transformers computes from them (scripts/make_architecture_goldens.py): whole random numbers of a generator that numpy has
 frozen, scaled and quantised. Matrices are Q8_0, so that the fast kernels take the path that they take with real models.
+
+A new kind is one entry of KINDS: nothing else names the kinds, and no other kind's file changes.
 """
 
 import dataclasses
+import pathlib
+import zlib
 
 import gguf
 import numpy as np
@@ -13,6 +17,7 @@ import numpy as np
 N_VOCAB = 96
 N_TOKENS = 64
 N_CONTEXT = 100  # what the sequences of the tests may grow to
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "golden" / "architectures.npz"
 
 # A rounding error can flip a close choice of experts, which changes more than all other errors together. So the routers look
 # mostly at these first elements of the hidden states, which are the token's own: as clear as the routers of trained models.
@@ -36,6 +41,10 @@ class Kind:
     rms_eps: float = 1e-5
     tied: bool = False
     tensors: dict = dataclasses.field(default_factory=dict)  # beside the weights: factors of the rotation
+    # For the golden: the class of transformers (without "Config" and "ForCausalLM"), and what its configuration must be told
+    # beside the sizes, the rotation, the window and the number of experts used.
+    hf_class: str = "Llama"
+    hf_config: dict = dataclasses.field(default_factory=dict)
 
     @property
     def n_experts(self):
@@ -61,46 +70,71 @@ def longrope(n_original, rope_dim):
 
 def _phi3(n_original, rope_dim):
     metadata, tensors = longrope(n_original, rope_dim)
-    return Kind("phi3", {"attention.sliding_window": 0, **metadata}, tensors=tensors)
+    return Kind("phi3", {"attention.sliding_window": 0, **metadata}, tensors=tensors, hf_class="Phi3",
+                hf_config={"original_max_position_embeddings": n_original})
+
+
+def _gemma2(query_width, **sizes):
+    """Caps that bite: scores and logits of random weights would not come near the real 50 and 30."""
+    caps = {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 8.0}
+    return Kind("gemma2", {"attention.sliding_window": 16, **caps}, **{**GEMMA, **sizes}, hf_class="Gemma2",
+                hf_config={**caps, "query_pre_attn_scalar": query_width})
 
 
 _YARN = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64}
 _EXPERTS = {"expert_count": 16, "expert_used_count": 6}
+_OLMO3_SLIDES = [True, True, False, True, False]
 KINDS = {
     "llama2": Kind("llama", {"rope.dimension_count": 32}, n_kv_heads=4),
     "llama3": Kind("llama", {"rope.freq_base": 500000.0, "rope.dimension_count": 32}, d_model=96, head_dim=32,
-                   tensors={"rope_freqs.weight": llama3_factors()}),
+                   tensors={"rope_freqs.weight": llama3_factors()},
+                   hf_config={"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                                  "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}),
     "llama-linear": Kind("llama", {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
     "llama-yarn": Kind("llama", {**_YARN, "rope.scaling.yarn_beta_fast": 8.0, "rope.scaling.yarn_beta_slow": 2.0}),
-    "mistral": Kind("llama", {"attention.sliding_window": 16, "rope.dimension_count": 32}),
-    "mixtral": Kind("llama", {"expert_count": 8, "expert_used_count": 4, "rope.freq_base": 1000000.0}),
-    "qwen2": Kind("qwen2", {"rope.freq_base": 1000000.0, **_YARN}, tied=True),
-    "qwen3": Kind("qwen3", {"rope.freq_base": 1000000.0}, d_model=96, n_heads=6),
-    "qwen3moe": Kind("qwen3moe", {"rope.freq_base": 1000000.0, "expert_feed_forward_length": 64, **_EXPERTS}),
+    "mistral": Kind("llama", {"attention.sliding_window": 16, "rope.dimension_count": 32}, hf_class="Mistral"),
+    "mixtral": Kind("llama", {"expert_count": 8, "expert_used_count": 4, "rope.freq_base": 1000000.0},
+                    hf_class="Mixtral", hf_config={"num_local_experts": 8}),
+    "qwen2": Kind("qwen2", {"rope.freq_base": 1000000.0, **_YARN}, tied=True, hf_class="Qwen2"),
+    "qwen3": Kind("qwen3", {"rope.freq_base": 1000000.0}, d_model=96, n_heads=6, hf_class="Qwen3"),
+    "qwen3moe": Kind("qwen3moe", {"rope.freq_base": 1000000.0, "expert_feed_forward_length": 64, **_EXPERTS},
+                     hf_class="Qwen3Moe", hf_config={"num_experts": 16, "moe_intermediate_size": 64, "norm_topk_prob": True}),
     "phi3-short": _phi3(128, 32),
     "phi3-long": _phi3(32, 24),
-    "phi3-window": Kind("phi3", {"attention.sliding_window": 16, "rope.dimension_count": 32}),
-    # Caps that bite: scores and logits of random weights would not come near the real 50 and 30.
-    "gemma2": Kind("gemma2", {"attention.sliding_window": 16, "attn_logit_softcapping": 3.0,
-                              "final_logit_softcapping": 8.0}, **GEMMA),
-    "gemma2-27b": Kind("gemma2", {"attention.sliding_window": 16, "attn_logit_softcapping": 3.0,
-                                  "final_logit_softcapping": 8.0},
-                       **{**GEMMA, "n_layers": 46, "n_kv_heads": 1, "d_ff": 32}),
+    "phi3-window": Kind("phi3", {"attention.sliding_window": 16, "rope.dimension_count": 32}, hf_class="Phi3"),
+    "gemma2": _gemma2(32),
+    "gemma2-27b": _gemma2(24, n_layers=46, n_kv_heads=1, d_ff=32),
     "gemma3": Kind("gemma3", {"attention.sliding_window": 16, "rope.freq_base": 1000000.0, "rope.scaling.type": "linear",
-                              "rope.scaling.factor": 8.0}, n_layers=8, n_kv_heads=1, **GEMMA),
-    "olmo2": Kind("olmo2", {"rope.freq_base": 500000.0}),
+                              "rope.scaling.factor": 8.0}, n_layers=8, n_kv_heads=1, **GEMMA, hf_class="Gemma3",
+                   hf_config={"query_pre_attn_scalar": 32}),
+    "olmo2": Kind("olmo2", {"rope.freq_base": 500000.0}, hf_class="Olmo2"),
     "olmo3": Kind("olmo2", {"rope.freq_base": 500000.0, "attention.sliding_window": 16,
-                            "attention.sliding_window_pattern": [True, True, False, True, False], **_YARN}, n_layers=5),
+                            "attention.sliding_window_pattern": _OLMO3_SLIDES, **_YARN}, n_layers=5, hf_class="Olmo3",
+                  hf_config={"layer_types": ["sliding_attention" if slides else "full_attention" for slides in _OLMO3_SLIDES]}),
     "granite": Kind("granite", {"attention.scale": 0.1, "embedding_scale": 3.0, "residual_scale": 0.22,
-                                "logit_scale": 2.0, "rope.dimension_count": 32}, tied=True),
+                                "logit_scale": 2.0, "rope.dimension_count": 32}, tied=True, hf_class="Granite",
+                    hf_config={"attention_multiplier": 0.1, "embedding_multiplier": 3.0, "residual_multiplier": 0.22,
+                               "logits_scaling": 2.0}),
+    "smollm3": Kind("smollm3", {"rope.freq_base": 5000000.0, "rope.dimension_count": 32, **_YARN}, n_layers=8, tied=True,
+                    hf_class="SmolLM3"),
 }
+
+
+def seed_by_name(name):
+    return zlib.crc32(name.encode())
+
+
+def seed_of(name):
+    """By the name, so that a new kind changes no other's file; where there is a golden, the seed of the file it was made from."""
+    with np.load(GOLDEN) as goldens:
+        return int(goldens[f"{name}.seed"]) if f"{name}.seed" in goldens else seed_by_name(name)
 
 
 def tokens(n=N_TOKENS, seed=7):
     return np.random.RandomState(seed).randint(0, N_VOCAB, n).tolist()
 
 
-def write(path, name):
+def write(path, name, seed=None):
     """The file of KINDS[name]."""
     kind = KINDS[name]
     writer = gguf.GGUFWriter(str(path), kind.architecture)
@@ -112,7 +146,7 @@ def write(path, name):
         sizes |= {"attention.key_length": kind.head_dim, "attention.value_length": kind.head_dim}
     for key, value in {**sizes, **kind.metadata}.items():
         _add(writer, f"{kind.architecture}.{key}", value)
-    _weights(writer, kind, np.random.RandomState(sorted(KINDS).index(name)))
+    _weights(writer, kind, np.random.RandomState(seed_of(name) if seed is None else seed))
     for tensor, values in kind.tensors.items():
         writer.add_tensor(tensor, values)
     writer.write_header_to_file()
