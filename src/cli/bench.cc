@@ -10,6 +10,7 @@
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "cli/text_input.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -29,7 +30,7 @@ struct BenchFlags {
   LazyFlags lazy;
   std::vector<std::string> schedules;
   std::vector<size_t> lengths;
-  std::string file;
+  std::vector<std::string> files;
   TextFlags text;
   std::string json;
   size_t n_tokens = 16;
@@ -164,17 +165,12 @@ Json bench_json(const std::vector<Case>& cases, const BenchFlags& flags, const M
 }
 
 Result<std::vector<int32_t>> prompt_tokens(const Engine& engine, const BenchFlags& flags, size_t n_tokens) {
-  const std::string& file = flags.file;
-  std::string text;
-  if (!file.empty()) {
-    auto content = read_text_file(file, flags.text);
-    if (!content) return tl::unexpected(content.error());
-    text = std::move(*content);
-  }
-  auto tokens = engine.tokenize(file.empty() ? bench_text(n_tokens) : text);
+  auto text = read_text_files(flags.files, flags.text);
+  if (!text) return tl::unexpected(text.error());
+  auto tokens = engine.tokenize(flags.files.empty() ? bench_text(n_tokens) : *text);
   if (tokens && tokens->size() < n_tokens) {
     return fail(ErrorCode::kInvalidArgument,
-                quote(file) + " has " + grouped(tokens->size()) +
+                "the text of -f has " + grouped(tokens->size()) +
                     " tokens, fewer than the longest of --lengths: give shorter --lengths");
   }
   return tokens;
@@ -249,7 +245,8 @@ int bench_command(const std::vector<std::string>& args) {
                    "Prompt lengths in tokens; default 512,1024,2048,4096");
   flags.add_texts("--lazy", values.schedules, "off|auto|fast|LAYER:KEEP,...",
                   "A preset or a schedule; may be given several times; default off and auto");
-  flags.add_text("-f,--file", values.file, "FILE", "Prompt text; default: a built-in text of common words");
+  flags.add_texts("-f,--file", values.files, "FILE",
+                  "Prompt text; several follow one another; default: a built-in text of common words");
   values.text.add_to(flags);
   flags.add_count("-n,--max-tokens", values.n_tokens, 1, 4096, "Tokens to decode; default 16");
   flags.add_count("--repeat", values.n_repeats, 1, 1000, "Rounds over all cases; default 3");

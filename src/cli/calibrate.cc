@@ -15,6 +15,7 @@
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "cli/text_input.h"
 #include "cli/text_loss.h"
 #include "engine/presets.h"
 #include "pruning/policy.h"
@@ -410,6 +411,8 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.add_text("--out", values.out, "FILE", "Keep the preset in this file; - for standard output");
   flags.add_text("--json", values.json, "FILE", "Write all that was tried, for a plot");
   if (auto exit_code = flags.parse(args)) return *exit_code;
+  if (const std::string sentence = standard_input_twice(values.files); !sentence.empty())
+    return wrong_usage(kCommand, sentence);
   if (values.beside && !values.out.empty())
     return wrong_usage(kCommand, "--beside and --out name two places: give one");
   if (values.schedule.empty() && (values.policy != 0 || values.attention_mass < 1))

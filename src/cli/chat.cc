@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/conversation.h"
@@ -12,6 +13,7 @@
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "cli/text_input.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -35,7 +37,7 @@ struct ChatFlags {
   LazyFlags lazy;
   GenerateFlags generate;
   TemplateFlags chat_template;
-  std::string file;
+  std::vector<std::string> files;
   TextFlags text;
   std::string system;
 };
@@ -169,12 +171,14 @@ bool obey(const std::string& line, Conversation& conversation) {
 // script.
 int converse(Conversation& conversation, const TextFlags& flags, Interrupt& interrupt) {
   const bool at_terminal = is_terminal(Stream::kInput);
+  bool is_first = true;
   int exit_code = kExitDone;
   while (true) {
     interrupt.end_program_at_once(true);
     if (at_terminal) std::fprintf(stderr, wants_colour(Stream::kError) ? "\033[1m>\033[0m " : "> ");
     std::string line;
     if (!std::getline(std::cin, line)) break;
+    if (std::exchange(is_first, false)) drop_byte_order_mark(line);
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.find_first_not_of(" \t") == std::string::npos) continue;
     if (line.front() == '/') {
@@ -194,14 +198,12 @@ int converse(Conversation& conversation, const TextFlags& flags, Interrupt& inte
 
 int chat(const ChatFlags& flags) {
   Interrupt interrupt;
-  std::string document;
-  if (!flags.file.empty()) {
-    if (flags.file == "-")
+  for (const std::string& path : flags.files) {
+    if (is_standard_input(path))
       return wrong_usage(kCommand, "-f needs a file: standard input is for the questions");
-    auto text = read_text_file(flags.file, flags.text);
-    if (!text) return report_failure(kCommand, text.error());
-    document = std::move(*text);
   }
+  auto document = read_text_files(flags.files, flags.text);
+  if (!document) return report_failure(kCommand, document.error());
   auto request = flags.chat_template.resolve(flags.text);
   if (!request) return report_failure(kCommand, request.error());
   auto loaded = load_engine(flags.model);
@@ -221,7 +223,7 @@ int chat(const ChatFlags& flags) {
   if (!session) return report_failure(kCommand, session.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
-  Conversation conversation(flags, std::move(*request), engine, std::move(*session), std::move(document),
+  Conversation conversation(flags, std::move(*request), engine, std::move(*session), std::move(*document),
                             *context, interrupt);
   if (auto read = conversation.read_document(); !read) return report_failure(kCommand, read.error());
   if (is_terminal(Stream::kInput)) terminal.note("/help shows the commands");
@@ -235,7 +237,7 @@ int chat_command(const std::vector<std::string>& args) {
   Flags flags(kCommand, kSummary, kExamples);
   values.model.add_to(flags);
   flags.group("Conversation");
-  flags.add_text("-f,--file", values.file, "FILE", "A document to talk about");
+  flags.add_texts("-f,--file", values.files, "FILE", "A document to talk about; several follow one another");
   values.text.add_to(flags);
   flags.add_text("--system", values.system, "TEXT", "System message");
   values.chat_template.add_to(flags);

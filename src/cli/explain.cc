@@ -10,6 +10,7 @@
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "cli/text_input.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -118,7 +119,7 @@ std::vector<std::string> prompt_pieces(const Engine& engine, const std::vector<i
 
 int explain(const ExplainFlags& flags) {
   const Interrupt interrupt;
-  auto prompt = read_prompt(flags.prompt);
+  auto prompt = read_prompt(flags.prompt, Terminal(flags.model.quiet));
   if (!prompt) return report_failure(kCommand, prompt.error());
   std::optional<OutputFile> page;
   if (!flags.no_page) {

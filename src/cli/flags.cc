@@ -153,6 +153,12 @@ void Flags::add_text(const std::string& names, std::string& target, const std::s
   finish(app_->add_option_function<std::string>(names, set, help), placeholder)->take_last();
 }
 
+void Flags::add_text(const std::string& names, std::optional<std::string>& target,
+                     const std::string& placeholder, const std::string& help) {
+  auto set = [&target](const std::string& value) { target = value; };
+  finish(app_->add_option_function<std::string>(names, set, help), placeholder)->take_last();
+}
+
 void Flags::add_texts(const std::string& names, std::vector<std::string>& target,
                       const std::string& placeholder, const std::string& help) {
   auto set = [&target](const std::vector<std::string>& values) { target = values; };

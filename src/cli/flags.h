@@ -34,6 +34,9 @@ class Flags {
   // `names` as CLI11 takes them: "-n,--max-tokens". The value is checked against [min, max].
   void add_text(const std::string& names, std::string& target, const std::string& placeholder,
                 const std::string& help);
+  void add_text(const std::string& names, std::optional<std::string>& target, const std::string& placeholder,
+                const std::string& help);
+  // Of every other flag the last one counts; of these all do, in their order.
   void add_texts(const std::string& names, std::vector<std::string>& target, const std::string& placeholder,
                  const std::string& help);
   void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help);

@@ -71,6 +71,26 @@ TEST(Flags, TextsMayLookLikeFlags) {
   EXPECT_EQ(parse({"--some-text", "-n 5"}).text, "-n 5");
 }
 
+TEST(Flags, TheLastOfAFlagCountsAndTextsAreAllTaken) {
+  const Parsed parsed = parse({"-n",        "7",       "--max-tokens", "8",    "--temp",      "1",
+                               "--temp",    "2",       "--some-text",  "a",    "--some-text", "b",
+                               "--policy",  "random",  "--policy",     "lazy", "--lengths",   "1,2",
+                               "--lengths", "3",       "--revive",     "1",    "--revive",    "all",
+                               "--share",   "0.1",     "--share",      "0.2",  "--quiet",     "--quiet=false",
+                               "--quiet",   "--quiet", "--stop",       "x",    "--stop",      "y"});
+  EXPECT_FALSE(parsed.exit_code) << parsed.err;
+  EXPECT_EQ(parsed.count, 8U);
+  EXPECT_FLOAT_EQ(parsed.real, 2);
+  EXPECT_EQ(parsed.text, "b");
+  EXPECT_EQ(parsed.choice, 0U);
+  EXPECT_EQ(parsed.counts, std::vector<size_t>{3});
+  EXPECT_EQ(parsed.revive, 1000U);
+  EXPECT_FLOAT_EQ(*parsed.share, 0.2F);
+  EXPECT_TRUE(parsed.on);
+  EXPECT_EQ(parsed.texts, (std::vector<std::string>{"x", "y"}));
+  EXPECT_FALSE(parse({"--quiet", "--quiet=false"}).on);
+}
+
 TEST(Flags, ACountMayBeAll) {
   EXPECT_EQ(parse({}).revive, std::nullopt);
   EXPECT_EQ(parse({"--revive", "0"}).revive, 0U);

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "cli/text.h"
+#include "cli/text_input.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -32,18 +33,6 @@ std::string cache_folder() {
 
 std::string default_model_path() {
   return cache_folder() + kDefaultModel;
-}
-
-Result<std::string> read_stream(std::FILE* stream, const std::string& what) {
-  std::string text;
-  char buffer[1 << 16];
-  for (size_t n = std::fread(buffer, 1, sizeof buffer, stream); n > 0;
-       n = std::fread(buffer, 1, sizeof buffer, stream)) {
-    text.append(buffer, n);
-  }
-  if (std::ferror(stream) != 0)
-    return fail(ErrorCode::kNotFound, "cannot read " + what + ": " + std::strerror(errno));
-  return text;
 }
 
 }  // namespace
@@ -149,8 +138,11 @@ void TextFlags::add_to(Flags& flags) {
 void PromptFlags::add_to(Flags& flags) {
   flags.group("Prompt");
   flags.add_text("-p,--prompt", prompt, "TEXT", "The prompt");
-  flags.add_text("-f,--file", file, "FILE",
-                 "The prompt is this file, - for standard input; with -p the text follows it");
+  flags.add_texts(
+      "-f,--file", files, "FILE",
+      "The prompt is this file, - for standard input; several follow one another, and the text of "
+      "-p follows them. With -p alone, text that comes on standard input within 3 seconds is the "
+      "file");
   text.add_to(flags);
 }
 
@@ -208,54 +200,6 @@ Result<std::string> resolve_model_path(const std::string& given) {
                     path);
   }
   return fail(ErrorCode::kNotFound, "cannot open the model " + quote(path) + ": " + std::strerror(errno));
-}
-
-Result<std::string> checked_text(std::string text, const std::string& what, const TextFlags& flags) {
-  const size_t invalid = find_invalid_utf8(text);
-  if (invalid == std::string::npos) return text;
-  if (flags.invalid_utf8() == InvalidUtf8::kReplace) return valid_utf8(text);
-  return fail(ErrorCode::kInvalidFile,
-              what + " is not valid UTF-8 at byte " + grouped(invalid) +
-                  "; convert it first, for example with iconv, or give --invalid-utf8 replace");
-}
-
-Result<std::string> read_text_file(const std::string& path, const TextFlags& flags) {
-  if (path == "-") {
-    return read_stream(stdin, "standard input").and_then([&](std::string text) {
-      return checked_text(std::move(text), "the text on standard input", flags);
-    });
-  }
-  const std::string name = quote(path);
-  std::FILE* stream = std::fopen(path.c_str(), "rb");
-  if (stream == nullptr)
-    return fail(ErrorCode::kNotFound, "cannot open " + name + ": " + std::strerror(errno));
-  auto text = read_stream(stream, name);
-  std::fclose(stream);
-  if (!text) return text;
-  return checked_text(std::move(*text), name, flags);
-}
-
-Result<std::string> read_prompt(const PromptFlags& flags) {
-  std::string text;
-  if (!flags.file.empty() || flags.prompt.empty()) {
-    if (flags.file.empty() && is_terminal(Stream::kInput)) {
-      return fail(ErrorCode::kInvalidArgument, "no prompt: give -p TEXT, -f FILE, or text on standard input");
-    }
-    auto content = read_text_file(flags.file.empty() ? "-" : flags.file, flags.text);
-    if (!content) return content;
-    text = std::move(*content);
-  }
-  if (!flags.prompt.empty()) {
-    auto prompt = checked_text(flags.prompt, "the text of -p", flags.text);
-    if (!prompt) return prompt;
-    if (!text.empty()) text += text.back() == '\n' ? "\n" : "\n\n";
-    text += *prompt;
-  }
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
-    return fail(ErrorCode::kInvalidArgument,
-                "the prompt is empty: give -p TEXT, -f FILE, or text on standard input");
-  }
-  return text;
 }
 
 Result<LoadedEngine> load_engine(const ModelFlags& flags) {

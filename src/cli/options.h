@@ -51,10 +51,11 @@ struct TextFlags {
 };
 
 struct PromptFlags {
-  std::string prompt;
-  std::string file;
+  std::optional<std::string> prompt;
+  std::vector<std::string> files;  // "-": standard input
   TextFlags text;
   void add_to(Flags& flags);
+  bool given() const { return prompt.has_value() || !files.empty(); }
 };
 
 // What the model's chat template gets besides the messages.
@@ -74,14 +75,6 @@ std::string user_preset_folder();
 
 // The model file: as given, else the default model in the user's cache; an error says how to get one.
 Result<std::string> resolve_model_path(const std::string& given);
-
-// -p, -f (both: the file, an empty line, the text), or standard input. Errors: nothing given, an unreadable
-// file, invalid UTF-8 (with its byte offset), an empty prompt.
-Result<std::string> read_prompt(const PromptFlags& flags);
-// A whole file, "-" for standard input, as valid UTF-8.
-Result<std::string> read_text_file(const std::string& path, const TextFlags& flags);
-// All text of users passes here: valid UTF-8, or an error that names it by `what`.
-Result<std::string> checked_text(std::string text, const std::string& what, const TextFlags& flags);
 
 struct LoadedEngine {
   Engine engine;

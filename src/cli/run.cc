@@ -12,6 +12,7 @@
 #include "cli/runner.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "cli/text_input.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -153,7 +154,7 @@ int run_many(Runner& runner, const RunFlags& flags, const std::vector<std::strin
 
 // What is asked of the command line alone, before the model is loaded.
 std::optional<int> check_flags(const RunFlags& flags) {
-  if (!flags.jsonl.empty() && (!flags.prompt.prompt.empty() || !flags.prompt.file.empty())) {
+  if (!flags.jsonl.empty() && flags.prompt.given()) {
     return wrong_usage(kCommand, "--jsonl takes the prompts from its file: leave -p and -f out");
   }
   if (flags.perplexity && flags.json.empty() && flags.jsonl.empty())
@@ -166,11 +167,22 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (!flags.messages.empty() && !chat) return wrong_usage(kCommand, "--messages needs --chat");
   const bool for_template = !flags.chat_template.tools_file.empty() || !flags.chat_template.variables.empty();
   if (for_template && !chat) return wrong_usage(kCommand, "--tools and --template-vars need --chat");
-  const bool has_prompt = !flags.prompt.prompt.empty() || !flags.prompt.file.empty() || !flags.jsonl.empty();
+  const bool has_prompt = flags.prompt.given() || !flags.jsonl.empty();
   if (!flags.messages.empty() && (has_prompt || !flags.settings.system.empty()))
     return wrong_usage(kCommand,
                        "--messages holds the whole conversation: leave -p, -f, --jsonl and --system out");
+  std::vector<std::string> read = flags.prompt.files;
+  read.insert(read.end(), {flags.messages, flags.chat_template.tools_file, flags.jsonl});
+  if (const std::string sentence = standard_input_twice(read); !sentence.empty())
+    return wrong_usage(kCommand, sentence);
   return std::nullopt;
+}
+
+// The prompt, or with --messages the conversation as a JSON array.
+Result<std::string> prompt_of(const RunFlags& flags) {
+  if (!flags.messages.empty()) return read_messages(flags.messages, flags.prompt.text);
+  return read_prompt(flags.prompt, Terminal(flags.model.quiet),
+                     !is_standard_input(flags.chat_template.tools_file));
 }
 
 int run(const RunFlags& flags, const std::vector<std::string>& args) {
@@ -184,8 +196,7 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
       return report_failure(kCommand, {ErrorCode::kNotFound,
                                        "cannot open " + quote(flags.jsonl) + ": " + std::strerror(errno)});
   } else if (!many) {
-    auto text =
-        flags.messages.empty() ? read_prompt(flags.prompt) : read_messages(flags.messages, flags.prompt.text);
+    auto text = prompt_of(flags);
     if (!text) return report_failure(kCommand, text.error());
     prompt = std::move(*text);
   }

@@ -7,6 +7,7 @@
 #include "cli/options.h"
 #include "cli/record.h"
 #include "cli/text.h"
+#include "cli/text_input.h"
 #include "gguf/file.h"
 #include "tokenizer/tokenizer.h"
 
@@ -70,7 +71,7 @@ void print_tokens(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, b
 }
 
 int tokenize(const TokenizeFlags& flags) {
-  auto text = read_prompt(flags.prompt);
+  auto text = read_prompt(flags.prompt, Terminal(true));
   if (!text) return report_failure(kCommand, text.error());
   auto path = resolve_model_path(flags.model);
   if (!path) return report_failure(kCommand, path.error());

@@ -158,7 +158,7 @@ def test_missing_prompt_file(run, smollm2, tmp_path):
     assert_fails(run("run", "-m", smollm2, "-f", tmp_path / "none.txt"), 1, "cannot open", "No such file")
 
 
-@pytest.mark.parametrize("stdin", ["", "  \n"])
+@pytest.mark.parametrize("stdin", ["", b"\xef\xbb\xbf"])
 def test_empty_prompt(run, smollm2, stdin):
     assert_fails(run("run", "-m", smollm2, stdin=stdin), 1, "empty")
 
