@@ -11,6 +11,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf.constants import GGML_QUANT_SIZES
 
+# A line for every type of blocks but those that _set_scales() knows by name.
 # Where the fp16 scale of a block lies, where the fp16 minimum (or its scale), and the code in the middle: minus the
 # minimum is so many scales.
 LAYOUTS = {

@@ -192,16 +192,20 @@ std::string name_of_case(const testing::TestParamInfo<Matmul::ParamType>& info) 
          std::string(gguf::traits_of(std::get<1>(info.param))->name);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, Matmul,
-    testing::Combine(testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
-                     testing::Values(TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ4_0,
-                                     TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1,
-                                     TensorType::kQ8_0, TensorType::kQ4_K, TensorType::kQ5_K,
-                                     TensorType::kQ6_K, TensorType::kQ2_K, TensorType::kQ3_K,
-                                     TensorType::kIQ4_NL, TensorType::kIQ4_XS, TensorType::kMXFP4,
-                                     TensorType::kTQ1_0, TensorType::kTQ2_0)),
-    name_of_case);
+// Every type that the build reads, so that a new one cannot be forgotten here.
+std::vector<TensorType> readable_types() {
+  std::vector<TensorType> types;
+  for (uint32_t number = 0; number < 256; ++number) {
+    const auto traits = gguf::traits_of(static_cast<TensorType>(number));
+    if (traits && traits->can_dequantize) types.push_back(static_cast<TensorType>(number));
+  }
+  return types;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Matmul,
+                         testing::Combine(testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
+                                          testing::ValuesIn(readable_types())),
+                         name_of_case);
 
 }  // namespace
 }  // namespace lazyfill

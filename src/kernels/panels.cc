@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <string>
 
 #include "base/half.h"
 #include "kernels/pack_blocks.h"
@@ -151,7 +153,8 @@ Plan plan_of_floats(Tag tag, size_t n_bytes) {
   return {tag, 0, Scales::kHalf, 0, false, kOutputs * n_bytes, nullptr};
 }
 
-Plan plan_for(gguf::TensorType type) {
+// Empty for a type that the table of gguf/tensor_type.cc reads and nothing here packs.
+std::optional<Plan> plan_for(gguf::TensorType type) {
   using Type = gguf::TensorType;
   switch (type) {
     case Type::kQ4_0:
@@ -188,8 +191,10 @@ Plan plan_for(gguf::TensorType type) {
       return plan_of_floats(kF16, 2);
     case Type::kBF16:
       return plan_of_floats(kBf16, 2);
-    default:
+    case Type::kF32:
       return plan_of_floats(kF32, 4);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -302,7 +307,13 @@ void pack_floats(const RawMatrix& raw, size_t out, size_t n, std::byte* to) {
 Result<PackedMatrix> begin_pack(const RawMatrix& raw) {
   const Result<size_t> row_bytes = checked_row_bytes(raw);
   if (!row_bytes) return tl::unexpected(row_bytes.error());
-  const Plan plan = plan_for(raw.type);
+  const std::optional<Plan> found = plan_for(raw.type);
+  if (!found) {
+    return fail(ErrorCode::kUnsupported,
+                "A weight matrix has the type " + std::string(gguf::traits_of(raw.type)->name) +
+                    ", which has no packed form yet; LAZYFILL_ISA=reference computes with it.");
+  }
+  const Plan& plan = *found;
   const size_t n_panels = (raw.n_out + kOutputs - 1) / kOutputs;
   Result<Buffer<std::byte>> bytes = make_buffer(n_panels * blocks_of(plan, raw.n_in) * plan.block_bytes);
   if (!bytes) return tl::unexpected(bytes.error());
@@ -316,7 +327,7 @@ Result<PackedMatrix> begin_pack(const RawMatrix& raw) {
 }
 
 void pack_outputs(const RawMatrix& raw, PackedMatrix& packed, size_t out_begin) {
-  const Plan plan = plan_for(raw.type);
+  const Plan plan = *plan_for(raw.type);          // there: begin_pack has checked
   const auto traits = gguf::traits_of(raw.type);  // known: begin_pack has checked
   const size_t row_bytes = raw.n_in / traits->block_elements * traits->block_bytes;
   const size_t n_blocks = blocks_of(plan, raw.n_in);

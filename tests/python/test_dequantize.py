@@ -1,5 +1,6 @@
 """The engine's dequantisation against the gguf package's, bit for bit, on random blocks of every type."""
 
+import re
 import subprocess
 
 import numpy as np
@@ -8,13 +9,10 @@ from gguf import GGMLQuantizationType as Type
 from gguf.constants import GGML_QUANT_SIZES
 from gguf.quants import dequantize
 
+from reference.tensor_types import READABLE
+from scripts.random_blocks import LAYOUTS
+
 N_BLOCKS = 500
-# Where a block's fp16 scales lie: random bytes there would give infinities and NaN, which files must not hold.
-HALF_OFFSETS = {Type.F16: [0], Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2], Type.Q8_0: [0],
-                Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208], Type.Q2_K: [80, 82], Type.Q3_K: [108],
-                Type.IQ4_NL: [0], Type.IQ4_XS: [0], Type.MXFP4: [], Type.TQ1_0: [52], Type.TQ2_0: [64]}
-
-
 def random_blocks(rng, kind):
     """[N_BLOCKS, block_bytes] of bytes with finite scales, subnormal ones among them."""
     _, block_bytes = GGML_QUANT_SIZES[kind]
@@ -26,16 +24,15 @@ def random_blocks(rng, kind):
     blocks = rng.integers(0, 256, size=(N_BLOCKS, block_bytes), dtype=np.uint8)
     if kind == Type.MXFP4:  # a power of two; the largest ones overflow fp32
         blocks[:, 0] = rng.integers(0, 252, size=N_BLOCKS)
-    for offset in HALF_OFFSETS[kind]:
+    # Random bytes as fp16 scales would give infinities and NaN, which files must not hold.
+    for offset in [0] if kind == Type.F16 else [at for at in LAYOUTS.get(kind, ())[:2] if at is not None]:
         halves = (rng.normal(size=N_BLOCKS) * 10.0 ** rng.integers(-7, 3, size=N_BLOCKS)).astype(np.float16)
         assert np.isfinite(halves).all()
         blocks[:, offset:offset + 2] = halves.view(np.uint8).reshape(N_BLOCKS, 2)
     return blocks
 
 
-@pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.BF16, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0,
-                                  Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.Q2_K, Type.Q3_K, Type.IQ4_NL, Type.IQ4_XS,
-                                  Type.MXFP4, Type.TQ1_0, Type.TQ2_0], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", READABLE, ids=lambda kind: kind.name)
 def test_equals_the_gguf_package_bit_for_bit(kind, build_dir, tmp_path):
     blocks = random_blocks(np.random.default_rng(kind.value), kind)
     expected = np.ascontiguousarray(dequantize(blocks.reshape(-1), kind), dtype=np.float32).reshape(-1)
@@ -45,3 +42,14 @@ def test_equals_the_gguf_package_bit_for_bit(kind, build_dir, tmp_path):
     values = np.fromfile(tmp_path / "values.bin", dtype=np.float32)
     assert values.size == N_BLOCKS * GGML_QUANT_SIZES[kind][0]
     np.testing.assert_array_equal(values.view(np.uint32), expected.view(np.uint32))
+
+
+def test_the_table_is_what_the_program_reads(root, build_dir, tmp_path):
+    """The list comes from the source; the documents have it too."""
+    (tmp_path / "empty").write_bytes(b"")
+    done = subprocess.run([build_dir / "bin" / "dequantize_tool", str(Type.I8.value), tmp_path / "empty", tmp_path / "out"],
+                          capture_output=True, text=True, check=False)
+    names = done.stderr.split("this build reads ")[1].strip(" .\n").split(", ")
+    assert names == [kind.name for kind in READABLE]
+    models = (root / "docs" / "models.md").read_text(encoding="utf-8").split("Tensor types are ")[1].split(", all\nof them")[0]
+    assert sorted(re.findall(r"\w+", models.replace(" and ", " "))) == sorted(names)
