@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
 namespace lazyfill {
 namespace {
@@ -45,6 +49,20 @@ TEST(Kernels, EveryTableIsItsOwnOrRefused) {
     } else {
       EXPECT_EQ(kernels.error().code, ErrorCode::kUnsupported);
     }
+  }
+}
+
+// A function that reference/table.cc leaves out would be a null pointer in every table, which no compiler
+// minds.
+TEST(Kernels, NoTableLeavesAFunctionOut) {
+  constexpr size_t kBegin = offsetof(Kernels, begin_pack);
+  for (const Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512}) {
+    if (!machine_supports(isa)) continue;
+    std::array<uintptr_t, (sizeof(Kernels) - kBegin) / sizeof(uintptr_t)> functions;
+    std::memcpy(functions.data(), reinterpret_cast<const std::byte*>(*kernels_for(isa)) + kBegin,
+                sizeof(functions));
+    for (size_t i = 0; i < functions.size(); ++i)
+      EXPECT_NE(functions[i], 0U) << (*kernels_for(isa))->name << ", entry " << i;
   }
 }
 
