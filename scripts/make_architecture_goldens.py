@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/architectures.npz: what transformers computes, in fp32, from the files of tests/python/reference/zoo.py.
+"""Writes tests/golden/architectures.npz: what an independent implementation computes, in fp32, from the files of
+tests/python/reference/zoo.py.
 
-    make_architecture_goldens.py [KIND...]     # without names: those that have none; the others stay as they are
+    make_architecture_goldens.py [--by transformers|mlx] [KIND...]     # without names: those that have none
 
-Needs torch and transformers, which no test needs:
+Needs transformers with torch (5 GB), or mlx-lm (0.4 GB), which has fewer architectures and fewer of their settings. No test
+needs either:
 
-    python3 -m venv goldens && goldens/bin/pip install torch transformers gguf==0.19.0
-    goldens/bin/python scripts/make_architecture_goldens.py KIND
+    python3 -m venv build/goldens && build/goldens/bin/pip install torch transformers gguf==0.19.0
+    python3 -m venv build/goldens && build/goldens/bin/pip install 'mlx[cpu]' mlx-lm gguf==0.19.0
+    build/goldens/bin/python scripts/make_architecture_goldens.py --by mlx KIND
 
-Prints the KL divergence between transformers and the numpy reference. What a kind needs here is said in its entry of
-zoo.KINDS; this script has a line for an architecture only where its tensors have other names than Llama's.
+Prints the KL divergence between it and the numpy reference. What a kind needs here is said in its entry of zoo.KINDS; this
+script has a line for an architecture only where its tensors have other names than Llama's.
 """
 
 import argparse
+import importlib
+import importlib.metadata
 import pathlib
 import sys
 import tempfile
@@ -40,6 +45,7 @@ OTHER_NAMES = {
     "gemma3": {"ffn_norm": "pre_feedforward_layernorm"},
     "phi3": {"ffn_up": "mlp.gate_up_proj"},
 }
+MLX_MODULES = {"Qwen3Moe": "qwen3_moe", "Mistral": "llama"}  # where they are not called as the class is
 ROPES_BY_LAYER_TYPE = ("Gemma3", "Olmo3")  # classes whose sliding layers have a rotation of their own, never scaled
 
 
@@ -116,44 +122,71 @@ def settings(kind):
     return found | kind.hf_config | {"rope_parameters": rope_parameters(kind)}
 
 
-def compute(name, path):
+def by_transformers(kind, path):
     """Logits [N_TOKENS, N_VOCAB]."""
     import torch
     import transformers
 
-    kind = zoo.KINDS[name]
     suffix = "TextConfig" if kind.hf_class == "Gemma3" else "Config"
     config = getattr(transformers, kind.hf_class + suffix)(**settings(kind))
     model = getattr(transformers, kind.hf_class + "ForCausalLM")(config)
     state = {key: torch.from_numpy(array) for key, array in state_dict(kind, path).items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if missing or unexpected:
-        raise SystemExit(f"{name}: weights do not fit: missing {missing}, unexpected {unexpected}")
+        raise SystemExit(f"weights do not fit: missing {missing}, unexpected {unexpected}")
     with torch.no_grad():
         return model.eval()(torch.tensor([zoo.tokens()])).logits[0].numpy()
+
+
+def by_mlx(kind, path):
+    """Logits [N_TOKENS, N_VOCAB]. What mlx-lm does not have, or names otherwise, ends in its own error."""
+    import mlx.core as mx
+
+    name = MLX_MODULES.get(kind.hf_class, kind.hf_class.lower())
+    module = importlib.import_module(f"mlx_lm.models.{name}")
+    found = settings(kind)
+    rope = found.pop("rope_parameters")
+    scaling = None if rope["rope_type"] == "default" else rope
+    found |= {"model_type": name, "rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+    model = module.Model(module.ModelArgs.from_dict(found))
+    state = {key: mx.array(array) for key, array in state_dict(kind, path).items()}
+    sanitize = getattr(model, "sanitize", dict)  # leaves out what a tied head repeats
+    model.load_weights(list(sanitize(state).items()))
+    return np.array(model(mx.array([zoo.tokens()]))[0])
+
+
+MAKERS = {"transformers": (by_transformers, "transformers"), "mlx": (by_mlx, "mlx-lm")}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(zoo.KINDS))
+    parser.add_argument("--by", choices=MAKERS, default="transformers")
+    arguments = parser.parse_args()
+    compute, package = MAKERS[arguments.by]
     goldens = dict(np.load(zoo.GOLDEN)) if zoo.GOLDEN.is_file() else {}
-    names = parser.parse_args().kinds or [name for name in zoo.KINDS if name not in goldens]
+    names = arguments.kinds or [name for name in zoo.KINDS if name not in goldens]
     unknown = [name for name in names if name not in zoo.KINDS]
     if unknown:
         raise SystemExit(f"no kind is called {', '.join(unknown)}; add it to KINDS in tests/python/reference/zoo.py")
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise SystemExit(f"{package} is not installed for {sys.executable}; the head of this file says how") from None
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             path = pathlib.Path(folder) / f"{name}.gguf"
             seed = zoo.seed_by_name(name)
             zoo.write(path, name, seed)
-            goldens[name], goldens[f"{name}.seed"] = compute(name, path), np.uint32(seed)
+            goldens[name], goldens[f"{name}.seed"] = compute(zoo.KINDS[name], path), np.uint32(seed)
+            goldens[f"{name}.by"] = np.array(f"{package} {version}")
             reference = Model(path, n_context=zoo.N_CONTEXT).forward(zoo.tokens())
             kl = kl_divergence(goldens[name], reference)
-            print(f"{name}: logits of standard deviation {goldens[name].std():.2f}; KL(transformers || numpy) "
+            print(f"{name}: logits of standard deviation {goldens[name].std():.2f}; KL({package} || numpy) "
                   f"mean {kl.mean():.3e}, max {kl.max():.3e}")
-    kept = [key for key in goldens if key.removesuffix(".seed") in zoo.KINDS]
+    kept = [key for key in goldens if key.split(".")[0] in zoo.KINDS]
     np.savez_compressed(zoo.GOLDEN, **{key: goldens[key] for key in kept})
-    print(f"{zoo.GOLDEN.relative_to(ROOT)}: {len(names)} kinds made, {len(kept) // 2} in all, {zoo.GOLDEN.stat().st_size} bytes")
+    print(f"{zoo.GOLDEN.relative_to(ROOT)}: {len(names)} kinds made, {len(kept) // 3} in all, {zoo.GOLDEN.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Every architecture, as tiny random files (reference/zoo.py): the engine and the numpy reference against transformers,
-dense, and the engine against the plain LazyLLM, lazy."""
+"""Every architecture, as tiny random files (reference/zoo.py): the engine and the numpy reference against transformers or
+mlx-lm, dense, and the engine against the plain LazyLLM, lazy."""
 
 import functools
 
@@ -33,10 +33,10 @@ def files(tmp_path_factory):
 
 
 class Goldens(dict):
-    """name -> logits [N_TOKENS, N_VOCAB] of transformers; a kind without them skips the test that asks."""
+    """name -> logits [N_TOKENS, N_VOCAB] of transformers or mlx-lm; a kind without them skips the test that asks."""
 
     def __missing__(self, name):
-        pytest.skip(f"no golden for {name}: scripts/make_architecture_goldens.py {name} makes it, where torch and transformers are")
+        pytest.skip(f"no golden for {name}: scripts/make_architecture_goldens.py {name} makes it; its head says with what")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def run_dense(probe, path, isa):
 
 
 @ALL
-def test_numpy_agrees_with_transformers(numpy_logits, golden, name):
+def test_numpy_agrees_with_the_golden(numpy_logits, golden, name):
     assert kl_divergence(golden[name], numpy_logits(name)).mean() < 1e-9
 
 
@@ -80,7 +80,7 @@ def test_engine_agrees_with_numpy(probe, files, numpy_logits, name, isa):
 
 @ALL
 @pytest.mark.parametrize("isa", ISAS)
-def test_engine_agrees_with_transformers(probe, files, golden, name, isa):
+def test_engine_agrees_with_the_golden(probe, files, golden, name, isa):
     probe.need_isa(isa)
     kl = kl_divergence(golden[name], run_dense(probe, files(name), isa))
     print(f"{name}, {isa}: mean KL {kl.mean():.3e}, max {kl.max():.3e}")
@@ -261,8 +261,9 @@ def test_a_list_of_the_same_for_every_layer_is_one_number(probe, files, golden, 
     ("qwen3moe", {"qwen3moe.expert_weights_norm": False}),
     ("qwen3moe", {"qwen3moe.expert_weights_scale": 1.1}),
     ("phi3-long", {"phi3.rope.scaling.attn_factor": 1.2}),
+    ("smollm3", {"smollm3.rope.scaling.factor": 3.9}),
 ])
 def test_the_goldens_notice_every_setting(probe, files, golden, tmp_path, name, change):
-    """With a little of what the file says changed, the logits are no longer those of transformers."""
+    """With a little of what the file says changed, the logits are no longer those of the golden."""
     path = rewritten(files(name), tmp_path / "changed.gguf", metadata=change)
     assert kl_divergence(golden[name], run_dense(probe, path, "reference")).mean() > 10 * MAX_KL["reference"]

@@ -35,8 +35,9 @@ def test_a_new_kind_changes_no_other_file(tmp_path, monkeypatch):
 
 def test_goldens_say_which_file_they_were_made_from():
     with np.load(zoo.GOLDEN) as goldens:
-        names = {key for key in goldens if not key.endswith(".seed")}
-        assert names <= set(zoo.KINDS) and {key for key in goldens if key not in names} == {f"{name}.seed" for name in names}
+        names = {key for key in goldens if "." not in key}
+        assert names <= set(zoo.KINDS) and set(goldens) == names | {f"{name}.{part}" for name in names for part in ("seed", "by")}
+        assert {str(goldens[f"{name}.by"]).split()[0] for name in names} <= {"transformers", "mlx-lm"}
         assert all(zoo.seed_of(name) == goldens[f"{name}.seed"] for name in names)
         assert zoo.seed_of("no-such-kind") == zoo.seed_by_name("no-such-kind")
 

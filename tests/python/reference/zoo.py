@@ -1,7 +1,7 @@
 """Tiny random files of every architecture, with the names, permutations and metadata of llama.cpp's converter.
 
 Their weights are the same bits everywhere and with every numpy, for tests/golden/architectures.npz holds what
-transformers computes from them (scripts/make_architecture_goldens.py): whole random numbers of a generator that numpy has
+transformers or mlx-lm computes from them (scripts/make_architecture_goldens.py): whole random numbers of a generator that numpy has
 frozen, scaled and quantised. Matrices are Q8_0, so that the fast kernels take the path that they take with real models.
 
 A new kind is one entry of KINDS: nothing else names the kinds, and no other kind's file changes.
