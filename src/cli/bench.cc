@@ -7,6 +7,7 @@
 #include "cli/bench_text.h"
 #include "cli/command.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
@@ -196,7 +197,11 @@ int bench(const BenchFlags& flags) {
   const Interrupt interrupt;
   std::optional<OutputFile> output;
   if (!flags.json.empty()) {
-    auto opened = OutputFile::open(flags.json);
+    InputFiles inputs = {"-"};
+    inputs.add(flags.files);
+    inputs.add_model(flags.model.path);
+    inputs.add_presets(flags.model.path);
+    auto opened = OutputFile::open(flags.json, inputs);
     if (!opened) return report_failure(kCommand, opened.error());
     output.emplace(std::move(*opened));
   }
@@ -225,7 +230,7 @@ int bench(const BenchFlags& flags) {
   Terminal(flags.model.quiet).note(model_summary(engine.info()));
   if (auto done = measure_all(engine, flags, *tokens, interrupt, cases); !done)
     return report_failure(kCommand, done.error());
-  if (flags.json != "-") print_table(cases);
+  if (!output || !output->is_standard_output()) print_table(cases);
   if (output) {
     if (auto written = output->write(json_line(bench_json(cases, flags, engine.info()))); !written) {
       return report_failure(kCommand, written.error());

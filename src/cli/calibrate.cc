@@ -11,6 +11,7 @@
 #include "cli/conversation.h"
 #include "cli/fidelity.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/prefill_clock.h"
 #include "cli/record.h"
 #include "cli/summary.h"
@@ -334,9 +335,14 @@ Result<std::string> path_of_preset(const CalibrateFlags& flags, const ModelInfo&
 
 int calibrate(const CalibrateFlags& flags) {
   const Interrupt interrupt;
+  InputFiles inputs = {"-"};
+  inputs.add(flags.files);
+  inputs.add_model(flags.model.path);
   std::optional<OutputFile> json;
   if (!flags.json.empty()) {
-    auto opened = OutputFile::open(flags.json);
+    InputFiles with_presets = inputs;
+    with_presets.add_presets(flags.model.path);
+    auto opened = OutputFile::open(flags.json, with_presets);
     if (!opened) return report_failure(kCommand, opened.error());
     json.emplace(std::move(*opened));
   }
@@ -347,7 +353,8 @@ int calibrate(const CalibrateFlags& flags) {
     return report_failure(kCommand, {ErrorCode::kUnsupported, "this model has no layer that can prune"});
   auto path = path_of_preset(flags, engine.info());
   if (!path) return report_failure(kCommand, path.error());
-  auto output = OutputFile::open(*path);
+  if (is_same_file(*path, flags.json)) return wrong_usage(kCommand, "--json and the preset name one file");
+  auto output = OutputFile::open(*path, inputs);
   if (!output) return report_failure(kCommand, output.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
@@ -361,7 +368,7 @@ int calibrate(const CalibrateFlags& flags) {
     if (auto written = json->write(json_line(calibration.report(*preset))); !written)
       return report_failure(kCommand, written.error());
   }
-  if (*path != "-" && flags.json != "-") {
+  if (!output->is_standard_output() && !(json && json->is_standard_output())) {
     const LazyOptions& lazy = preset->lazy;
     std::printf(
         "%s: %.2fx the prefill speed at %s tokens, KL %.4f, agreement %.1f%%\n",

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/conversation.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
@@ -97,7 +98,11 @@ class Conversation {
   void clear() { messages_.clear(); }
 
   Result<void> save(const std::string& path) const {
-    auto output = OutputFile::open(path);
+    InputFiles inputs = {"-", flags_.chat_template.tools_file};
+    inputs.add(flags_.files);
+    inputs.add_model(flags_.model.path);
+    inputs.add_presets(flags_.model.path);
+    auto output = OutputFile::open(path, inputs);
     if (!output) return tl::unexpected(output.error());
     nlohmann::ordered_json messages = nlohmann::ordered_json::array();
     for (const ChatMessage& message : messages_)

@@ -7,6 +7,7 @@
 #include "cli/conversation.h"
 #include "cli/explain_page.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
@@ -123,7 +124,11 @@ int explain(const ExplainFlags& flags) {
   if (!prompt) return report_failure(kCommand, prompt.error());
   std::optional<OutputFile> page;
   if (!flags.no_page) {
-    auto opened = OutputFile::open(flags.output);
+    InputFiles inputs = {"-"};
+    inputs.add(flags.prompt.files);
+    inputs.add_model(flags.model.path);
+    inputs.add_presets(flags.model.path);
+    auto opened = OutputFile::open(flags.output, inputs);
     if (!opened) return report_failure(kCommand, opened.error());
     page.emplace(std::move(*opened));
   }
@@ -154,7 +159,7 @@ int explain(const ExplainFlags& flags) {
     if (auto written = page->write(explain_page(explanation)); !written)
       return report_failure(kCommand, written.error());
   }
-  if (flags.output == "-" && page) return kExitDone;
+  if (page && page->is_standard_output()) return kExitDone;
   if (flags.colour || (wants_colour(Stream::kOutput) && tokens->size() <= kMostColouredTokens)) {
     std::printf("%s\n", explain_colours(explanation).c_str());
   }

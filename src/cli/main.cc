@@ -1,4 +1,7 @@
 // lazyfill COMMAND [FLAGS]
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -68,10 +71,21 @@ int dispatch(const std::vector<std::string>& args) {
   return wrong_usage("", sentence);
 }
 
+// A stream that the caller closed leaves its number to the next file that is opened: a model could be read as
+// the prompt, and an answer end up in a record. These neither give text nor take it.
+void occupy_closed_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+      open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest number that is free
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lazyfill::cli
 
 int main(int argc, char** argv) {
+  lazyfill::cli::occupy_closed_streams();
   const int exit_code = lazyfill::cli::dispatch({argv + 1, argv + argc});
   // A full disk shows only here; an answer that was lost must not look like one that was given.
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {

@@ -1,13 +1,7 @@
 #include "cli/record.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "cli/flags.h"
 #include "cli/summary.h"
@@ -155,50 +149,6 @@ std::string json_line(const Json& value) {
   }
   out += '\n';
   return out;
-}
-
-Result<OutputFile> OutputFile::open(const std::string& path) {
-  OutputFile file;
-  file.path_ = path;
-  if (path == "-") {
-    file.fd_ = STDOUT_FILENO;
-    return file;
-  }
-  file.fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  file.created_ = file.fd_ >= 0;
-  if (file.fd_ < 0 && errno == EEXIST) file.fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (file.fd_ < 0) {
-    return fail(ErrorCode::kInvalidArgument, "cannot write " + quote(path) + ": " + std::strerror(errno));
-  }
-  return file;
-}
-
-OutputFile::OutputFile(OutputFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      fd_(std::exchange(other.fd_, -1)),
-      created_(other.created_),
-      written_(other.written_) {}
-
-OutputFile::~OutputFile() {
-  if (fd_ < 0 || fd_ == STDOUT_FILENO) return;
-  close(fd_);
-  if (created_ && !written_) unlink(path_.c_str());
-}
-
-Result<void> OutputFile::write(std::string_view text) {
-  // Pipes and devices cannot be truncated, and need not be.
-  if (!written_ && fd_ != STDOUT_FILENO && ftruncate(fd_, 0) != 0 && errno != EINVAL) {
-    return fail(ErrorCode::kInvalidArgument, "cannot write " + quote(path_) + ": " + std::strerror(errno));
-  }
-  written_ = true;
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd_, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0)
-      return fail(ErrorCode::kInvalidArgument, "cannot write " + quote(path_) + ": " + std::strerror(errno));
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-  return {};
 }
 
 }  // namespace lazyfill::cli

@@ -1,12 +1,8 @@
 #include "cli/record.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
-#include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 namespace lazyfill::cli {
 namespace {
@@ -26,12 +22,6 @@ Generation lazy_generation() {
                      .revived_rows = 2,
                      .computed_by_step = {{2, 1}, {1, 1}}};
   return generation;
-}
-
-std::string content(const std::string& path) {
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
 }
 
 TEST(Record, HoldsEveryField) {
@@ -60,35 +50,6 @@ TEST(Record, IsOneLineOfValidJsonWhateverTheText) {
   const std::string line = json_line(make_record(generation, 0));
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   EXPECT_EQ(nlohmann::json::parse(line)["text"], "a\n\"\uFFFD");
-}
-
-TEST(OutputFile, KeepsWhatWasThereUntilTheFirstWrite) {
-  const std::string path = testing::TempDir() + "cli_output_file.txt";
-  std::ofstream(path) << "something long from before";
-  { ASSERT_TRUE(OutputFile::open(path)); }
-  EXPECT_EQ(content(path), "something long from before");
-  {
-    auto file = OutputFile::open(path);
-    ASSERT_TRUE(file);
-    ASSERT_TRUE(file->write("one\n"));
-    EXPECT_EQ(content(path), "one\n");  // already there
-    ASSERT_TRUE(file->write("two\n"));
-  }
-  EXPECT_EQ(content(path), "one\ntwo\n");
-  std::remove(path.c_str());
-}
-
-TEST(OutputFile, LeavesNoEmptyFileBehind) {
-  const std::string path = testing::TempDir() + "cli_output_new.txt";
-  { ASSERT_TRUE(OutputFile::open(path)); }
-  struct stat info {};
-  EXPECT_NE(stat(path.c_str(), &info), 0);
-}
-
-TEST(OutputFile, AFolderThatIsNotThereIsAnError) {
-  const auto file = OutputFile::open(testing::TempDir() + "no/such/folder/x.json");
-  ASSERT_FALSE(file);
-  EXPECT_NE(file.error().message.find("No such file"), std::string::npos);
 }
 
 TEST(Record, LinesHoldNoControlCharacters) {

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/prompt_line.h"
 #include "cli/record.h"
 #include "cli/runner.h"
@@ -185,6 +186,14 @@ Result<std::string> prompt_of(const RunFlags& flags) {
                      !is_standard_input(flags.chat_template.tools_file));
 }
 
+InputFiles inputs_of(const RunFlags& flags) {
+  InputFiles inputs = {"-", flags.messages, flags.chat_template.tools_file, flags.jsonl};
+  inputs.add(flags.prompt.files);
+  inputs.add_model(flags.model.path);
+  inputs.add_presets(flags.model.path);
+  return inputs;
+}
+
 int run(const RunFlags& flags, const std::vector<std::string>& args) {
   const Interrupt interrupt;
   const bool many = !flags.jsonl.empty();
@@ -204,7 +213,7 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
   if (!request) return report_failure(kCommand, request.error());
   std::optional<OutputFile> output;
   if (many || !flags.json.empty()) {
-    auto opened = OutputFile::open(flags.json.empty() ? "-" : flags.json);
+    auto opened = OutputFile::open(flags.json.empty() ? "-" : flags.json, inputs_of(flags));
     if (!opened) return report_failure(kCommand, opened.error());
     output.emplace(std::move(*opened));
   }
@@ -219,7 +228,8 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
   runner.with_template(std::move(*request), !flags.messages.empty());
   if (flags.perplexity) runner.with_prompt_logprobs();
   runner.terminal().note(model_summary(runner.engine().info()));
-  if (!many) return run_one(runner, flags, prompt, flags.json != "-", output);  // a record there stands alone
+  const bool stream = !output || !output->is_standard_output();  // a record there stands alone
+  if (!many) return run_one(runner, flags, prompt, stream, output);
   return run_many(runner, flags, args, flags.jsonl == "-" ? std::cin : file, *output);
 }
 
