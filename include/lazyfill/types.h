@@ -55,9 +55,8 @@ struct ModelInfo {
   bool has_chat_template = false;
 };
 
-// Which tokens a step keeps; see docs/lazy.md. Scores and rules: arXiv 2407.14057 for kLazy.
+// Which tokens a step keeps: policies.h has what is known of each, docs/lazy.md the sources.
 enum class Policy {
-  kAuto,    // the preset's with the schedules "auto" and "fast", else kLazy
   kLazy,    // attention of the last row, mean over the query heads; chosen anew in every step
   kRandom,  // a seeded random choice
   kRecent,  // the newest tokens
@@ -69,6 +68,7 @@ enum class Policy {
   kSnapKv,     // dense prefill; then each layer from the stage's on keeps the columns with the highest window
                // scores
   kGemFilter,  // the last row's pooled attention chooses; the model starts again with those tokens alone
+  kEnd,        // no policy: their number
 };
 enum class Pooling { kNone, kAverage, kMax };
 inline constexpr size_t kReviveAll = static_cast<size_t>(-1);
@@ -79,13 +79,15 @@ struct LazyOptions {
   // loses more. LAYER counted from 0 or "50%" of the depth; KEEP a fraction of the tokens that entered the
   // layer, "@512" tokens, or "p0.9": those that hold 0.9 of the attention.
   std::string schedule = "auto";
-  Policy policy = Policy::kAuto;
-  size_t window_rows = 8;               // kWindow, kFocus
-  Pooling pooling = Pooling::kAverage;  // kWindow, kFocus
-  size_t pooling_width = 7;             // kWindow, kFocus; odd
-  size_t score_layers = 3;              // kFocus: the pruning layer and those before it that vote
-  // kFocus, decode steps: the share of the votes of the steps before that counts with a step's own, and so on
-  // back to the prompt's; 0: none, below 1.
+  // Not given: the preset's with the schedules "auto" and "fast", else kLazy.
+  std::optional<Policy> policy;
+  // Each for the policies whose row in the table says so.
+  size_t window_rows = 8;  // Voters::kWindow and kWords
+  Pooling pooling = Pooling::kAverage;
+  size_t pooling_width = 7;  // odd
+  size_t score_layers = 3;   // Voters::kWords: the pruning layer and those before it that vote
+  // With a memory, decode steps: the share of the votes of the steps before that counts with a step's own,
+  // and so on back to the prompt's; 0: none, below 1.
   float vote_memory = 0.9F;
   uint64_t seed = 0;            // kRandom
   size_t protect_first = 0;     // attention sinks that are never dropped
@@ -94,11 +96,11 @@ struct LazyOptions {
   // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
   // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper. kReviveAuto: 8, and
   // in all no more than what a step saves by the columns that it does not read pays for. Not given: what the
-  // preset says, else kReviveAuto with kFocus and kWindow and 1 with other policies.
+  // preset says, else what the policy's row says.
   std::optional<size_t> max_revived;
-  // Decode steps, kLazy, kWindow and kFocus: and only those whose score is so many times that of the weakest
-  // token that the stage has room for; 0: all. Not given: 0 with kReviveAll, else what the preset says, else
-  // 3 with kFocus, 8 with kWindow, whose votes are worth waiting for, and 0 with other policies.
+  // Decode steps of policies that look at attention in every step: and only those whose score is so many
+  // times that of the weakest token that the stage has room for; 0: all. Not given: 0 with kReviveAll, else
+  // what the preset says, else what the policy's row says.
   std::optional<float> revive_margin;
   // Prompt rows of global layers look only at the columns that hold this share of their attention, estimated
   // from a sample of rows; 1: at all. Independent of the schedule. Not given: 1, or the preset's.

@@ -40,7 +40,6 @@ constexpr char kExamples[] =
     "  lazyfill calibrate -m model.gguf --max-kl 0.02 --min-agreement 0.95\n"
     "  lazyfill calibrate --schedule 8:0.5,14:0.5 --sparse-attention 0.95     # keeps this one\n"
     "  lazyfill calibrate -f mine-1.txt -f mine-2.txt --beside --json search.json\n";
-constexpr Policy kPolicies[] = {Policy::kFocus, Policy::kWindow, Policy::kLazy};
 constexpr double kWorthwhile = 0.9;  // share of the dense time below which a prompt length counts as gaining
 // Sparser attention loses more; what saves hardly more than the one before is not tried.
 constexpr double kMasses[] = {0.98, 0.95, 0.9, 0.85};
@@ -60,7 +59,7 @@ struct CalibrateFlags {
   float minutes = 9;
   size_t n_candidates = 200;
   std::string schedule;  // to be kept without a search
-  size_t policy = 0;     // index into kPolicies
+  size_t policy = 0;     // index into searched_policies()
   float attention_mass = 1;
   bool plain = false;
   bool beside = false;
@@ -164,7 +163,7 @@ class Calibration {
     task_.max_measurements = flags_.n_candidates;
     task_.layers = engine_.info().prunable_layers;
     task_.layer_windows = engine_.info().layer_windows;
-    task_.policies = {std::begin(kPolicies), std::end(kPolicies)};
+    task_.policies = searched_policies();
     return {};
   }
 
@@ -220,7 +219,7 @@ class Calibration {
   Result<SearchResult> given(const LossTest& is_within_target) const {
     auto stages = parse_schedule(flags_.schedule, engine_.info().n_layers, task_.layers);
     if (!stages) return tl::unexpected(stages.error());
-    ScheduleCandidate candidate{std::move(*stages), kPolicies[flags_.policy], 0,
+    ScheduleCandidate candidate{std::move(*stages), searched_policies()[flags_.policy], 0,
                                 round_to(static_cast<double>(flags_.attention_mass), 4)};
     candidate.predicted_ms = predicted_ms(task_.n_tokens, candidate);
     auto within = is_within_target(candidate);
@@ -370,10 +369,12 @@ int calibrate(const CalibrateFlags& flags) {
   }
   if (!output->is_standard_output() && !(json && json->is_standard_output())) {
     const LazyOptions& lazy = preset->lazy;
-    std::printf(
-        "%s: %.2fx the prefill speed at %s tokens, KL %.4f, agreement %.1f%%\n",
-        flags_text(lazy.schedule, lazy.policy, static_cast<double>(lazy.attention_mass.value_or(1))).c_str(),
-        preset->speed_up, grouped(preset->prompt_tokens).c_str(), preset->kl, preset->agreement * 100);
+    std::printf("%s: %.2fx the prefill speed at %s tokens, KL %.4f, agreement %.1f%%\n",
+                flags_text(lazy.schedule, policy_info(lazy).policy,
+                           static_cast<double>(lazy.attention_mass.value_or(1)))
+                    .c_str(),
+                preset->speed_up, grouped(preset->prompt_tokens).c_str(), preset->kl,
+                preset->agreement * 100);
   }
   terminal.note("kept in " + *path);
   return kExitDone;
@@ -406,8 +407,9 @@ int calibrate_command(const std::vector<std::string>& args) {
                   "Length of the prompts that shall be fast, at most the model's context; default 4096");
   flags.add_text("--schedule", values.schedule, "LAYER:KEEP,...",
                  "No search: measure this schedule, and keep it if it holds the target");
-  flags.add_choice("--policy", values.policy, {"focus", "window", "lazy"},
-                   "Policy of --schedule; default focus");
+  std::vector<std::string> names;
+  for (Policy policy : searched_policies()) names.emplace_back(policy_name(policy));
+  flags.add_choice("--policy", values.policy, names, "Policy of --schedule; default " + names.front());
   flags.add_real("--sparse-attention", values.attention_mass, 0.01F, 1,
                  "Sparse attention of --schedule; default 1, none");
   flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 9");

@@ -14,6 +14,7 @@
 
 #include "cli/text.h"
 #include "cli/text_input.h"
+#include "lazyfill/policies.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -33,6 +34,43 @@ std::string cache_folder() {
 
 std::string default_model_path() {
   return cache_folder() + kDefaultModel;
+}
+
+// "as the preset says" comes before the rows of the table.
+std::vector<std::string> policy_choices() {
+  std::vector<std::string> choices = {"auto"};
+  for (const PolicyInfo& info : policies()) choices.emplace_back(info.name);
+  return choices;
+}
+
+std::string policy_help() {
+  std::string help = "Which tokens are kept, auto: as the preset says, or else lazy";
+  for (const PolicyInfo& info : policies())
+    help += "; " + std::string(info.name) + ": " + std::string(info.help);
+  return help + "; see docs/lazy.md";
+}
+
+// "window, focus and fastkv": the policies for which it is true.
+template <class Predicate>
+std::string policies_where(Predicate is_meant) {
+  std::vector<std::string> names;
+  for (const PolicyInfo& info : policies()) {
+    if (is_meant(info)) names.emplace_back(info.name);
+  }
+  if (names.size() < 2) return join(names, "");
+  const std::string last = names.back();
+  names.pop_back();
+  return join(names, ", ") + " and " + last;
+}
+
+// "8 with window, 3 with focus"
+std::string revive_margins() {
+  std::vector<std::string> margins;
+  for (const PolicyInfo& info : policies()) {
+    if (info.revive_margin > 0)
+      margins.push_back(short_number(info.revive_margin) + " with " + std::string(info.name));
+  }
+  return join(margins, ", ");
 }
 
 }  // namespace
@@ -59,26 +97,29 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
         "Dense (off), the model's preset (auto), its preset that loses more (fast), or stages: after LAYER "
         "(from 0, or 50% of the depth) keep the fraction KEEP of the tokens, or @512 tokens; default auto");
   }
-  flags.add_choice(
-      "--policy", policy_,
-      {"auto", "lazy", "random", "recent", "static", "window", "focus", "fastkv", "snapkv", "gemfilter"},
-      "Which tokens are kept: as the preset says or else lazy (auto); by the last row's attention, chosen "
-      "anew each step (lazy) or once (static); "
-      "by chance; the newest; by the last rows' pooled attention (window), or over several layers and "
-      "without the template's words (focus); fastkv, snapkv and gemfilter are rivals, see docs/lazy.md");
+  const std::string with_window =
+      policies_where([](const PolicyInfo& info) { return info.voters != Voters::kLastRow; });
+  const std::string with_pooling = policies_where([](const PolicyInfo& info) { return info.pools; });
+  const std::string with_words =
+      policies_where([](const PolicyInfo& info) { return info.voters == Voters::kWords; });
+  const std::string with_memory = policies_where([](const PolicyInfo& info) { return info.remembers; });
+  const std::string with_auto =
+      policies_where([](const PolicyInfo& info) { return info.max_revived == kReviveAuto; });
+  flags.add_choice("--policy", policy_, policy_choices(), policy_help());
   flags.add_count("--window-rows", options.window_rows, 1, 4096,
-                  "Rows that vote with --policy window and focus; default 8");
+                  "Rows that vote with --policy " + with_window + "; default 8");
   flags.add_choice("--pool", pooling_, {"none", "avg", "max"},
-                   "Pooling over neighbours with --policy window and focus; default avg");
+                   "Pooling over neighbours with --policy " + with_pooling + "; default avg");
   flags.add_count("--pool-width", options.pooling_width, 1, 1023,
                   "Neighbours that are pooled, an odd number; default 7");
-  flags.add_count("--score-layers", options.score_layers, 1, 4096,
-                  "Layers up to the pruning one whose attention counts with --policy focus; default 3");
-  flags.add_real(
-      "--vote-memory", options.vote_memory, 0, 0.999F,
-      "Share of the earlier steps' attention that counts with that of a decode step, with --policy "
-      "focus; default 0.9");
-  flags.add_seed("--policy-seed", options.seed, "Seed of --policy random; default 0");
+  flags.add_count(
+      "--score-layers", options.score_layers, 1, 4096,
+      "Layers up to the pruning one whose attention counts with --policy " + with_words + "; default 3");
+  flags.add_real("--vote-memory", options.vote_memory, 0, 0.999F,
+                 "Share of the earlier steps' attention that counts with that of a decode step, with "
+                 "--policy " +
+                     with_memory + "; default 0.9");
+  flags.add_seed("--policy-seed", options.seed, "Seed of a choice by chance; default 0");
   flags.add_count("--protect-first", options.protect_first, 0, kMostTokens,
                   "First tokens that are never dropped; default 0");
   flags.add_count("--protect-last", options.protect_last, 1, kMostTokens,
@@ -87,11 +128,12 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
       "--revive", options.max_revived, kMostTokens, {{"all", kReviveAll}, {"auto", kReviveAuto}},
       "Dropped tokens that come back at most at each pruning layer of a decode step; all: every one that is "
       "wanted, as in LazyLLM; auto: up to 8, as far as the tokens that stay away save the time; default: as "
-      "the preset says, else auto with --policy focus or window and 1 with others");
-  flags.add_real(
-      "--revive-margin", options.revive_margin, 0, 1e6F,
-      "And only those with so many times the score of the weakest token that stays; default: as "
-      "the preset says, else 3 with --policy focus, 8 with window, and 0 with others or --revive all");
+      "the preset says, else auto with --policy " +
+          with_auto + " and 1 with others");
+  flags.add_real("--revive-margin", options.revive_margin, 0, 1e6F,
+                 "And only those with so many times the score of the weakest token that stays; default: as "
+                 "the preset says, else " +
+                     revive_margins() + ", and 0 with other policies or --revive all");
   flags.add_real("--sparse-attention", options.attention_mass, 0, 1,
                  "Rows of the prompt look only at the columns that hold this share of their attention, by a "
                  "sample of rows; 1: at all columns; default 1, or as the preset says");
@@ -99,12 +141,9 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
 }
 
 LazyOptions LazyFlags::resolve() const {
-  constexpr Policy kPolicies[] = {Policy::kAuto,   Policy::kLazy,     Policy::kRandom, Policy::kRecent,
-                                  Policy::kStatic, Policy::kWindow,   Policy::kFocus,  Policy::kFastKv,
-                                  Policy::kSnapKv, Policy::kGemFilter};
   constexpr Pooling kPoolings[] = {Pooling::kNone, Pooling::kAverage, Pooling::kMax};
   LazyOptions resolved = options;
-  resolved.policy = kPolicies[policy_];
+  if (policy_ > 0) resolved.policy = policies()[policy_ - 1].policy;
   resolved.pooling = kPoolings[pooling_];
   resolved.prune_generated = !keep_generated_;
   return resolved;

@@ -28,7 +28,7 @@ struct LazyFlags {
   LazyOptions resolve() const;  // after parse()
 
  private:
-  size_t policy_ = 0;
+  size_t policy_ = 0;  // 0: the preset's; then the rows of the table
   size_t pooling_ = 1;
   bool keep_generated_ = false;
 };

@@ -42,6 +42,8 @@ std::string described(const FoundPreset* found, PresetKind asked) {
 }
 
 Result<void> check_lazy_options(const LazyOptions& lazy) {
+  if (lazy.policy && static_cast<size_t>(*lazy.policy) >= policies().size())
+    return fail(ErrorCode::kInvalidArgument, "the policy is none of enum Policy");
   if (lazy.window_rows == 0 || lazy.window_rows > 4096) {
     return fail(ErrorCode::kInvalidArgument, "the window must be from 1 to 4096 rows");
   }
@@ -78,7 +80,7 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
   const Preset& preset = found->preset;
   choice.min_tokens = preset.min_tokens;
   choice.short_prompt = n_tokens < preset.min_tokens;
-  if (lazy.policy == Policy::kAuto) {
+  if (!lazy.policy) {
     lazy.policy = preset.lazy.policy;
     lazy.window_rows = preset.lazy.window_rows;
     lazy.pooling = preset.lazy.pooling;
@@ -154,7 +156,7 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
     schedule = automatic(config, preset, n_tokens, resolved.lazy, resolved.choice);
     resolved.choice.source = described(preset, *asked);
   }
-  if (resolved.lazy.policy == Policy::kAuto) resolved.lazy.policy = Policy::kLazy;
+  resolved.lazy.policy = policy_info(resolved.lazy).policy;
   limit_revivals(resolved.lazy);
   if (!resolved.lazy.attention_mass) resolved.lazy.attention_mass = 1;
   auto stages = parse_schedule(schedule, config.n_layers, config.prunable_layers());
@@ -164,10 +166,10 @@ Result<ResolvedLazy> resolve_lazy(const ModelConfig& config, const FoundPreset* 
   if (by_mass && !needs_attention(resolved.lazy, true)) {
     return fail(ErrorCode::kInvalidArgument,
                 "a share of the attention (p0.9) needs a policy that looks at attention, not " +
-                    std::string(policy_name(resolved.lazy.policy)));
+                    std::string(policy_info(resolved.lazy).name));
   }
   resolved.stages = std::move(*stages);
-  resolved.choice.policy = policy_name(resolved.lazy.policy);
+  resolved.choice.policy = policy_info(resolved.lazy).name;
   resolved.choice.attention_mass = *resolved.lazy.attention_mass;
   return resolved;
 }

@@ -28,7 +28,7 @@ FoundPreset preset_for(const std::string& fingerprint) {
   return found;
 }
 
-LazyOptions with_schedule(const std::string& schedule, Policy policy = Policy::kAuto) {
+LazyOptions with_schedule(const std::string& schedule, std::optional<Policy> policy = {}) {
   LazyOptions lazy;
   lazy.schedule = schedule;
   lazy.policy = policy;
@@ -91,7 +91,7 @@ TEST(ResolveLazy, SaysHowManyComeBack) {
   all.preset.lazy.max_revived = kReviveAll;
   all.preset.lazy.revive_margin = 0;
   using Limit = std::pair<size_t, float>;
-  const auto limit = [&](const FoundPreset* preset, Policy policy, std::optional<size_t> given,
+  const auto limit = [&](const FoundPreset* preset, std::optional<Policy> policy, std::optional<size_t> given,
                          std::optional<float> margin) {
     LazyOptions lazy = with_schedule(preset == nullptr ? "3:0.5" : "auto", policy);
     lazy.max_revived = given;
@@ -100,19 +100,19 @@ TEST(ResolveLazy, SaysHowManyComeBack) {
     return Limit(resolved.max_revived.value(), resolved.revive_margin.value());
   };
   constexpr auto kNone = std::nullopt;
-  EXPECT_EQ(limit(nullptr, Policy::kAuto, kNone, kNone), Limit(1, 0));
+  EXPECT_EQ(limit(nullptr, kNone, kNone, kNone), Limit(1, 0));
   EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(kReviveAuto, 8));
   EXPECT_EQ(limit(nullptr, Policy::kStatic, kNone, kNone), Limit(1, 0));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(kReviveAuto, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, 3, kNone), Limit(3, 3));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, kNone), Limit(kReviveAll, 0));
   EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, 2), Limit(kReviveAll, 2));
-  EXPECT_EQ(limit(&limited, Policy::kAuto, kNone, kNone), Limit(5, 2));
-  EXPECT_EQ(limit(&limited, Policy::kAuto, kNone, 4), Limit(5, 4));
-  EXPECT_EQ(limit(&limited, Policy::kAuto, 1, kNone), Limit(1, 3));
-  EXPECT_EQ(limit(&limited, Policy::kAuto, kReviveAll, kNone), Limit(kReviveAll, 0));
+  EXPECT_EQ(limit(&limited, kNone, kNone, kNone), Limit(5, 2));
+  EXPECT_EQ(limit(&limited, kNone, kNone, 4), Limit(5, 4));
+  EXPECT_EQ(limit(&limited, kNone, 1, kNone), Limit(1, 3));
+  EXPECT_EQ(limit(&limited, kNone, kReviveAll, kNone), Limit(kReviveAll, 0));
   EXPECT_EQ(limit(&limited, Policy::kLazy, kNone, kNone), Limit(1, 0));  // the preset's schedule alone
-  EXPECT_EQ(limit(&all, Policy::kAuto, kNone, kNone), Limit(kReviveAll, 0));
+  EXPECT_EQ(limit(&all, kNone, kNone, kNone), Limit(kReviveAll, 0));
 }
 
 TEST(ResolveLazy, APresetBringsSparseAttentionUnlessTheCallerSaysHowMuch) {

@@ -51,8 +51,8 @@ class Run {
     StepTrace trace;
     const bool is_first = s_.cache.n_tokens() == 0;
     n_cached_prompt_ = s_.tokens.size();
-    auto done = lazy_.policy == Policy::kGemFilter && !schedule_.empty() ? filtered_step(is_first, trace)
-                                                                         : step(trace, is_first);
+    auto done = leaves(Leaves::kPrompt) && !schedule_.empty() ? filtered_step(is_first, trace)
+                                                              : step(trace, is_first);
     if (!done) return done;
     result_.timings.prefill_ms = ms_since(start_);
     count_computed(trace);
@@ -85,13 +85,13 @@ class Run {
   }
 
   void count_computed(const StepTrace& trace) {
-    if (trace.stages.empty() || lazy_.policy == Policy::kGemFilter) return;
+    if (trace.stages.empty() || leaves(Leaves::kPrompt)) return;
     std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
     for (const StageTrace& stage : trace.stages) counts.push_back(stage.n_prompt_rows);
   }
 
-  // kGemFilter: a first pass up to the stage's layer chooses tokens; the session forgets the others, and the
-  // model starts again with those alone. Later turns are plain additions.
+  // Leaves::kPrompt: a first pass up to the stage's layer chooses tokens; the session forgets the others, and
+  // the model starts again with those alone. Later turns are plain additions.
   Result<void> filtered_step(bool is_first, StepTrace& trace) {
     if (!is_first) return plain_step(trace);
     StepInput input{s_.tokens, std::span(schedule_).first(1), &lazy_, s_.tokens.size(), 1, keep_going_};
@@ -119,12 +119,12 @@ class Run {
 
   // All tokens that are not in the cache yet.
   Result<void> step(StepTrace& trace, bool is_first) {
-    if (lazy_.policy == Policy::kGemFilter) return plain_step(trace);
+    if (leaves(Leaves::kPrompt)) return plain_step(trace);
     const std::span<const int32_t> new_tokens =
         std::span<const int32_t>(s_.tokens).subspan(s_.cache.n_tokens());
     const std::vector<int32_t> voters = voters_among(new_tokens);
     StepInput input{new_tokens, schedule_, &lazy_, result_.prompt_token_ids.size(), 1, keep_going_, voters};
-    if (lazy_.policy == Policy::kSnapKv) {
+    if (leaves(Leaves::kColumns)) {
       input.schedule = {};
       input.eviction = is_first && !schedule_.empty() ? &schedule_.front() : nullptr;
     }
@@ -135,7 +135,7 @@ class Run {
 
   // Positions of the new tokens that vote. A control token has no text.
   std::vector<int32_t> voters_among(std::span<const int32_t> new_tokens) const {
-    if (lazy_.policy != Policy::kFocus || schedule_.empty()) return {};
+    if (policy_info(lazy_).voters != Voters::kWords || schedule_.empty()) return {};
     std::vector<uint8_t> is_control(new_tokens.size());
     for (size_t i = 0; i < new_tokens.size(); ++i)
       is_control[i] = engine_.tokenizer->piece(new_tokens[i], false).empty() ? 1 : 0;
@@ -144,6 +144,8 @@ class Run {
       voters.push_back(static_cast<int32_t>(s_.cache.n_tokens() + i));
     return voters;
   }
+
+  bool leaves(Leaves what) const { return policy_info(lazy_).leaves == what; }
 
   int32_t choose(size_t n) {
     if (callbacks_.on_logits) callbacks_.on_logits(logits_);
@@ -198,8 +200,8 @@ class Run {
 
   // Rivals compute tokens at this layer and forget them: what is in the cache says too little.
   bool was_whole(size_t layer) const {
-    return lazy_.policy == Policy::kSnapKv ||
-           (lazy_.policy == Policy::kGemFilter && !schedule_.empty() && layer <= schedule_.front().layer);
+    return leaves(Leaves::kColumns) ||
+           (leaves(Leaves::kPrompt) && !schedule_.empty() && layer <= schedule_.front().layer);
   }
 
   bool report(const Progress& progress) {
@@ -221,7 +223,7 @@ class Run {
   std::vector<float> logits_;  // [n_vocab] of the last row
   std::vector<ScheduleStage> schedule_;
   LazyOptions lazy_;            // with the policy that is used
-  size_t n_cached_prompt_ = 0;  // prompt tokens that the session holds: all but kGemFilter's dropped ones
+  size_t n_cached_prompt_ = 0;  // prompt tokens that the session holds: all but those that left the prompt
   KeepGoing keep_going_{this};
   Clock::time_point start_ = Clock::now();
   Generation result_;

@@ -138,10 +138,11 @@ class StepRunner::Pass {
     work_done_ += layer_work_[layer];
   }
 
-  // kSnapKv keeps other columns in every layer: the candidates of this layer are those that it still has, and
-  // the new rows. leave() puts them back.
+  // Where columns leave, every layer keeps others: the candidates of this layer are those that it still has,
+  // and the new rows. leave() puts them back.
   void set_evicted_aside(const LayerColumns& columns) {
-    if (input_.lazy == nullptr || input_.lazy->policy != Policy::kSnapKv || is_first_step_) return;
+    if (input_.lazy == nullptr || is_first_step_) return;
+    if (policy_info(*input_.lazy).leaves != Leaves::kColumns) return;
     before_eviction_ = candidates_;
     std::erase_if(candidates_,
                   [&](int32_t position) { return position < first_new_ && !columns.has(position); });
@@ -217,7 +218,7 @@ class StepRunner::Pass {
       computed_next[i] = candidates_[i] >= first_new_ || next.has(candidates_[i]);
     }
     // A question asks for other things than the one before it, but a token for much of what the last one did.
-    if (lazy.policy == Policy::kFocus)
+    if (policy_info(lazy).remembers)
       cache_.votes(stage.layer).add_to(attention, candidates_, is_decode() ? lazy.vote_memory : 0.0F);
     Candidates choice{candidates_, attention, computed_next, is_first_step_};
     if (is_decode()) {
@@ -247,11 +248,11 @@ class StepRunner::Pass {
     return static_cast<size_t>(first_new - rows_.begin());
   }
 
-  // kFocus: adds this layer's attention to the votes for the next stage, where the layer is near enough to
-  // it. A sliding-window layer has no say: it sees the newest tokens only.
+  // Voters::kWords: adds this layer's attention to the votes for the next stage, where the layer is near
+  // enough to it. A sliding-window layer has no say: it sees the newest tokens only.
   void collect_votes(size_t layer, size_t stage_layer) {
     const LazyOptions& lazy = *input_.lazy;
-    if (lazy.policy != Policy::kFocus || stage_layer - layer >= lazy.score_layers) return;
+    if (policy_info(lazy).voters != Voters::kWords || stage_layer - layer >= lazy.score_layers) return;
     if (config_.layers[layer].window > 0) return;
     const std::vector<float> votes = mean_attention(rows_of(input_.voters));
     votes_.resize(votes.size());

@@ -26,14 +26,14 @@ struct StepInput {
   size_t n_logit_rows = 1;                  // logits of the last so many rows; more than 1 only when dense
   // Asked between two blocks of rows; false stops the step. On one thread at a time, not always the caller's.
   FunctionRef<bool(const Progress&)> keep_going;
-  // kFocus: positions of the new tokens whose attention counts, ascending, the last token among them. Empty:
-  // the last token alone.
+  // Voters::kWords: positions of the new tokens whose attention counts, ascending, the last token among them.
+  // Empty: the last token alone.
   std::span<const int32_t> voters = {};
-  // kSnapKv, first step: after this step's dense pass, each global layer from the stage's on keeps only the
-  // columns that the stage chooses. Null: none leaves.
+  // Leaves::kColumns, first step: after this step's dense pass, each global layer from the stage's on keeps
+  // only the columns that the stage chooses. Null: none leaves.
   const ScheduleStage* eviction = nullptr;
-  // kGemFilter: end after the first stage of the schedule, which then tells in the trace what it kept. No
-  // logits, and the cache stays as it was.
+  // Leaves::kPrompt: end after the first stage of the schedule, which then tells in the trace what it kept.
+  // No logits, and the cache stays as it was.
   bool only_choose = false;
 };
 

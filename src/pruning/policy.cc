@@ -14,23 +14,6 @@ namespace {
 // where they begin.
 constexpr size_t kTemplateTail = 16;
 
-// SplitMix64: a well-mixed number for every (seed, layer, position), so that a random choice is the same in
-// every step and on every machine.
-uint64_t mix(uint64_t x) {
-  x += 0x9E3779B97F4A7C15ULL;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31);
-}
-
-float random_score(uint64_t seed, int32_t position) {
-  return static_cast<float>(mix(mix(seed) + static_cast<uint64_t>(position)) >> 40);
-}
-
-std::vector<float> by_position(std::span<const int32_t> positions) {
-  return {positions.begin(), positions.end()};
-}
-
 std::vector<Standing> standing_of(const LazyOptions& options, const Candidates& candidates,
                                   size_t prompt_end) {
   const size_t n = candidates.positions.size();
@@ -108,49 +91,32 @@ std::vector<uint32_t> keep_computed(std::span<const uint8_t> computed) {
 
 }  // namespace
 
-bool chooses_once(Policy policy) {
-  return policy == Policy::kStatic || policy == Policy::kFastKv || policy == Policy::kSnapKv ||
-         policy == Policy::kGemFilter;
-}
-
 bool needs_attention(const LazyOptions& options, bool is_first_step) {
-  switch (options.policy) {
-    case Policy::kAuto:
-    case Policy::kLazy:
-    case Policy::kWindow:
-    case Policy::kFocus:
-      return true;
-    case Policy::kStatic:
-    case Policy::kFastKv:
-    case Policy::kSnapKv:
-    case Policy::kGemFilter:
-      return is_first_step;
-    case Policy::kRandom:
-    case Policy::kRecent:
-      return false;
-  }
-  return false;
+  const AttentionUse use = policy_info(options).attention;
+  return use == AttentionUse::kAlways || (use == AttentionUse::kFirstStep && is_first_step);
 }
 
 size_t voting_rows(const LazyOptions& options) {
-  switch (options.policy) {
-    case Policy::kWindow:
-    case Policy::kFastKv:
-    case Policy::kSnapKv:
-      return std::max<size_t>(options.window_rows, 1);
-    default:
-      return 1;
+  return policy_info(options).voters == Voters::kWindow ? std::max<size_t>(options.window_rows, 1) : 1;
+}
+
+std::vector<Policy> searched_policies() {
+  std::vector<PolicyInfo> searched;
+  for (const PolicyInfo& info : policies()) {
+    if (info.search_order > 0) searched.push_back(info);
   }
+  std::sort(searched.begin(), searched.end(),
+            [](const PolicyInfo& a, const PolicyInfo& b) { return a.search_order < b.search_order; });
+  std::vector<Policy> found;
+  for (const PolicyInfo& info : searched) found.push_back(info.policy);
+  return found;
 }
 
 void limit_revivals(LazyOptions& options) {
-  // Pooled votes know well what they want, and what they want much is worth waiting for. Those of kFocus
-  // change little from step to step; kWindow asks for other tokens with every step, most of them in vain.
-  const bool is_pooled = options.policy == Policy::kFocus || options.policy == Policy::kWindow;
-  if (!options.max_revived) options.max_revived = is_pooled ? kReviveAuto : 1;
-  if (options.revive_margin) return;
-  const float margin = options.policy == Policy::kWindow ? 8.0F : 3.0F;
-  options.revive_margin = is_pooled && *options.max_revived != kReviveAll ? margin : 0.0F;
+  const PolicyInfo& info = policy_info(options);
+  if (!options.max_revived) options.max_revived = info.max_revived;
+  if (!options.revive_margin)
+    options.revive_margin = *options.max_revived == kReviveAll ? 0 : info.revive_margin;
 }
 
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {
@@ -169,25 +135,9 @@ std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const ui
 }
 
 std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates) {
-  switch (options.policy) {
-    case Policy::kAuto:
-    case Policy::kLazy:
-    case Policy::kStatic:
-      return {candidates.attention.begin(), candidates.attention.end()};
-    case Policy::kWindow:
-    case Policy::kFocus:
-    case Policy::kFastKv:
-    case Policy::kSnapKv:
-    case Policy::kGemFilter:
-      return pooled(candidates.attention, options.pooling, options.pooling_width);
-    case Policy::kRecent:
-      return by_position(candidates.positions);
-    case Policy::kRandom:
-      break;
-  }
-  std::vector<float> scores;
-  for (int32_t position : candidates.positions) scores.push_back(random_score(options.seed, position));
-  return scores;
+  const PolicyInfo& info = policy_info(options);
+  const std::vector<float> scores = info.score(options, {candidates.positions, candidates.attention});
+  return pooled(scores, info.pools ? options.pooling : Pooling::kNone, options.pooling_width);
 }
 
 std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const Standing> standing,
@@ -238,7 +188,7 @@ std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t
 
 std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage,
                                   const Candidates& candidates, size_t prompt_end) {
-  if (chooses_once(options.policy) && !candidates.is_first_step)
+  if (policy_info(options).chooses_once && !candidates.is_first_step)
     return keep_computed(candidates.computed_next);
   const std::vector<float> scores = scores_of(options, candidates);
   std::vector<Standing> standing = standing_of(options, candidates, prompt_end);

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "lazyfill/policies.h"
 #include "lazyfill/types.h"
 
 namespace lazyfill {
@@ -12,9 +13,7 @@ namespace lazyfill {
 // What a policy may look at: the n tokens that entered the pruning layer, in ascending order of position.
 struct Candidates {
   std::span<const int32_t> positions;  // [n]
-  // [n] attention probability that the voting rows (the last row, or the mean over a window of rows) give
-  // each token, mean over the query heads. Empty for policies that do not need it: see needs_attention.
-  std::span<const float> attention;
+  std::span<const float> attention;    // [n] as in Evidence
   std::span<const uint8_t>
       computed_next;  // [n] 1 where the token has a column at the next layer, or is a new row
   bool is_first_step = true;
@@ -24,22 +23,22 @@ struct Candidates {
   float revive_margin = 0;
 };
 
-// Whether the choice of the first step holds for good.
-bool chooses_once(Policy policy);
-
-// Whether attention has to be computed for this policy, and over how many rows.
+// Whether attention has to be computed for the policy, and over how many of the newest rows.
 bool needs_attention(const LazyOptions& options, bool is_first_step);
 size_t voting_rows(const LazyOptions& options);
+
+// Those that a search for a preset tries, in its order.
+std::vector<Policy> searched_policies();
 
 // How many come back at a stage with kReviveAuto at most, whatever a step could pay for.
 inline constexpr size_t kMostRevived = 8;
 
-// How many come back where the caller has not said: as many as leave a decode step as fast as a dense one.
+// How many come back where the caller has not said: what the policy's row says.
 void limit_revivals(LazyOptions& options);
 
-// kFocus: which of the new tokens vote, as ascending indices: the last one, whose output is wanted, and the
-// window_rows before it or before the words that the chat template added at the end. is_control: [n_new] 1
-// for control tokens of the vocabulary.
+// Voters::kWords: which of the new tokens vote, as ascending indices: the last one, whose output is wanted,
+// and the window_rows before it or before the words that the chat template added at the end. is_control:
+// [n_new] 1 for control tokens of the vocabulary.
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control);
 
 // Scores, higher stays. [n]

@@ -7,23 +7,13 @@
 #include <optional>
 
 #include "base/quoted.h"
+#include "lazyfill/policies.h"
 
 namespace lazyfill {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct NamedPolicy {
-  Policy policy;
-  std::string_view name;
-};
-constexpr std::array kPolicies = {
-    NamedPolicy{Policy::kAuto, "auto"},     NamedPolicy{Policy::kLazy, "lazy"},
-    NamedPolicy{Policy::kRandom, "random"}, NamedPolicy{Policy::kRecent, "recent"},
-    NamedPolicy{Policy::kStatic, "static"}, NamedPolicy{Policy::kWindow, "window"},
-    NamedPolicy{Policy::kFocus, "focus"},   NamedPolicy{Policy::kFastKv, "fastkv"},
-    NamedPolicy{Policy::kSnapKv, "snapkv"}, NamedPolicy{Policy::kGemFilter, "gemfilter"},
-};
 constexpr std::array<std::string_view, 2> kPresetNames = {"auto", "fast"};
 constexpr std::array<std::string_view, 3> kPoolings = {"none", "avg", "max"};
 constexpr double kMostTokens = 1 << 24;
@@ -77,7 +67,7 @@ LazyOptions read_lazy(Fields& fields) {
   LazyOptions lazy;
   lazy.schedule = fields.text("schedule");
   if (preset_named(lazy.schedule)) fields.refuse("schedule");
-  if (const auto policy = policy_from_name(fields.text("policy")); policy && *policy != Policy::kAuto) {
+  if (const auto policy = policy_from_name(fields.text("policy"))) {
     lazy.policy = *policy;
   } else {
     fields.refuse("policy");
@@ -130,20 +120,6 @@ std::optional<PresetKind> preset_named(std::string_view schedule) {
   return std::nullopt;
 }
 
-std::string_view policy_name(Policy policy) {
-  for (const NamedPolicy& known : kPolicies) {
-    if (known.policy == policy) return known.name;
-  }
-  return "lazy";
-}
-
-Result<Policy> policy_from_name(std::string_view name) {
-  for (const NamedPolicy& known : kPolicies) {
-    if (known.name == name) return known.policy;
-  }
-  return fail(ErrorCode::kInvalidArgument, quoted(name) + " is no policy");
-}
-
 std::string preset_to_json(const Preset& preset) {
   const LazyOptions& lazy = preset.lazy;
   const Json json = {{"version", 1},
@@ -151,7 +127,7 @@ std::string preset_to_json(const Preset& preset) {
                      {"fingerprint", preset.fingerprint},
                      {"model", preset.model},
                      {"schedule", lazy.schedule},
-                     {"policy", policy_name(lazy.policy)},
+                     {"policy", policy_info(lazy).name},
                      {"window_rows", lazy.window_rows},
                      {"pooling", kPoolings[static_cast<size_t>(lazy.pooling)]},
                      {"pooling_width", lazy.pooling_width},

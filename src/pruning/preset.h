@@ -41,10 +41,6 @@ std::string preset_to_json(const Preset& preset);
 // `name` is the file, for the error sentence: no JSON, a field that is missing or out of range.
 Result<Preset> preset_from_json(std::string_view json, std::string_view name);
 
-// What --policy calls them.
-std::string_view policy_name(Policy policy);
-Result<Policy> policy_from_name(std::string_view name);
-
 // The presets that lazyfill brings; each a JSON text.
 std::vector<std::string_view> shipped_presets();
 

@@ -158,16 +158,5 @@ TEST(Preset, TheShippedOnesAreSound) {
   }
 }
 
-TEST(PolicyNames, GoBothWays) {
-  for (Policy policy :
-       {Policy::kAuto, Policy::kLazy, Policy::kRandom, Policy::kRecent, Policy::kStatic, Policy::kWindow,
-        Policy::kFocus, Policy::kFastKv, Policy::kSnapKv, Policy::kGemFilter}) {
-    const auto back = policy_from_name(policy_name(policy));
-    ASSERT_TRUE(back);
-    EXPECT_EQ(*back, policy);
-  }
-  EXPECT_FALSE(policy_from_name("best"));
-}
-
 }  // namespace
 }  // namespace lazyfill

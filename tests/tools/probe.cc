@@ -22,6 +22,7 @@
 #include "engine/step.h"
 #include "gguf/file.h"
 #include "kernels/kernels.h"
+#include "lazyfill/policies.h"
 #include "model/model.h"
 #include "pruning/schedule.h"
 
@@ -30,15 +31,13 @@ namespace {
 
 using nlohmann::json;
 
-const json kPolicies = {{"lazy", Policy::kLazy},     {"random", Policy::kRandom}, {"recent", Policy::kRecent},
-                        {"static", Policy::kStatic}, {"window", Policy::kWindow}, {"focus", Policy::kFocus}};
 const json kColumnTypes = {{"f32", ColumnType::kF32}, {"f16", ColumnType::kF16}, {"q8", ColumnType::kQ8}};
 const json kPoolings = {{"none", Pooling::kNone}, {"average", Pooling::kAverage}, {"max", Pooling::kMax}};
 
 LazyOptions read_options(const json& request) {
   LazyOptions options;
   options.schedule = request.value("schedule", "off");
-  options.policy = kPolicies.at(request.value("policy", "lazy")).get<Policy>();
+  options.policy = policy_from_name(request.value("policy", "lazy")).value();
   options.window_rows = request.value("window_rows", options.window_rows);
   options.pooling = kPoolings.at(request.value("pooling", "average")).get<Pooling>();
   options.pooling_width = request.value("pooling_width", options.pooling_width);
