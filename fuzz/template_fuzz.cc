@@ -40,6 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   context.eos_token = "</s>";
   context.max_steps = 20000;
   context.max_bytes = size_t{1} << 18;
+  context.more_steps_per_byte = 0;
+  context.more_bytes_per_byte = 0;
   context.now_s = 1753526096;
   const auto text = chat_template->render(context);
   if (!text) {

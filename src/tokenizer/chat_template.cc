@@ -42,6 +42,13 @@ Result<void> set_variables(jinja::Interpreter& interpreter, std::string_view jso
   return {};
 }
 
+// No more than a computer's memory holds, so that small multiples of it do not overflow.
+size_t bytes_given(const ChatTemplate::Context& context) {
+  size_t n = context.messages_json.size() + context.tools_json.size() + context.variables_json.size();
+  for (const ChatMessage& message : context.messages) n += message.role.size() + message.content.size();
+  return n;
+}
+
 }  // namespace
 
 struct ChatTemplate::Program {
@@ -67,15 +74,18 @@ Result<std::string> ChatTemplate::render(const Context& context) const {
       return fail(ErrorCode::kInvalidArgument, "a message is not valid UTF-8: convert it to UTF-8 first");
     }
   }
+  const size_t n_given = bytes_given(context);
   jinja::Interpreter interpreter(
-      jinja::Limits{.max_steps = context.max_steps, .max_bytes = context.max_bytes});
+      jinja::Limits{.max_steps = context.max_steps + n_given * context.more_steps_per_byte,
+                    .max_bytes = context.max_bytes + n_given * context.more_bytes_per_byte});
   interpreter.set_now(context.now_s != 0 ? context.now_s : static_cast<int64_t>(std::time(nullptr)));
   interpreter.set_global("messages", messages_of(context.messages));
   interpreter.set_global("add_generation_prompt", jinja::Value(context.add_generation_prompt));
   interpreter.set_global("bos_token", jinja::Value(context.bos_token));
   interpreter.set_global("eos_token", jinja::Value(context.eos_token));
   for (const char* name : {"tools", "documents"}) interpreter.set_global(name, jinja::Value(jinja::None{}));
-  for (const char* name : {"range", "namespace", "dict", "raise_exception", "strftime_now"}) {
+  for (const char* name :
+       {"range", "namespace", "dict", "raise_exception", "strftime_now", "joiner", "cycler"}) {
     jinja::Function function;
     function.name = name;
     interpreter.set_global(name, jinja::Value(std::make_shared<const jinja::Function>(std::move(function))));

@@ -31,9 +31,11 @@ class ChatTemplate {
     std::string bos_token;
     std::string eos_token;
     // Where a template ends with an error: steps of its interpreter, bytes of all texts that it makes on the
-    // way.
+    // way. Both grow with the texts that it is given: some templates look at every character of a message.
     size_t max_steps = 10'000'000;  // about a second
     size_t max_bytes = size_t{100} << 20;
+    size_t more_steps_per_byte = 128;
+    size_t more_bytes_per_byte = 64;
     int64_t now_s = 0;  // what strftime_now() shows, seconds since 1970; 0: the clock
   };
   // Fails on template errors and on the limits of steps, depth and output (hostile templates end there).

@@ -43,6 +43,8 @@ struct Expr {
   Value constant;
   std::vector<ExprPtr> args;
   std::vector<std::pair<std::string, ExprPtr>> named;
+  ExprPtr rest;        // of a call: f(*rest, **named_rest)
+  ExprPtr named_rest;  // both may be null
   std::vector<std::string> operators;
   int depth = 1;  // of the tree below; the parser bounds it, since destruction and evaluation recurse
 };
@@ -86,6 +88,9 @@ struct Stmt {
   std::vector<Branch> branches;
   Body body;
   Body otherwise;
+  bool takes_rest = false;        // of a macro: its body asks for varargs
+  bool takes_named_rest = false;  // for kwargs
+  bool takes_caller = false;
 };
 
 }  // namespace lazyfill::jinja

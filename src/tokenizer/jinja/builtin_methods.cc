@@ -17,7 +17,7 @@ struct MethodEntry {
 };
 
 // Parameters that begin with "/" cannot be given by name.
-constexpr std::array<MethodEntry, 40> kTextMethods{{
+constexpr std::array<MethodEntry, 41> kTextMethods{{
     {"strip", "/chars", 0},
     {"lstrip", "/chars", 0},
     {"rstrip", "/chars", 0},
@@ -42,6 +42,7 @@ constexpr std::array<MethodEntry, 40> kTextMethods{{
     {"replace", "/old /new /count", 2},
     {"join", "/iterable", 1},
     {"format", "*", 0},
+    {"format_map", "/mapping", 1},
     {"removeprefix", "/prefix", 1},
     {"removesuffix", "/suffix", 1},
     {"zfill", "/width", 1},
@@ -262,6 +263,16 @@ Value text_split(Interpreter& run, const std::string& text, bool from_right, con
   return run.failed() ? Value() : split(run, text, separator, count, from_right);
 }
 
+Value text_format_map(Interpreter& run, const std::string& text, const Arguments& arguments) {
+  const Dict* dict = arguments.positional[0].dict();
+  if (dict == nullptr) return run.fail("format_map() takes a mapping");
+  Arguments named;
+  for (const auto& [key, value] : dict->items) {
+    if (key.text() != nullptr) named.named.emplace_back(*key.text(), value);
+  }
+  return run.spend(dict->items.size()) ? format_braces(run, text, named) : Value();
+}
+
 Value text_method(Interpreter& run, const std::string& text, std::string_view name,
                   const Arguments& arguments) {
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
@@ -288,6 +299,7 @@ Value text_method(Interpreter& run, const std::string& text, std::string_view na
   if (name == "endswith") return Value(affix(run, text, arguments, true));
   if (name == "join") return text_join(run, text, arguments);
   if (name == "format") return format_braces(run, text, arguments);
+  if (name == "format_map") return text_format_map(run, text, arguments);
   if (name == "removeprefix" || name == "removesuffix")
     return text_without(run, text, name == "removesuffix", arguments);
   return text_question(text, name);
@@ -329,8 +341,29 @@ Value list_method(Interpreter& run, const Value& object, std::string_view name, 
   return Value(static_cast<int64_t>(found - items.begin()));
 }
 
+// A joiner's call, and next() and reset() of a cycler.
+Value helper_method(Interpreter& run, Namespace& helper, std::string_view name, const Arguments& arguments) {
+  if (!arguments.positional.empty() || !arguments.named.empty())
+    return run.fail("joiners and cyclers are called without arguments");
+  Dict& state = helper.attributes;
+  if (name == "joiner") {
+    const bool used = state.find("used")->truthy();
+    state.set(Value("used"), Value(true));
+    return used ? *state.find("sep") : Value("");
+  }
+  const std::vector<Value>& items = state.find("items")->list()->items;
+  const Value current = *state.find("current");
+  const int64_t next = name == "reset" ? 0 : *state.find("pos")->integer() + 1;
+  const int64_t place = next % static_cast<int64_t>(items.size());
+  state.set(Value("pos"), Value(place));
+  state.set(Value("current"), items[static_cast<size_t>(place)]);
+  return name == "reset" ? Value(None{}) : current;
+}
+
 // loop.cycle(...): the object is the number of the iteration. loop.changed(...): it is the loop.
-Value loop_method(Interpreter& run, const Value& object, const Arguments& arguments) {
+Value loop_method(Interpreter& run, const Value& object, std::string_view name, const Arguments& arguments) {
+  if (object.name_space() != nullptr && object.name_space()->is_fixed)
+    return helper_method(run, *object.name_space(), name, arguments);
   if (!arguments.named.empty()) return run.fail("cycle() and changed() take no names");
   if (Namespace* loop = object.name_space()) {
     std::vector<Value> values = {Value::tuple(arguments.positional)};
@@ -359,7 +392,7 @@ bool has_method(const Value& object, std::string_view name) {
 
 Value call_method(Interpreter& run, const Value& object, std::string_view name, const Arguments& arguments) {
   const MethodEntry* method = find_method(object, name);
-  if (method == nullptr) return loop_method(run, object, arguments);
+  if (method == nullptr) return loop_method(run, object, name, arguments);
   if (!check_arguments(run, std::string(name), method->parameters, method->n_required, arguments))
     return Value();
   if (object.dict() != nullptr) return dict_method(run, object, name, arguments);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "tokenizer/jinja/filters.h"
 #include "tokenizer/jinja/interpreter.h"
 #include "tokenizer/jinja/text_functions.h"
 
@@ -27,7 +28,14 @@ bool divides(Interpreter& run, const Value& value, const Value& divisor, int64_t
   return equals(run.binary("%", value, divisor), Value(remainder));
 }
 
-const std::array<TestEntry, 37> kTests{{
+// What a text names in one of the tables.
+template <class Entry>
+const Entry* names(Interpreter& run, const Value& value, const Entry* (*find)(std::string_view)) {
+  if (!is_hashable(value)) run.fail("a value of type " + std::string(value.type_name()) + " cannot be a key");
+  return value.text() == nullptr ? nullptr : find(*value.text());
+}
+
+const std::array<TestEntry, 39> kTests{{
     {"defined", 0, [](Interpreter&, const Value& v, const Args&) { return !v.is_undefined(); }},
     {"undefined", 0, [](Interpreter&, const Value& v, const Args&) { return v.is_undefined(); }},
     {"none", 0, [](Interpreter&, const Value& v, const Args&) { return v.is_none(); }},
@@ -49,6 +57,10 @@ const std::array<TestEntry, 37> kTests{{
      }},
     {"callable", 0,
      [](Interpreter&, const Value& v, const Args&) { return v.function() != nullptr || v.is_undefined(); }},
+    {"filter", 0,
+     [](Interpreter& run, const Value& v, const Args&) { return names(run, v, find_filter) != nullptr; }},
+    {"test", 0,
+     [](Interpreter& run, const Value& v, const Args&) { return names(run, v, find_test) != nullptr; }},
     {"escaped", 0, [](Interpreter&, const Value& v, const Args&) { return v.is_markup(); }},
     {"even", 0,
      [](Interpreter& run, const Value& v, const Args&) { return divides(run, v, Value(int64_t{2}), 0); }},

@@ -7,17 +7,54 @@
 #include "tokenizer/utf8.h"
 
 namespace lazyfill::jinja {
+namespace {
+
+Value method_of(const Value& object, const char* name) {
+  Function method;
+  method.kind = Function::Kind::kMethod;
+  method.name = name;
+  method.self = object;
+  return Value(std::make_shared<const Function>(std::move(method)));
+}
+
+}  // namespace
 
 Arguments Interpreter::eval_arguments(const Expr& expr) {
   Arguments arguments;
   for (size_t i = 1; i < expr.args.size(); ++i) arguments.positional.push_back(eval(*expr.args[i]));
   for (const auto& argument : expr.named)
     arguments.named.emplace_back(argument.first, eval(*argument.second));
+  if (expr.rest) {
+    const Value rest = eval(*expr.rest);
+    for (Value& value : items_of(rest)) arguments.positional.push_back(std::move(value));
+  }
+  if (expr.named_rest) add_named_rest(eval(*expr.named_rest), arguments);
   size_t weight = 0;
   for (const Value& value : arguments.positional) weight += value.extent().weight;
   for (const auto& argument : arguments.named) weight += argument.second.extent().weight;
   spend(weight);
   return arguments;
+}
+
+// The names of f(**rest).
+void Interpreter::add_named_rest(const Value& rest, Arguments& arguments) {
+  if (failed()) return;
+  if (rest.dict() == nullptr) {
+    fail("a value of type " + std::string(rest.type_name()) + " cannot be taken apart into named arguments");
+    return;
+  }
+  for (const auto& [name, value] : rest.dict()->items) {
+    if (!spend(1 + arguments.named.size())) return;
+    if (name.text() == nullptr) {
+      fail("an argument's name is no text");
+      return;
+    }
+    if (arguments.get(SIZE_MAX, *name.text()) != nullptr) {
+      fail("the argument " + quoted(*name.text()) + " is given twice");
+      return;
+    }
+    arguments.named.emplace_back(*name.text(), value);
+  }
 }
 
 Value Interpreter::eval_call(const Expr& expr) {
@@ -112,6 +149,8 @@ Value Interpreter::call_global(const std::string& name, const Arguments& argumen
   if (name == "namespace") return make_namespace(arguments);
   if (name == "strftime_now") return format_now(arguments);
   if (name == "dict") return make_dict(arguments);
+  if (name == "joiner") return make_joiner(arguments);
+  if (name == "cycler") return make_cycler(arguments);
   const Value* message = arguments.get(0, "message");  // raise_exception
   return fail(message == nullptr ? "it refuses the conversation"
                                  : "it refuses the conversation: " + utf8::printable(str(*message), 200));
@@ -128,6 +167,33 @@ Value Interpreter::define_macro(const Stmt& stmt) {
   return Value(std::make_shared<const Function>(std::move(macro)));
 }
 
+// Takes what no parameter of the macro receives off the arguments, where its body asks for that.
+Interpreter::RestArguments Interpreter::take_rest(const Stmt& macro, Arguments& given) {
+  RestArguments rest;
+  std::vector<Value> positional;
+  const size_t n = macro.targets.size();
+  if (macro.takes_rest && given.positional.size() > n) {
+    positional.assign(given.positional.begin() + static_cast<std::ptrdiff_t>(n), given.positional.end());
+    given.positional.resize(n);
+  }
+  Dict named;
+  if (macro.takes_named_rest) {
+    const auto is_parameter = [&](const auto& argument) {
+      const auto begin =
+          macro.targets.begin() + static_cast<std::ptrdiff_t>(std::min(n, given.positional.size()));
+      return std::any_of(begin, macro.targets.end(),
+                         [&](const Stmt::Target& target) { return target.name == argument.first; });
+    };
+    const auto begin = std::stable_partition(given.named.begin(), given.named.end(), is_parameter);
+    for (auto argument = begin; argument != given.named.end(); ++argument)
+      named.items.emplace_back(Value(argument->first), argument->second);
+    given.named.erase(begin, given.named.end());
+  }
+  rest.positional = Value::tuple(std::move(positional));
+  rest.named = Value(std::move(named));
+  return rest;
+}
+
 Value Interpreter::call_macro(const Function& function, const Arguments& arguments) {
   const Stmt& macro = *macros_[function.macro];
   std::string parameters;
@@ -136,14 +202,17 @@ Value Interpreter::call_macro(const Function& function, const Arguments& argumen
   Value caller;
   const auto is_caller = [](const auto& argument) { return argument.first == "caller"; };
   if (const auto found = std::find_if(given.named.begin(), given.named.end(), is_caller);
-      found != given.named.end()) {
+      macro.takes_caller && found != given.named.end()) {
     caller = found->second;
     given.named.erase(found);
   }
+  const RestArguments rest = take_rest(macro, given);
   if (!check_arguments(*this, macro.text, parameters, 0, given)) return Value();
   scopes_.push_back({frames_.size(), function.scope, function.scope_end});
   frames_.emplace_back();
   if (!caller.is_undefined()) frames_.back().insert_or_assign("caller", caller);
+  if (macro.takes_rest) frames_.back().insert_or_assign("varargs", rest.positional);
+  if (macro.takes_named_rest) frames_.back().insert_or_assign("kwargs", rest.named);
   for (size_t i = 0; i < macro.targets.size() && !failed(); ++i) {
     const std::string& name = macro.targets[i].name;
     const Value* value = given.get(i, name);
@@ -225,6 +294,33 @@ Value Interpreter::make_namespace(const Arguments& arguments) {
   if (!merge_into(name_space->attributes, arguments)) return Value();
   namespaces_.push_back(name_space);
   return Value(std::move(name_space));
+}
+
+// A function that gives nothing at its first call, and the separator from then on.
+Value Interpreter::make_joiner(const Arguments& arguments) {
+  if (!check_arguments(*this, "joiner", "sep", 0, arguments)) return Value();
+  const Value* separator = arguments.get(0, "sep");
+  auto state = std::make_shared<Namespace>();
+  state->is_fixed = true;
+  state->attributes.set(Value("sep"), separator == nullptr ? Value(", ") : *separator);
+  state->attributes.set(Value("used"), Value(false));
+  namespaces_.push_back(state);
+  return method_of(Value(state), "joiner");
+}
+
+// An object whose next() goes through the values, again and again.
+Value Interpreter::make_cycler(const Arguments& arguments) {
+  if (arguments.positional.empty() || !arguments.named.empty())
+    return fail("cycler() takes at least one value, without a name");
+  auto state = std::make_shared<Namespace>();
+  state->is_fixed = true;
+  const Value object(state);
+  state->attributes.set(Value("items"), Value::tuple(arguments.positional));
+  state->attributes.set(Value("pos"), Value(int64_t{0}));
+  state->attributes.set(Value("current"), arguments.positional.front());
+  for (const char* name : {"next", "reset"}) state->attributes.set(Value(name), method_of(object, name));
+  namespaces_.push_back(state);
+  return object;
 }
 
 Value Interpreter::format_now(const Arguments& arguments) {

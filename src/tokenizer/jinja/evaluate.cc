@@ -126,6 +126,12 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
     const Value* found = name_space->attributes.find(name);
     return found != nullptr ? *found : Value(Undefined{name});
   }
+  if (const Function* function = object.function(); function != nullptr &&
+                                                    function->self.name_space() != nullptr &&
+                                                    function->self.name_space()->is_fixed) {
+    const Value* found = function->self.name_space()->attributes.find(name);  // a joiner's
+    return found != nullptr && function->name == "joiner" ? *found : Value(Undefined{name});
+  }
   if (has_method(object, name)) {
     Function method;
     method.kind = Function::Kind::kMethod;

@@ -85,6 +85,9 @@ void ExpressionParser::update_depth(Expr& expr) {
   for (const ExprPtr& arg : expr.args) expr.depth = std::max(expr.depth, arg ? arg->depth + 1 : 1);
   for (const auto& arg : expr.named)
     expr.depth = std::max(expr.depth, arg.second ? arg.second->depth + 1 : 1);
+  for (const ExprPtr* arg : {&expr.rest, &expr.named_rest}) {
+    if (*arg) expr.depth = std::max(expr.depth, (*arg)->depth + 1);
+  }
   if (expr.depth > kMaxDepth) fail_here("an expression has too many parts");
 }
 
@@ -235,6 +238,9 @@ ExprPtr ExpressionParser::parse_name() {
   } else {
     expr->kind = Expr::Kind::kName;
     expr->name = name;
+    if (name == "varargs") ++n_rest_;
+    if (name == "kwargs") ++n_named_rest_;
+    if (name == "caller") ++n_caller_;
   }
   return expr;
 }
@@ -347,15 +353,20 @@ ExprPtr ExpressionParser::parse_subscript(ExprPtr object) {
 void ExpressionParser::parse_arguments(Expr& call) {
   expect_operator("(");
   while (!current().is_operator(")") && !error_) {
-    if (current().is_operator("*") || current().is_operator("**"))
-      fail_here("unpacked arguments are not supported");
-    if (current().type == Token::Type::kName && next().is_operator("=")) {
+    const bool is_rest = current().is_operator("*");
+    if (is_rest || current().is_operator("**")) {
+      if (call.named_rest || (is_rest && call.rest)) fail_here("arguments are unpacked twice");
+      advance();
+      (is_rest ? call.rest : call.named_rest) = parse_expression();
+    } else if (current().type == Token::Type::kName && next().is_operator("=")) {
       std::string name = expect_name();
       advance();
       const auto is_it = [&name](const auto& other) { return other.first == name; };
       if (std::any_of(call.named.begin(), call.named.end(), is_it)) fail_here("an argument is given twice");
+      if (call.named_rest) fail_here("an argument follows unpacked ones");
       call.named.emplace_back(std::move(name), parse_expression());
     } else {
+      if (call.rest || call.named_rest) fail_here("an argument follows unpacked ones");
       if (!call.named.empty()) fail_here("a positional argument follows a named one");
       call.args.push_back(parse_expression());
     }

@@ -47,6 +47,11 @@ class ExpressionParser {
   // right under a condition: they may never run.
   void check_names(bool may_be_unknown);
 
+  // How often these names were read: what a macro takes beside its parameters depends on its body.
+  int n_rest_ = 0;        // varargs
+  int n_named_rest_ = 0;  // kwargs
+  int n_caller_ = 0;
+
   // Recursion of the parser itself.
   struct Nesting {
     explicit Nesting(ExpressionParser& parser) : parser_(parser) {

@@ -1,5 +1,5 @@
 // The tables of filters: texts and numbers in builtin_filters.cc, everything that can be gone through in
-// sequence_filters.cc.
+// sequence_filters.cc, layout in layout_filters.cc.
 #pragma once
 
 #include <string_view>
@@ -18,6 +18,7 @@ struct FilterEntry {
 
 const FilterEntry* find_filter(std::string_view name);  // null when it is not known
 const FilterEntry* find_sequence_filter(std::string_view name);
+const FilterEntry* find_layout_filter(std::string_view name);
 
 // Whether an argument is given and true.
 bool flag(const Arguments& arguments, size_t index, std::string_view name);

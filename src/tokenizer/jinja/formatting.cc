@@ -29,8 +29,6 @@ std::optional<std::string> without_separators(std::string_view text) {
   return out;
 }
 
-constexpr int kMostDigits = 1000;
-
 // One conversion of a format: %(name)-05.2f
 struct Conversion {
   std::optional<std::string> name;
@@ -125,6 +123,10 @@ class PercentFormat {
         const Value repr = run_.make(std::move(text));
         return run_.failed() ? void() : put_text(*repr.text(), conversion);
       }
+      case 'a':
+        return put_text(ascii_repr(run_, value), conversion);
+      case 'c':
+        return put_character(value, conversion);
       case 'd':
       case 'i':
       case 'u':
@@ -146,6 +148,17 @@ class PercentFormat {
   }
 
   void fail_type() { run_.fail("a format asks for a number and gets something else"); }
+
+  // A character, or the number of one.
+  void put_character(const Value& value, const Conversion& conversion) {
+    if (value.text() != nullptr && utf8::length(*value.text()) == 1) return put(*value.text(), conversion);
+    const auto character = value.integer() ? character_of(*value.integer()) : std::nullopt;
+    if (!character) {
+      run_.fail("a format asks for a character and gets something else");
+      return;
+    }
+    put(*character, conversion);
+  }
 
   void put_text(std::string_view text, const Conversion& conversion) {
     if (conversion.precision >= 0) text = first_characters(text, static_cast<size_t>(conversion.precision));
@@ -260,45 +273,37 @@ std::optional<double> read_float(std::string_view text) {
   return negative ? -value : value;
 }
 
-Value format_percent(Interpreter& run, std::string_view format, const Value& values) {
-  return PercentFormat(run, format, values).result();
+std::optional<std::string> character_of(int64_t code_point) {
+  const bool is_surrogate = code_point >= 0xD800 && code_point <= 0xDFFF;
+  if (code_point < 0 || code_point > 0x10FFFF || is_surrogate) return std::nullopt;
+  std::string out;
+  utf8::append(out, static_cast<char32_t>(code_point));
+  return out;
 }
 
-Value format_braces(Interpreter& run, std::string_view format, const Arguments& arguments) {
-  BoundedText out = run.text();
-  size_t n_used = 0;
-  for (size_t position = 0; position < format.size() && !run.failed();) {
-    const char c = format[position];
-    const bool doubled = position + 1 < format.size() && format[position + 1] == c;
-    if (c != '{' && c != '}') {
-      const size_t end = std::min(format.find_first_of("{}", position), format.size());
-      out.append(format.substr(position, end - position));
-      position = end;
+std::string ascii_repr(Interpreter& run, const Value& value) {
+  BoundedText text = run.text();
+  append_repr(value, text);
+  const Value repr = run.make(std::move(text));
+  if (run.failed()) return {};
+  std::string out;
+  for (size_t position = 0; position < repr.text()->size();) {
+    const utf8::Decoded c = utf8::decode(*repr.text(), position);
+    position += std::max<size_t>(1, c.n_bytes);
+    if (c.code_point < 0x80) {
+      out += static_cast<char>(c.code_point);
       continue;
     }
-    if (doubled) {
-      out.append(format.substr(position, 1));
-      position += 2;
-      continue;
-    }
-    const size_t end = format.find('}', position);
-    if (c == '}' || end == std::string_view::npos) return run.fail("a format has a brace that is not closed");
-    const std::string name(format.substr(position + 1, end - position - 1));
-    position = end + 1;
-    const bool number = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
-    if (name.find_first_of("{.[:!") != std::string::npos)
-      return run.fail("a format has a specification that is not supported");
-    const Value* value = nullptr;
-    if (name.empty() || number) {
-      const size_t index = name.empty() ? n_used++ : name.size() < 9 ? std::stoul(name) : SIZE_MAX;
-      if (index < arguments.positional.size()) value = &arguments.positional[index];
-    } else {
-      value = arguments.get(SIZE_MAX, name);
-    }
-    if (value == nullptr) return run.fail("a format names a value that is not there");
-    out.append(run.str(*value));
+    char buffer[12];
+    const char* format = c.code_point < 0x100 ? "\\x%02x" : c.code_point < 0x10000 ? "\\u%04x" : "\\U%08x";
+    std::snprintf(buffer, sizeof(buffer), format, static_cast<unsigned>(c.code_point));
+    out += buffer;
   }
-  return run.failed() ? Value() : run.make(std::move(out));
+  return out;
+}
+
+Value format_percent(Interpreter& run, std::string_view format, const Value& values) {
+  return PercentFormat(run, format, values).result();
 }
 
 Value padded(Interpreter& run, std::string_view text, int64_t width, std::string_view fill, Side side) {

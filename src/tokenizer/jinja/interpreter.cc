@@ -273,7 +273,7 @@ void Interpreter::assign(const Stmt::Target& target, Value value) {
     return;
   }
   Namespace* name_space = eval_name(target.name).name_space();
-  if (name_space == nullptr || name_space->is_loop) {
+  if (name_space == nullptr || name_space->is_loop || name_space->is_fixed) {
     fail(quoted(target.name) + " is not a namespace");
     return;
   }

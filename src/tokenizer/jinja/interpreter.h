@@ -92,6 +92,13 @@ class Interpreter {
   Value eval_compare(const Expr& expr);
   Value eval_concat(const Expr& expr);
   Arguments eval_arguments(const Expr& expr);
+  void add_named_rest(const Value& rest, Arguments& arguments);
+  // What a macro gets as varargs and kwargs.
+  struct RestArguments {
+    Value positional;
+    Value named;
+  };
+  static RestArguments take_rest(const Stmt& macro, Arguments& given);
   Value call_global(const std::string& name, const Arguments& arguments);
   Value call_macro(const Function& function, const Arguments& arguments);
   Value define_macro(const Stmt& stmt);
@@ -100,6 +107,8 @@ class Interpreter {
   bool merge_into(Dict& dict, const Arguments& arguments);
   Value make_range(const Arguments& arguments);
   Value make_namespace(const Arguments& arguments);
+  Value make_joiner(const Arguments& arguments);
+  Value make_cycler(const Arguments& arguments);
   Value format_now(const Arguments& arguments);
 
   Limits limits_;

@@ -1,5 +1,7 @@
 #include "tokenizer/jinja/parser.h"
 
+#include <algorithm>
+
 #include "tokenizer/jinja/expression_parser.h"
 #include "tokenizer/utf8.h"
 
@@ -172,9 +174,7 @@ class Parser : public ExpressionParser {
     stmt.text = expect_target();
     const Condition condition(*this, false);
     parse_parameters(stmt);
-    const int n_loops = std::exchange(n_loops_, 0);
-    stmt.body = parse_last_block("endmacro");
-    n_loops_ = n_loops;
+    parse_macro_body(stmt, "endmacro");
   }
 
   void parse_parameters(Stmt& stmt) {
@@ -201,9 +201,23 @@ class Parser : public ExpressionParser {
     stmt.text = "caller";
     stmt.expr = parse_expression();
     if (!error() && stmt.expr->kind != Expr::Kind::kCall) fail_here("expected a call");
+    parse_macro_body(stmt, "endcall");
+  }
+
+  void parse_macro_body(Stmt& stmt, const char* end) {
     const int n_loops = std::exchange(n_loops_, 0);
-    stmt.body = parse_last_block("endcall");
+    const int n_rest = n_rest_;
+    const int n_named_rest = n_named_rest_;
+    const int n_caller = n_caller_;
+    stmt.body = parse_last_block(end);
     n_loops_ = n_loops;
+    const auto is_parameter = [&stmt](std::string_view name) {
+      return std::any_of(stmt.targets.begin(), stmt.targets.end(),
+                         [name](const Stmt::Target& target) { return target.name == name; });
+    };
+    stmt.takes_rest = n_rest_ > n_rest && !is_parameter("varargs");
+    stmt.takes_caller = n_caller_ > n_caller && !is_parameter("caller");
+    stmt.takes_named_rest = n_named_rest_ > n_named_rest && !is_parameter("kwargs");
   }
 
   void parse_filter_block(Stmt& stmt) {

@@ -337,7 +337,7 @@ const std::array<FilterEntry, 22> kFilters{{
 const FilterEntry* find_sequence_filter(std::string_view name) {
   const auto found = std::find_if(kFilters.begin(), kFilters.end(),
                                   [name](const FilterEntry& entry) { return entry.name == name; });
-  return found == kFilters.end() ? nullptr : &*found;
+  return found == kFilters.end() ? find_layout_filter(name) : &*found;
 }
 
 }  // namespace lazyfill::jinja

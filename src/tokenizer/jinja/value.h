@@ -52,6 +52,7 @@ struct Dict {
 struct Namespace {
   Dict attributes;
   bool is_loop = false;            // the variable "loop"
+  bool is_fixed = false;           // what joiner() and cycler() keep: no namespace for the template
   std::vector<Value> last_values;  // what loop.changed() got last
 };
 struct Function;
