@@ -89,13 +89,14 @@ Json chat_template_json(const gguf::File& file) {
   const auto source = file.get_string("tokenizer.chat_template");
   if (!source) return {{"present", false}};
   const auto parsed = ChatTemplate::parse(*source);
-  Json value = {{"present", true},
-                {"can_run", parsed.has_value()},
-                {"format", std::string(recognise_format(*source))},
-                {"tools", mentions(*source, "tools")},
-                {"thinking", mentions(*source, "think")},
-                {"n_bytes", source->size()},
-                {"first_line", first_line(*source)}};
+  Json value = {
+      {"present", true},
+      {"can_run", parsed.has_value()},
+      {"format", std::string(recognise_format(*source))},
+      {"tools", mentions(*source, "tools") || file.find("tokenizer.chat_template.tool_use") != nullptr},
+      {"thinking", mentions(*source, "think")},
+      {"n_bytes", source->size()},
+      {"first_line", first_line(*source)}};
   if (!parsed) value["reason"] = parsed.error().message;
   return value;
 }

@@ -5,6 +5,7 @@
 
 #include "engine/engine_impl.h"
 #include "gguf/fingerprint.h"
+#include "tokenizer/tool_arguments.h"
 
 namespace lazyfill {
 namespace {
@@ -17,13 +18,11 @@ uint64_t count_parameters(const gguf::File& file) {
 
 ModelInfo describe(const Engine::Impl& engine);
 
-Result<void> load_chat_template(const gguf::File& file, std::optional<ChatTemplate>& parsed,
-                                std::string& why_not) {
-  if (file.find("tokenizer.chat_template") == nullptr) {
-    why_not = "this model's file has no chat template; give the prompt as plain text";
-    return {};
-  }
-  auto source = file.get_string("tokenizer.chat_template");
+// Nothing is done where the file does not have the key.
+Result<void> load_chat_template(const gguf::File& file, std::string_view key,
+                                std::optional<ChatTemplate>& parsed, std::string& why_not) {
+  if (file.find(key) == nullptr) return {};
+  auto source = file.get_string(key);
   if (!source) return tl::unexpected(source.error());
   auto chat_template = ChatTemplate::parse(*source);
   if (chat_template) {
@@ -57,8 +56,13 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
                                                " tokens but the embedding only " +
                                                std::to_string(impl->model.config.n_vocab) + " rows");
     }
-    auto chat = load_chat_template(impl->file, impl->chat_template, impl->chat_template_error);
+    impl->chat_template_error = "this model's file has no chat template; give the prompt as plain text";
+    auto chat = load_chat_template(impl->file, "tokenizer.chat_template", impl->chat_template,
+                                   impl->chat_template_error);
     if (!chat) return tl::unexpected(chat.error());
+    auto with_tools = load_chat_template(impl->file, "tokenizer.chat_template.tool_use", impl->tool_template,
+                                         impl->tool_template_error);
+    if (!with_tools) return tl::unexpected(with_tools.error());
     impl->runner = std::make_unique<StepRunner>(impl->model, impl->pool);
     impl->info = describe(*impl);
     impl->info.activation_bits = options.activation_bits;
@@ -129,7 +133,12 @@ std::string Engine::piece(int32_t id) const {
 }
 
 Result<std::string> Engine::apply_chat_template(const ChatRequest& request) const {
-  if (!impl_->chat_template) return fail(ErrorCode::kUnsupported, impl_->chat_template_error);
+  const bool for_tools = !request.tools_json.empty();
+  if (for_tools && !impl_->tool_template_error.empty())
+    return fail(ErrorCode::kUnsupported, impl_->tool_template_error);
+  const std::optional<ChatTemplate>& chosen =
+      for_tools && impl_->tool_template ? impl_->tool_template : impl_->chat_template;
+  if (!chosen) return fail(ErrorCode::kUnsupported, impl_->chat_template_error);
   const Tokenizer& tokenizer = *impl_->tokenizer;
   ChatTemplate::Context context;
   context.messages = request.messages;
@@ -139,7 +148,13 @@ Result<std::string> Engine::apply_chat_template(const ChatRequest& request) cons
   context.add_generation_prompt = request.add_generation_prompt;
   if (tokenizer.bos_id() >= 0) context.bos_token = tokenizer.piece(tokenizer.bos_id(), true);
   if (tokenizer.eos_id() >= 0) context.eos_token = tokenizer.piece(tokenizer.eos_id(), true);
-  return impl_->chat_template->render(context);
+  if (!context.messages_json.empty()) {
+    auto fitting = fit_tool_arguments(*chosen, context);
+    if (!fitting) return tl::unexpected(fitting.error());
+    context.messages_json = std::move(*fitting);
+  }
+  context.tools_must_be_read = request.tools_json.find('{') != std::string::npos;  // not for "[]"
+  return chosen->render(context);
 }
 
 Result<std::vector<ScheduleStage>> Engine::resolve_schedule(const LazyOptions& lazy,

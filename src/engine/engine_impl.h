@@ -28,6 +28,9 @@ struct Engine::Impl {
   std::unique_ptr<Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;
   std::string chat_template_error;  // why there is none
+  // What some files have for conversations with tools, beside the other.
+  std::optional<ChatTemplate> tool_template;
+  std::string tool_template_error;  // why there is none; empty where the file has none
   std::unique_ptr<StepRunner> runner;
   ModelInfo info;
   ModelPresets presets;

@@ -97,7 +97,13 @@ Result<std::string> ChatTemplate::render(const Context& context) const {
     return tl::unexpected(done.error());
   if (auto done = set_variables(interpreter, context.variables_json); !done)
     return tl::unexpected(done.error());
-  return interpreter.render(program_->body);
+  auto text = interpreter.render(program_->body);
+  if (text && context.tools_must_be_read && !interpreter.tools_were_read()) {
+    return fail(
+        ErrorCode::kUnsupported,
+        "this model's chat template does nothing with tools: leave them out, or describe them in a message");
+  }
+  return text;
 }
 
 }  // namespace lazyfill

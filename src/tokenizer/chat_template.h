@@ -28,6 +28,8 @@ class ChatTemplate {
     std::string tools_json;
     std::string variables_json;
     bool add_generation_prompt = true;
+    // An error where the template does not so much as look at the tools: they would vanish without a word.
+    bool tools_must_be_read = false;
     std::string bos_token;
     std::string eos_token;
     // Where a template ends with an error: steps of its interpreter, bytes of all texts that it makes on the

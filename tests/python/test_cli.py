@@ -397,13 +397,6 @@ def test_wrong_tools_and_messages(run, smollm2, tmp_path):
     assert_fails(run("run", "-m", smollm2, "--chat", "--messages", bad, "-p", "x"), 2, "--messages")
 
 
-def test_tools_reach_the_template(run, smollm2, tmp_path):
-    tools = tmp_path / "tools.json"
-    tools.write_text(json.dumps([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]))
-    result = run("run", "-m", smollm2, "--chat", "-p", "Hello", "-n", "1", "--tools", tools, "--template-vars", "{\"x\": true}")
-    assert result.returncode == 0, result.stderr
-
-
 def test_explain_page(run, smollm2, tmp_path):
     page = tmp_path / "page.html"
     prompt = "</script><script>alert(1)</script> \U0001F642 " * 6 + PROMPT

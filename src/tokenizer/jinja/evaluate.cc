@@ -101,6 +101,7 @@ Value Interpreter::eval_name(const std::string& name) {
     end = std::min(scopes_[scope].parent_end, scopes_[scope].base);
     scope = std::min(scopes_[scope].parent, scope - 1);
   }
+  tools_were_read_ = tools_were_read_ || name == "tools";
   if (const auto found = globals_.find(name); found != globals_.end()) return found->second;
   return Value(Undefined{name});
 }

@@ -39,6 +39,8 @@ class Interpreter {
   void set_global(std::string name, Value value) {
     globals_.insert_or_assign(std::move(name), std::move(value));
   }
+  // Whether the template asked for the global variable "tools".
+  bool tools_were_read() const { return tools_were_read_; }
   // Seconds since 1970 that strftime_now() shows, in local time.
   void set_now(int64_t now_s) { now_s_ = now_s; }
 
@@ -117,6 +119,7 @@ class Interpreter {
   size_t depth_ = 0;
   size_t line_ = 1;
   int64_t now_s_ = 0;
+  bool tools_were_read_ = false;
   std::optional<Error> error_;
   std::map<std::string, Value, std::less<>> globals_;
   std::vector<Frame> frames_;  // the first holds the template's own variables
