@@ -13,12 +13,24 @@
 
 namespace lazyfill {
 
-// What a policy may look at: the n tokens that entered a layer, in ascending order of position.
-struct Evidence {
+// What a policy may look at: the n tokens that entered a layer, in ascending order of position. What a
+// function gives is computed when it is first asked for, and lives as long as the evidence; this class knows
+// the positions alone.
+class Evidence {
+ public:
+  virtual ~Evidence() = default;
+  // [n] attention probability that the voting rows give each token, mean over them and over the query heads.
+  virtual std::span<const float> attention() { return {}; }
+  // [n_heads, n] the same by query head: these share kv heads in their order.
+  virtual std::span<const float> attention_by_head() { return {}; }
+  // [n_kv_heads, n] Euclidean norm of each token's value.
+  virtual std::span<const float> value_norms() { return {}; }
+
   std::span<const int32_t> positions;  // [n]
-  // [n] attention probability that the voting rows give each token at this layer, mean over them and over the
-  // query heads. Empty where the policy does not look at attention.
-  std::span<const float> attention;
+  size_t layer = 0;                    // where all this was seen
+  ScheduleStage stage;                 // the one that is chosen for, at this layer or above it
+  size_t n_heads = 0;
+  size_t n_kv_heads = 0;
 };
 
 // When a policy looks at attention.
@@ -50,12 +62,12 @@ struct PolicyInfo {
   bool chooses_once = false;  // the first step's choice holds for good: nothing comes back
   bool remembers = false;     // in an answer, votes of earlier steps count (LazyOptions::vote_memory)
   // How many come back in a decode step, and with what margin, where neither the caller nor a preset says.
-  size_t max_revived = 1;
+  Revival revival = Revival::up_to(1);
   float revive_margin = 0;
   Leaves leaves = Leaves::kRows;
   size_t search_order = 0;  // when `calibrate` tries it, 1 first; 0: never
   // What one layer says of the tokens: higher stays. [n]
-  std::vector<float> (*score)(const LazyOptions& options, const Evidence& evidence) = nullptr;
+  std::vector<float> (*score)(const LazyOptions& options, Evidence& evidence) = nullptr;
 };
 
 // All of them, in the order of the enum.

@@ -71,8 +71,24 @@ enum class Policy {
   kEnd,        // no policy: their number
 };
 enum class Pooling { kNone, kAverage, kMax };
-inline constexpr size_t kReviveAll = static_cast<size_t>(-1);
-inline constexpr size_t kReviveAuto = static_cast<size_t>(-2);
+
+// How many of the dropped tokens that a stage wants back in a decode step are computed: those with the
+// highest scores; the others stay in the Aux Cache.
+struct Revival {
+  enum class Mode {
+    kDefault,  // as the preset says, else as the policy's row says
+    kAll,      // every one, as in the paper
+    kAuto,     // 8, and in all no more than what a step saves by the columns that it does not read pays for
+    kAtMost,   // `at_most` of them
+  };
+  Mode mode = Mode::kDefault;
+  size_t at_most = 0;
+
+  static constexpr Revival all() { return {Mode::kAll, 0}; }
+  static constexpr Revival automatic() { return {Mode::kAuto, 0}; }
+  static constexpr Revival up_to(size_t n) { return {Mode::kAtMost, n}; }
+  friend constexpr bool operator==(const Revival&, const Revival&) = default;
+};
 
 struct LazyOptions {
   // "off", "LAYER:KEEP[,LAYER:KEEP...]", or a preset of the model: "auto", the careful one, or "fast", which
@@ -93,14 +109,10 @@ struct LazyOptions {
   size_t protect_first = 0;     // attention sinks that are never dropped
   size_t protect_last = 1;      // newest tokens that are never dropped; at least the last
   bool prune_generated = true;  // whether generated tokens may be dropped as prompt tokens may
-  // Decode steps: of the tokens that a stage wants back, at most so many, those with the highest scores, are
-  // computed; the others stay in the Aux Cache. kReviveAll: every one, as in the paper. kReviveAuto: 8, and
-  // in all no more than what a step saves by the columns that it does not read pays for. Not given: what the
-  // preset says, else what the policy's row says.
-  std::optional<size_t> max_revived;
+  Revival revival;              // decode steps
   // Decode steps of policies that look at attention in every step: and only those whose score is so many
-  // times that of the weakest token that the stage has room for; 0: all. Not given: 0 with kReviveAll, else
-  // what the preset says, else what the policy's row says.
+  // times that of the weakest token that the stage has room for; 0: all. Not given: 0 with Revival::all(),
+  // else what the preset says, else what the policy's row says.
   std::optional<float> revive_margin;
   // Prompt rows of global layers look only at the columns that hold this share of their attention, estimated
   // from a sample of rows; 1: at all. Independent of the schedule. Not given: 1, or the preset's.

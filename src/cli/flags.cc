@@ -175,22 +175,17 @@ void Flags::add_count(const std::string& names, size_t& target, size_t min, size
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
 
-void Flags::add_count_or_word(const std::string& names, std::optional<size_t>& target, size_t max,
-                              const std::vector<std::pair<std::string, size_t>>& words,
-                              const std::string& help) {
-  auto set = [&target, max, words, flag = flag_name(names)](const std::string& value) {
-    std::string known;
-    for (const auto& [word, meaning] : words) {
-      if (value == word) {
-        target = meaning;
-        return;
-      }
-      known += " or " + word;
+void Flags::add_revival(const std::string& names, Revival& target, size_t max, const std::string& help) {
+  auto set = [&target, max, flag = flag_name(names)](const std::string& value) {
+    if (value == "all" || value == "auto") {
+      target = value == "all" ? Revival::all() : Revival::automatic();
+      return;
     }
     const auto count = parse_count(value);
     if (!count || *count > max)
-      reject(flag, "takes a whole number up to " + std::to_string(max) + known + ", not " + quote(value));
-    target = *count;
+      reject(flag,
+             "takes a whole number up to " + std::to_string(max) + " or all or auto, not " + quote(value));
+    target = Revival::up_to(*count);
   };
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "lazyfill/types.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -40,9 +42,7 @@ class Flags {
   void add_texts(const std::string& names, std::vector<std::string>& target, const std::string& placeholder,
                  const std::string& help);
   void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help);
-  // A whole number up to max, or one of the words, each with the value that it stands for.
-  void add_count_or_word(const std::string& names, std::optional<size_t>& target, size_t max,
-                         const std::vector<std::pair<std::string, size_t>>& words, const std::string& help);
+  void add_revival(const std::string& names, Revival& target, size_t max, const std::string& help);
   void add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                   const std::string& help);  // comma-separated
   void add_seed(const std::string& names, uint64_t& target, const std::string& help);

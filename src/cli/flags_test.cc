@@ -15,7 +15,7 @@ struct Parsed {
   std::vector<std::string> texts;
   std::vector<size_t> counts;
   size_t count = 5;
-  std::optional<size_t> revive;
+  Revival revive;
   size_t choice = 0;
   float real = 0.5F;
   std::optional<float> share;
@@ -32,8 +32,7 @@ Parsed parse(const std::vector<std::string>& args) {
   flags.add_texts("--stop", parsed.texts, "TEXT", "several texts");
   flags.add_counts("--lengths", parsed.counts, 1, 100, "several numbers");
   flags.add_count("-n,--max-tokens", parsed.count, 1, 100, "a number");
-  flags.add_count_or_word("--revive", parsed.revive, 100, {{"all", 1000}, {"auto", 1001}},
-                          "a number or a word");
+  flags.add_revival("--revive", parsed.revive, 100, "a number or a word");
   flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
   flags.add_real("--temp", parsed.real, 0, 2, "a real number");
   flags.add_real("--share", parsed.share, 0, 1, "a real number that may be absent");
@@ -84,7 +83,7 @@ TEST(Flags, TheLastOfAFlagCountsAndTextsAreAllTaken) {
   EXPECT_EQ(parsed.text, "b");
   EXPECT_EQ(parsed.choice, 0U);
   EXPECT_EQ(parsed.counts, std::vector<size_t>{3});
-  EXPECT_EQ(parsed.revive, 1000U);
+  EXPECT_EQ(parsed.revive, Revival::all());
   EXPECT_FLOAT_EQ(*parsed.share, 0.2F);
   EXPECT_TRUE(parsed.on);
   EXPECT_EQ(parsed.texts, (std::vector<std::string>{"x", "y"}));
@@ -92,10 +91,10 @@ TEST(Flags, TheLastOfAFlagCountsAndTextsAreAllTaken) {
 }
 
 TEST(Flags, ACountMayBeAll) {
-  EXPECT_EQ(parse({}).revive, std::nullopt);
-  EXPECT_EQ(parse({"--revive", "0"}).revive, 0U);
-  EXPECT_EQ(parse({"--revive", "all"}).revive, 1000U);
-  EXPECT_EQ(parse({"--revive", "auto"}).revive, 1001U);
+  EXPECT_EQ(parse({}).revive, Revival());
+  EXPECT_EQ(parse({"--revive", "0"}).revive, Revival::up_to(0));
+  EXPECT_EQ(parse({"--revive", "all"}).revive, Revival::all());
+  EXPECT_EQ(parse({"--revive", "auto"}).revive, Revival::automatic());
 }
 
 TEST(Flags, TheVariableStandsInForTheFlag) {

@@ -104,7 +104,7 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
       policies_where([](const PolicyInfo& info) { return info.voters == Voters::kWords; });
   const std::string with_memory = policies_where([](const PolicyInfo& info) { return info.remembers; });
   const std::string with_auto =
-      policies_where([](const PolicyInfo& info) { return info.max_revived == kReviveAuto; });
+      policies_where([](const PolicyInfo& info) { return info.revival == Revival::automatic(); });
   flags.add_choice("--policy", policy_, policy_choices(), policy_help());
   flags.add_count("--window-rows", options.window_rows, 1, 4096,
                   "Rows that vote with --policy " + with_window + "; default 8");
@@ -124,8 +124,8 @@ void LazyFlags::add_to(Flags& flags, bool with_schedule) {
                   "First tokens that are never dropped; default 0");
   flags.add_count("--protect-last", options.protect_last, 1, kMostTokens,
                   "Newest tokens that are never dropped; default 1");
-  flags.add_count_or_word(
-      "--revive", options.max_revived, kMostTokens, {{"all", kReviveAll}, {"auto", kReviveAuto}},
+  flags.add_revival(
+      "--revive", options.revival, kMostTokens,
       "Dropped tokens that come back at most at each pruning layer of a decode step; all: every one that is "
       "wanted, as in LazyLLM; auto: up to 8, as far as the tokens that stay away save the time; default: as "
       "the preset says, else auto with --policy " +

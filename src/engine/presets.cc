@@ -87,8 +87,10 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
     lazy.pooling_width = preset.lazy.pooling_width;
     lazy.score_layers = preset.lazy.score_layers;
     lazy.vote_memory = preset.lazy.vote_memory;
-    if (!lazy.revive_margin && !lazy.max_revived) lazy.revive_margin = preset.lazy.revive_margin;
-    if (!lazy.max_revived) lazy.max_revived = preset.lazy.max_revived;
+    if (lazy.revival.mode == Revival::Mode::kDefault) {
+      lazy.revival = preset.lazy.revival;
+      if (!lazy.revive_margin) lazy.revive_margin = preset.lazy.revive_margin;
+    }
   }
   if (choice.short_prompt) return "off";
   if (!lazy.attention_mass) lazy.attention_mass = preset.lazy.attention_mass;

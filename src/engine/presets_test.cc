@@ -85,34 +85,35 @@ TEST(ResolveLazy, WhatTheCallerNamesWins) {
 
 TEST(ResolveLazy, SaysHowManyComeBack) {
   FoundPreset limited = preset_for("x");
-  limited.preset.lazy.max_revived = 5;
+  limited.preset.lazy.revival = Revival::up_to(5);
   limited.preset.lazy.revive_margin = 2;
   FoundPreset all = preset_for("x");
-  all.preset.lazy.max_revived = kReviveAll;
+  all.preset.lazy.revival = Revival::all();
   all.preset.lazy.revive_margin = 0;
-  using Limit = std::pair<size_t, float>;
-  const auto limit = [&](const FoundPreset* preset, std::optional<Policy> policy, std::optional<size_t> given,
+  using Limit = std::pair<Revival, float>;
+  const auto limit = [&](const FoundPreset* preset, std::optional<Policy> policy, Revival given,
                          std::optional<float> margin) {
     LazyOptions lazy = with_schedule(preset == nullptr ? "3:0.5" : "auto", policy);
-    lazy.max_revived = given;
+    lazy.revival = given;
     lazy.revive_margin = margin;
     const LazyOptions resolved = resolve_lazy(model_of(20), preset, lazy, 2000)->lazy;
-    return Limit(resolved.max_revived.value(), resolved.revive_margin.value());
+    return Limit(resolved.revival, resolved.revive_margin.value());
   };
   constexpr auto kNone = std::nullopt;
-  EXPECT_EQ(limit(nullptr, kNone, kNone, kNone), Limit(1, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kWindow, kNone, kNone), Limit(kReviveAuto, 8));
-  EXPECT_EQ(limit(nullptr, Policy::kStatic, kNone, kNone), Limit(1, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kFocus, kNone, kNone), Limit(kReviveAuto, 3));
-  EXPECT_EQ(limit(nullptr, Policy::kFocus, 3, kNone), Limit(3, 3));
-  EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, kNone), Limit(kReviveAll, 0));
-  EXPECT_EQ(limit(nullptr, Policy::kFocus, kReviveAll, 2), Limit(kReviveAll, 2));
-  EXPECT_EQ(limit(&limited, kNone, kNone, kNone), Limit(5, 2));
-  EXPECT_EQ(limit(&limited, kNone, kNone, 4), Limit(5, 4));
-  EXPECT_EQ(limit(&limited, kNone, 1, kNone), Limit(1, 3));
-  EXPECT_EQ(limit(&limited, kNone, kReviveAll, kNone), Limit(kReviveAll, 0));
-  EXPECT_EQ(limit(&limited, Policy::kLazy, kNone, kNone), Limit(1, 0));  // the preset's schedule alone
-  EXPECT_EQ(limit(&all, kNone, kNone, kNone), Limit(kReviveAll, 0));
+  EXPECT_EQ(limit(nullptr, kNone, {}, kNone), Limit(Revival::up_to(1), 0));
+  EXPECT_EQ(limit(nullptr, Policy::kWindow, {}, kNone), Limit(Revival::automatic(), 8));
+  EXPECT_EQ(limit(nullptr, Policy::kStatic, {}, kNone), Limit(Revival::up_to(1), 0));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, {}, kNone), Limit(Revival::automatic(), 3));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, Revival::up_to(3), kNone), Limit(Revival::up_to(3), 3));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, Revival::all(), kNone), Limit(Revival::all(), 0));
+  EXPECT_EQ(limit(nullptr, Policy::kFocus, Revival::all(), 2), Limit(Revival::all(), 2));
+  EXPECT_EQ(limit(&limited, kNone, {}, kNone), Limit(Revival::up_to(5), 2));
+  EXPECT_EQ(limit(&limited, kNone, {}, 4), Limit(Revival::up_to(5), 4));
+  EXPECT_EQ(limit(&limited, kNone, Revival::up_to(1), kNone), Limit(Revival::up_to(1), 3));
+  EXPECT_EQ(limit(&limited, kNone, Revival::all(), kNone), Limit(Revival::all(), 0));
+  EXPECT_EQ(limit(&limited, Policy::kLazy, {}, kNone),
+            Limit(Revival::up_to(1), 0));  // the preset's schedule alone
+  EXPECT_EQ(limit(&all, kNone, {}, kNone), Limit(Revival::all(), 0));
 }
 
 TEST(ResolveLazy, APresetBringsSparseAttentionUnlessTheCallerSaysHowMuch) {
@@ -151,7 +152,7 @@ TEST(ResolveLazy, FastIsLikeAutoAndTheSourceTellsWhatItWas) {
   ASSERT_TRUE(taken);
   EXPECT_EQ(taken->stages.size(), 2U);
   EXPECT_EQ(taken->lazy.policy, Policy::kFocus);
-  EXPECT_EQ(taken->lazy.max_revived, kReviveAuto);
+  EXPECT_EQ(taken->lazy.revival, Revival::automatic());
   EXPECT_EQ(taken->choice.source, "fast preset (user)");
   EXPECT_TRUE(resolve_lazy(model_of(10), &fast, with_schedule("fast"), 299)->choice.short_prompt);
   const FoundPreset careful = preset_for("x");

@@ -6,15 +6,16 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/layer_evidence.h"
 #include "engine/logits.h"
 #include "engine/work_estimate.h"
-#include "kernels/attention.h"
-#include "pruning/policy.h"
-#include "pruning/schedule.h"
+#include "pruning/selection.h"
 
 namespace lazyfill {
 
 namespace {
+
+const LazyOptions kNoOptions;  // of a dense step, where nothing is chosen
 
 // Rows of `width` floats go between the n_rows that are there, so that `places` (ascending) are theirs. From
 // the back, so that each row moves once: revived positions are older than most.
@@ -48,6 +49,8 @@ class StepRunner::Pass {
         trace_(trace),
         first_new_(static_cast<int32_t>(cache.n_tokens())),
         is_first_step_(cache.n_tokens() == 0),
+        selection_(input.lazy != nullptr ? *input.lazy : kNoOptions, input.schedule, first_new_,
+                   input.prompt_end),
         budget_(runner.decode_bytes(cache), cache.saved_for_revival()) {}
 
   bool run() {
@@ -61,7 +64,7 @@ class StepRunner::Pass {
       if (layer + 1 < config_.n_layers) {
         // What the layer makes of a dropped token is not computed before a step wants it.
         choose(layer);
-        if (input_.only_choose && stage_ > 0) return true;
+        if (input_.only_choose && !trace_.stages.empty()) return true;
         if (!revive(context, weights, layer)) return false;
         count_prompt_rows(layer);
       }
@@ -150,14 +153,10 @@ class StepRunner::Pass {
 
   void evict(size_t layer, LayerColumns& columns) {
     if (layer < input_.eviction->layer || config_.layers[layer].window > 0) return;
-    const LazyOptions& lazy = *input_.lazy;
-    const std::vector<float> attention = mean_attention(newest_rows(voting_rows(lazy)));
-    const std::vector<uint8_t> computed(candidates_.size(), 1);
+    LayerEvidence evidence = evidence_at(layer, *input_.eviction);
     std::vector<int32_t> kept;
-    for (uint32_t index :
-         choose_kept(lazy, *input_.eviction, {candidates_, attention, computed, true}, input_.prompt_end)) {
+    for (uint32_t index : selection_.choose_columns(*input_.eviction, evidence))
       kept.push_back(candidates_[index]);
-    }
     columns.keep_only(kept);
   }
 
@@ -197,35 +196,24 @@ class StepRunner::Pass {
 
   // Votes for the next stage, and the choice where this layer is the stage.
   void choose(size_t layer) {
-    if (stage_ == input_.schedule.size()) return;
-    const ScheduleStage& stage = input_.schedule[stage_];
-    collect_votes(layer, stage.layer);
-    if (stage.layer != layer) return;
-    prune(stage);
-    ++stage_;
+    const ScheduleStage* stage = selection_.next_stage();
+    if (stage == nullptr) return;
+    if (selection_.votes_at(layer, config_.layers[layer].window == 0)) {
+      LayerEvidence evidence = evidence_at(layer, *stage);
+      selection_.vote(evidence);
+    }
+    if (stage->layer == layer) prune(*stage);
   }
 
   // Rows and candidates that the policy does not keep leave; a row's state goes to the Aux Cache.
   void prune(const ScheduleStage& stage) {
-    const LazyOptions& lazy = *input_.lazy;
-    budget_.choose(candidates_.size());
-    std::vector<float> attention = std::exchange(votes_, {});
-    if (attention.empty() && needs_attention(lazy, is_first_step_))
-      attention = mean_attention(newest_rows(voting_rows(lazy)));
     const LayerColumns& next = cache_.columns(stage.layer + 1);
     std::vector<uint8_t> computed_next(candidates_.size());
     for (size_t i = 0; i < candidates_.size(); ++i) {
       computed_next[i] = candidates_[i] >= first_new_ || next.has(candidates_[i]);
     }
-    // A question asks for other things than the one before it, but a token for much of what the last one did.
-    if (policy_info(lazy).remembers)
-      cache_.votes(stage.layer).add_to(attention, candidates_, is_decode() ? lazy.vote_memory : 0.0F);
-    Candidates choice{candidates_, attention, computed_next, is_first_step_};
-    if (is_decode()) {
-      choice.max_revived = most_revived(stage);
-      if (needs_attention(lazy, false)) choice.revive_margin = lazy.revive_margin.value_or(0);
-    }
-    const std::vector<uint32_t> kept = choose_kept(lazy, stage, choice, input_.prompt_end);
+    const std::vector<uint32_t> kept = selection_.choose(
+        {candidates_, computed_next, &cache_.votes(stage.layer), &budget_, n_revived_rows()});
 
     std::vector<int32_t> kept_positions;
     kept_positions.reserve(kept.size());
@@ -235,78 +223,27 @@ class StepRunner::Pass {
     trace_.stages.push_back({stage.layer, std::move(kept_positions), {}, 0});
   }
 
-  size_t most_revived(const ScheduleStage& stage) const {
-    const size_t limit = input_.lazy->max_revived.value_or(kReviveAll);
-    if (limit != kReviveAuto) return limit;
-    const size_t n_columns = kept_count(stage, candidates_.size());
-    return std::min(kMostRevived, budget_.affordable(stage.layer, n_columns, n_revived_rows()));
-  }
-
   // Rows that an earlier step had dropped.
   size_t n_revived_rows() const {
     const auto first_new = std::lower_bound(rows_.begin(), rows_.end(), first_new_);
     return static_cast<size_t>(first_new - rows_.begin());
   }
 
-  // Voters::kWords: adds this layer's attention to the votes for the next stage, where the layer is near
-  // enough to it. A sliding-window layer has no say: it sees the newest tokens only.
-  void collect_votes(size_t layer, size_t stage_layer) {
-    const LazyOptions& lazy = *input_.lazy;
-    if (policy_info(lazy).voters != Voters::kWords || stage_layer - layer >= lazy.score_layers) return;
-    if (config_.layers[layer].window > 0) return;
-    const std::vector<float> votes = mean_attention(rows_of(input_.voters));
-    votes_.resize(votes.size());
-    for (size_t i = 0; i < votes.size(); ++i) votes_[i] += votes[i];
-  }
-
-  // The last n rows that are new in this step, fewer where there are fewer.
-  std::vector<size_t> newest_rows(size_t n) const {
-    const size_t n_new =
-        static_cast<size_t>(rows_.end() - std::lower_bound(rows_.begin(), rows_.end(), first_new_));
-    std::vector<size_t> newest(std::min(n, n_new));
-    std::iota(newest.begin(), newest.end(), rows_.size() - newest.size());
-    return newest;
-  }
-
-  // The rows at these positions, as far as they were not dropped by an earlier stage.
-  std::vector<size_t> rows_of(std::span<const int32_t> positions) const {
-    std::vector<size_t> found;
-    for (int32_t position : positions) {
-      const auto row = std::lower_bound(rows_.begin(), rows_.end(), position);
-      if (row != rows_.end() && *row == position) found.push_back(static_cast<size_t>(row - rows_.begin()));
-    }
-    return found.empty() ? newest_rows(1) : found;
-  }
-
-  // Mean over the voting rows (not empty) of their attention at the layer that was entered: [n_candidates].
-  std::vector<float> mean_attention(std::span<const size_t> voters) {
-    const size_t n_voters = voters.size();
-    const size_t n = candidates_.size();
-    const size_t q_dim = config_.q_dim();
-    r_.voter_q_.ensure(n_voters * q_dim);
-    std::vector<ColumnRange> ranges;
-    for (size_t voter : voters) {
-      std::copy_n(r_.q_.data() + voter * q_dim, q_dim, r_.voter_q_.data() + ranges.size() * q_dim);
-      ranges.push_back(r_.ranges_[voter]);
-    }
-    AttentionTask task;
-    task.shape = config_.attention_shape();
-    task.columns = segment_.seen();
-    task.list = segment_.visible;
-    task.q = r_.voter_q_.data();
-    task.ranges = ranges.data();
-    task.n_rows = n_voters;
-    r_.scores_.ensure(n_voters * n);
-    mean_attention_probs(*r_.model_.kernels, task, r_.scores_.data(), Team::all(r_.pool_),
-                         r_.scratch_.attention);
-    std::vector<float> mean(r_.scores_.data(), r_.scores_.data() + n);
-    for (size_t voter = 1; voter < n_voters; ++voter) {
-      for (size_t i = 0; i < n; ++i) mean[i] += r_.scores_[voter * n + i];
-    }
-    for (float& value : mean) value /= static_cast<float>(n_voters);
-    // Weights of a broken file can give NaN, by which nothing can be sorted; run() refuses the logits.
-    for (float& value : mean) value = value >= 0 ? value : 0;
-    return mean;
+  // What can be seen at the layer that was entered.
+  LayerEvidence evidence_at(size_t layer, const ScheduleStage& stage) {
+    AttentionTask seen;
+    seen.shape = config_.attention_shape();
+    seen.columns = segment_.seen();
+    seen.list = segment_.visible;
+    std::vector<VotingRow> voters;
+    for (size_t row : selection_.voters(rows_, input_.voters))
+      voters.push_back({r_.q_.data() + row * config_.q_dim(), r_.ranges_[row]});
+    LayerEvidence evidence(*r_.model_.kernels, Team::all(r_.pool_), r_.scratch_.attention, seen,
+                           std::move(voters));
+    evidence.positions = candidates_;
+    evidence.layer = layer;
+    evidence.stage = stage;
+    return evidence;
   }
 
   void drop_rows_outside(std::span<const int32_t> kept, size_t layer) {
@@ -418,6 +355,7 @@ class StepRunner::Pass {
   StepTrace& trace_;
   const int32_t first_new_;
   const bool is_first_step_;
+  Selection selection_;
   RevivalBudget budget_;
   std::vector<int32_t> rows_;             // positions being computed
   std::vector<int32_t> candidates_;       // positions that rows may see
@@ -425,8 +363,6 @@ class StepRunner::Pass {
   std::vector<int32_t> before_eviction_;  // the candidates, while a layer has others; else empty
   bool rows_changed_ = false;             // at this layer, after its columns were stored
   Segment segment_;                       // all rows, and the columns of the layer
-  size_t stage_ = 0;                      // the next one of the schedule
-  std::vector<float> votes_;              // [n_candidates] for the next stage; empty: none collected
   std::vector<double> layer_work_;        // [n_layers]
   double total_work_ = 1;
   double work_done_ = 0;

@@ -77,8 +77,6 @@ class StepRunner {
   Buffer<float> revived_hidden_;            // [n_revived, d_model]
   Buffer<float> revived_q_;                 // [n_revived, q_dim]
   std::vector<float> revived_angles_;       // [n_revived, rope_dim]
-  Buffer<float> voter_q_;                   // [voting rows, q_dim]
-  Buffer<float> scores_;                    // [voting rows, n_candidates]
   std::vector<std::vector<float>> angles_;  // one a rope: [n_rows, rope_dim]
   std::vector<int32_t> slots_;              // [n_candidates]
   std::vector<ColumnRange> ranges_;         // [n_rows]

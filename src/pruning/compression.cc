@@ -24,7 +24,10 @@ std::vector<uint32_t> choose_at_random(size_t n, double keep, uint64_t seed) {
   LazyOptions options;
   options.policy = Policy::kRandom;
   options.seed = seed;
-  return choose_kept(options, {0, keep, 0}, {positions, {}, computed, true}, n);
+  Evidence evidence;
+  evidence.positions = positions;
+  const std::vector<float> votes = policy_info(options).score(options, evidence);
+  return choose_kept(options, {0, keep, 0}, {positions, votes, computed, true}, n);
 }
 
 }  // namespace lazyfill

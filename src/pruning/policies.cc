@@ -18,15 +18,16 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-std::vector<float> by_attention(const LazyOptions& /*options*/, const Evidence& evidence) {
-  return {evidence.attention.begin(), evidence.attention.end()};
+std::vector<float> by_attention(const LazyOptions& /*options*/, Evidence& evidence) {
+  const std::span<const float> attention = evidence.attention();
+  return {attention.begin(), attention.end()};
 }
 
-std::vector<float> by_position(const LazyOptions& /*options*/, const Evidence& evidence) {
+std::vector<float> by_position(const LazyOptions& /*options*/, Evidence& evidence) {
   return {evidence.positions.begin(), evidence.positions.end()};
 }
 
-std::vector<float> by_chance(const LazyOptions& options, const Evidence& evidence) {
+std::vector<float> by_chance(const LazyOptions& options, Evidence& evidence) {
   std::vector<float> scores;
   scores.reserve(evidence.positions.size());
   for (int32_t position : evidence.positions)
@@ -57,7 +58,7 @@ constexpr std::array<PolicyInfo, kNumPolicies> kPolicies = {{
      .voters = Voters::kWindow,
      .pools = true,
      // It asks for other tokens with every step, most of them in vain: only much better ones are worth it.
-     .max_revived = kReviveAuto,
+     .revival = Revival::automatic(),
      .revive_margin = 8,
      .search_order = 2,
      .score = by_attention},
@@ -69,7 +70,7 @@ constexpr std::array<PolicyInfo, kNumPolicies> kPolicies = {{
      .pools = true,
      .remembers = true,
      // Its votes change little from step to step: it knows well what it wants.
-     .max_revived = kReviveAuto,
+     .revival = Revival::automatic(),
      .revive_margin = 3,
      .search_order = 1,
      .score = by_attention},

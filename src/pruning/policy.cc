@@ -65,7 +65,7 @@ void bar_missing(std::span<const float> scores, const Candidates& candidates, si
     if (scores[i] < least) continue;
     missing.push_back(key_of(scores[i], i));
   }
-  select_highest(missing, candidates.max_revived);
+  if (candidates.max_revived) select_highest(missing, *candidates.max_revived);
   for (uint64_t key : missing) standing[static_cast<uint32_t>(key)] = Standing::kFree;
 }
 
@@ -96,10 +96,6 @@ bool needs_attention(const LazyOptions& options, bool is_first_step) {
   return use == AttentionUse::kAlways || (use == AttentionUse::kFirstStep && is_first_step);
 }
 
-size_t voting_rows(const LazyOptions& options) {
-  return policy_info(options).voters == Voters::kWindow ? std::max<size_t>(options.window_rows, 1) : 1;
-}
-
 std::vector<Policy> searched_policies() {
   std::vector<PolicyInfo> searched;
   for (const PolicyInfo& info : policies()) {
@@ -114,9 +110,9 @@ std::vector<Policy> searched_policies() {
 
 void limit_revivals(LazyOptions& options) {
   const PolicyInfo& info = policy_info(options);
-  if (!options.max_revived) options.max_revived = info.max_revived;
+  if (options.revival.mode == Revival::Mode::kDefault) options.revival = info.revival;
   if (!options.revive_margin)
-    options.revive_margin = *options.max_revived == kReviveAll ? 0 : info.revive_margin;
+    options.revive_margin = options.revival == Revival::all() ? 0 : info.revive_margin;
 }
 
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control) {
@@ -132,12 +128,6 @@ std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const ui
   for (size_t i = end - std::min(options.window_rows, end); i < end; ++i) voters.push_back(i);
   voters.push_back(last);
   return voters;
-}
-
-std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates) {
-  const PolicyInfo& info = policy_info(options);
-  const std::vector<float> scores = info.score(options, {candidates.positions, candidates.attention});
-  return pooled(scores, info.pools ? options.pooling : Pooling::kNone, options.pooling_width);
 }
 
 std::vector<uint32_t> keep_highest(std::span<const float> scores, std::span<const Standing> standing,
@@ -188,12 +178,13 @@ std::vector<float> pooled(std::span<const float> scores, Pooling pooling, size_t
 
 std::vector<uint32_t> choose_kept(const LazyOptions& options, const ScheduleStage& stage,
                                   const Candidates& candidates, size_t prompt_end) {
-  if (policy_info(options).chooses_once && !candidates.is_first_step)
-    return keep_computed(candidates.computed_next);
-  const std::vector<float> scores = scores_of(options, candidates);
+  const PolicyInfo& info = policy_info(options);
+  if (info.chooses_once && !candidates.is_first_step) return keep_computed(candidates.computed_next);
+  const std::vector<float> scores =
+      pooled(candidates.votes, info.pools ? options.pooling : Pooling::kNone, options.pooling_width);
   std::vector<Standing> standing = standing_of(options, candidates, prompt_end);
   const size_t n_keep = wanted_count(options, stage, candidates.positions, scores, prompt_end);
-  if (candidates.max_revived < scores.size() || candidates.revive_margin > 0)
+  if (candidates.max_revived || candidates.revive_margin > 0)
     bar_missing(scores, candidates, n_keep, standing);
   return keep_highest(scores, standing, n_keep);
 }

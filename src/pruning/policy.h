@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,27 +11,27 @@
 
 namespace lazyfill {
 
-// What a policy may look at: the n tokens that entered the pruning layer, in ascending order of position.
+// Among whom a stage chooses: the n tokens that entered its layer, in ascending order of position.
 struct Candidates {
   std::span<const int32_t> positions;  // [n]
-  std::span<const float> attention;    // [n] as in Evidence
+  std::span<const float> votes;  // [n] what the policy's score() said; not looked at after the first step of
+                                 // one that chooses once
   std::span<const uint8_t>
       computed_next;  // [n] 1 where the token has a column at the next layer, or is a new row
   bool is_first_step = true;
-  // Of those without a column at the next layer at most so many are kept, and only such whose score is
-  // revive_margin times that of the weakest that the stage has room for.
-  size_t max_revived = kReviveAll;
+  // Of those without a column at the next layer at most so many are kept (not given: all), and only such
+  // whose score is revive_margin times that of the weakest that the stage has room for.
+  std::optional<size_t> max_revived;
   float revive_margin = 0;
 };
 
-// Whether attention has to be computed for the policy, and over how many of the newest rows.
+// Whether the policy looks at attention.
 bool needs_attention(const LazyOptions& options, bool is_first_step);
-size_t voting_rows(const LazyOptions& options);
 
 // Those that a search for a preset tries, in its order.
 std::vector<Policy> searched_policies();
 
-// How many come back at a stage with kReviveAuto at most, whatever a step could pay for.
+// How many come back at a stage with Revival::automatic() at most, whatever a step could pay for.
 inline constexpr size_t kMostRevived = 8;
 
 // How many come back where the caller has not said: what the policy's row says.
@@ -40,9 +41,6 @@ void limit_revivals(LazyOptions& options);
 // and the window_rows before it or before the words that the chat template added at the end. is_control:
 // [n_new] 1 for control tokens of the vocabulary.
 std::vector<size_t> choose_voters(const LazyOptions& options, std::span<const uint8_t> is_control);
-
-// Scores, higher stays. [n]
-std::vector<float> scores_of(const LazyOptions& options, const Candidates& candidates);
 
 // How a token stands in the choice.
 enum class Standing : uint8_t { kBarred, kFree, kForced };

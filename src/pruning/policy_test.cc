@@ -44,6 +44,17 @@ LazyOptions with_pooling(Pooling pooling, size_t width) {
   return options;
 }
 
+class AttentionSeen final : public Evidence {
+ public:
+  AttentionSeen(std::span<const int32_t> of, std::span<const float> attention) : attention_(attention) {
+    positions = of;
+  }
+  std::span<const float> attention() override { return attention_; }
+
+ private:
+  std::span<const float> attention_;
+};
+
 const std::vector<float> kScores = {.30F, .02F, .25F, .03F, .04F, .01F};
 const std::vector<int32_t> kSix = {0, 1, 2, 3, 4, 5};
 const std::vector<uint8_t> kAll = {1, 1, 1, 1, 1, 1};
@@ -178,7 +189,9 @@ class Choice : public testing::TestWithParam<ChoiceCase> {};
 
 TEST_P(Choice, KeepsTheExpected) {
   const ChoiceCase& c = GetParam();
-  const Candidates candidates{c.positions, c.attention, c.computed_next, c.is_first_step};
+  AttentionSeen seen(c.positions, c.attention);
+  const std::vector<float> votes = policy_info(c.options).score(c.options, seen);
+  const Candidates candidates{c.positions, votes, c.computed_next, c.is_first_step};
   EXPECT_EQ(choose_kept(c.options, c.stage, candidates, c.prompt_end), c.expected);
 }
 
@@ -188,10 +201,10 @@ INSTANTIATE_TEST_SUITE_P(Table, Choice, testing::ValuesIn(choices()),
 TEST(MaxRevived, KeepsOnlyTheBestOfWhatIsMissingAndFillsUp) {
   const std::vector<float> scores = {.20F, .01F, .25F, .03F, .30F, .02F};
   const std::vector<uint8_t> computed = {0, 1, 0, 1, 0, 1};  // 0, 2 and 4 would have to be computed
-  const auto choose = [&](const LazyOptions& options, size_t max_revived) {
+  const auto choose = [&](const LazyOptions& options, std::optional<size_t> max_revived) {
     return choose_kept(options, {0, 1.0, 4}, {kSix, scores, computed, false, max_revived}, 6);
   };
-  EXPECT_THAT(choose({}, kReviveAll), ElementsAre(0, 2, 4, 5));
+  EXPECT_THAT(choose({}, std::nullopt), ElementsAre(0, 2, 4, 5));
   EXPECT_THAT(choose({}, 3), ElementsAre(0, 2, 4, 5));
   EXPECT_THAT(choose({}, 2), ElementsAre(2, 3, 4, 5));
   EXPECT_THAT(choose({}, 1), ElementsAre(1, 3, 4, 5));
@@ -203,7 +216,7 @@ TEST(MaxRevived, KeepsOnlyTheBestOfWhatIsMissingAndFillsUp) {
 TEST(ReviveMargin, LetsComeBackWhatIsMuchBetterThanTheWeakest) {
   const std::vector<float> scores = {.20F, .05F, .25F, .08F, .30F, .02F};
   const std::vector<uint8_t> computed = {0, 1, 0, 1, 0, 1};  // 0, 2 and 4 would have to be computed
-  const auto choose = [&](float margin, size_t n_keep = 4, size_t max_revived = kReviveAll) {
+  const auto choose = [&](float margin, size_t n_keep = 4, std::optional<size_t> max_revived = {}) {
     return choose_kept({}, {0, 1.0, n_keep}, {kSix, scores, computed, false, max_revived, margin}, 6);
   };
   // The weakest of the four best has .08.
@@ -223,7 +236,9 @@ TEST(RandomPolicy, IsSeededAndTheSameInEveryStep) {
   const auto choose = [&](uint64_t seed, bool is_first_step) {
     LazyOptions options = with_policy(Policy::kRandom);
     options.seed = seed;
-    return choose_kept(options, kHalf, {positions, {}, computed, is_first_step}, 100);
+    AttentionSeen seen(positions, {});
+    const std::vector<float> votes = policy_info(options).score(options, seen);
+    return choose_kept(options, kHalf, {positions, votes, computed, is_first_step}, 100);
   };
   EXPECT_EQ(choose(1, true), choose(1, false));
   EXPECT_NE(choose(1, true), choose(2, true));

@@ -45,12 +45,12 @@ class Fields {
     if (value != std::floor(value)) refuse(key);
     return wrong_.empty() ? static_cast<size_t>(value) : 0;
   }
-  size_t revival_limit(const char* key, double most) {
+  Revival revival(const char* key, double most) {
     const auto found = object_.find(key);
     const std::string word = found != object_.end() && found->is_string() ? found->get<std::string>() : "";
-    if (word == "all") return kReviveAll;
-    if (word == "auto") return kReviveAuto;
-    return count(key, 0, most);
+    if (word == "all") return Revival::all();
+    if (word == "auto") return Revival::automatic();
+    return Revival::up_to(count(key, 0, most));
   }
   bool has(const char* key) const { return object_.contains(key); }
   void refuse(const char* key) {
@@ -83,7 +83,7 @@ LazyOptions read_lazy(Fields& fields) {
   lazy.pooling_width = fields.count("pooling_width", 1, 4095);
   lazy.score_layers = fields.count("score_layers", 1, 4096);
   // Presets of older versions bring all back, and know no memory of votes and no sparse attention.
-  lazy.max_revived = fields.has("revive") ? fields.revival_limit("revive", kMostTokens) : kReviveAll;
+  lazy.revival = fields.has("revive") ? fields.revival("revive", kMostTokens) : Revival::all();
   lazy.revive_margin = static_cast<float>(fields.real_or("revive_margin", 0, 1e6, 0));
   lazy.vote_memory = static_cast<float>(fields.real_or("vote_memory", 0, 0.999, 0));
   lazy.attention_mass = static_cast<float>(fields.real_or("sparse_attention", 0.01, 1, 1));
@@ -98,8 +98,17 @@ PresetKind read_kind(Fields& fields) {
   return kind.value_or(PresetKind::kAuto);
 }
 
-Json revival_limit(size_t n) {
-  return n == kReviveAll ? Json("all") : n == kReviveAuto ? Json("auto") : Json(n);
+Json revival_json(const Revival& revival) {
+  switch (revival.mode) {
+    case Revival::Mode::kDefault:  // a preset says what it was measured with; before there was a limit: all
+    case Revival::Mode::kAll:
+      return "all";
+    case Revival::Mode::kAuto:
+      return "auto";
+    case Revival::Mode::kAtMost:
+      break;
+  }
+  return revival.at_most;
 }
 
 // As the person wrote it: 0.95, where the float is 0.949999988079071.
@@ -133,7 +142,7 @@ std::string preset_to_json(const Preset& preset) {
                      {"pooling_width", lazy.pooling_width},
                      {"score_layers", lazy.score_layers},
                      {"vote_memory", short_decimal(lazy.vote_memory)},
-                     {"revive", revival_limit(lazy.max_revived.value_or(kReviveAll))},
+                     {"revive", revival_json(lazy.revival)},
                      {"revive_margin", short_decimal(lazy.revive_margin.value_or(0))},
                      {"sparse_attention", short_decimal(lazy.attention_mass.value_or(1))},
                      {"min_tokens", preset.min_tokens},

@@ -22,7 +22,7 @@ Preset example() {
   preset.lazy.pooling = Pooling::kMax;
   preset.lazy.score_layers = 2;
   preset.lazy.vote_memory = 0.65F;
-  preset.lazy.max_revived = 5;
+  preset.lazy.revival = Revival::up_to(5);
   preset.lazy.revive_margin = 2.5F;
   preset.lazy.attention_mass = 0.95F;
   preset.min_tokens = 300;
@@ -46,7 +46,7 @@ TEST(Preset, SurvivesTheFile) {
   EXPECT_EQ(after->lazy.pooling, before.lazy.pooling);
   EXPECT_EQ(after->lazy.score_layers, before.lazy.score_layers);
   EXPECT_EQ(after->lazy.vote_memory, before.lazy.vote_memory);
-  EXPECT_EQ(after->lazy.max_revived, before.lazy.max_revived);
+  EXPECT_EQ(after->lazy.revival, before.lazy.revival);
   EXPECT_EQ(after->lazy.revive_margin, before.lazy.revive_margin);
   EXPECT_EQ(after->lazy.attention_mass, before.lazy.attention_mass);
   EXPECT_EQ(after->prompt_tokens, before.prompt_tokens);
@@ -57,12 +57,12 @@ TEST(Preset, SurvivesTheFile) {
 
 TEST(Preset, MayBringAllBack) {
   Preset preset = example();
-  preset.lazy.max_revived = kReviveAll;
+  preset.lazy.revival = Revival::all();
   EXPECT_THAT(preset_to_json(preset), HasSubstr("\"revive\": \"all\""));
-  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.max_revived, kReviveAll);
-  preset.lazy.max_revived = kReviveAuto;
+  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.revival, Revival::all());
+  preset.lazy.revival = Revival::automatic();
   EXPECT_THAT(preset_to_json(preset), HasSubstr("\"revive\": \"auto\""));
-  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.max_revived, kReviveAuto);
+  EXPECT_EQ(preset_from_json(preset_to_json(preset), "p.json")->lazy.revival, Revival::automatic());
 }
 
 TEST(Preset, SaysItsShareOfTheAttentionAsAPersonWould) {
@@ -90,7 +90,7 @@ TEST(Preset, FilesOfOlderVersionsAreCarefulAndDense) {
   EXPECT_EQ(preset->kind, PresetKind::kAuto);
   EXPECT_EQ(preset->lazy.attention_mass, 1.0F);
   EXPECT_EQ(preset->lazy.vote_memory, 0);
-  EXPECT_EQ(preset->lazy.max_revived, kReviveAll);
+  EXPECT_EQ(preset->lazy.revival, Revival::all());
   EXPECT_EQ(preset->lazy.revive_margin, 0);
   EXPECT_EQ(preset->prompt_tokens, 0U);
 }

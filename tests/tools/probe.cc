@@ -48,9 +48,9 @@ LazyOptions read_options(const json& request) {
   options.protect_last = request.value("protect_last", options.protect_last);
   options.prune_generated = request.value("prune_generated", options.prune_generated);
   options.attention_mass = request.value("attention_mass", 1.0F);
-  options.max_revived = kReviveAll;
+  options.revival = Revival::all();
   if (request.contains("max_revived") && !request["max_revived"].is_null())
-    options.max_revived = request["max_revived"].get<size_t>();
+    options.revival = Revival::up_to(request["max_revived"].get<size_t>());
   options.revive_margin = request.value("revive_margin", 0.0F);
   return options;
 }
