@@ -86,6 +86,7 @@ def ablation(info):
     found = variants("lazy", policy("lazy"), (0.75, *STAGED))
     found += variants("focus", policy("focus"), STAGED)
     found += variants("window", policy("window"), STAGED)
+    found += variants("values", policy("values"), STAGED)
     found += variants("static", policy("static"), two) + variants("random", policy("random"), two)
     found += variants("window, max", policy("window", "--pool", "max"), one)
     found += variants("window, not pooled", policy("window", "--pool", "none"), one)

@@ -63,6 +63,7 @@ enum class Policy {
   kStatic,  // kLazy's choice at prefill, kept for good: nothing is revived
   kWindow,  // attention of the last `window_rows` rows, pooled over neighbours
   kFocus,   // kWindow over several layers, and the chat template's own words do not vote
+  kValues,  // kLazy's attention, head by head, times the norm of the value that it would take
   // Rivals to compare with; none of them brings a dropped token back.
   kFastKv,     // kWindow's choice at prefill, kept for good
   kSnapKv,     // dense prefill; then each layer from the stage's on keeps the columns with the highest window

@@ -23,6 +23,22 @@ std::vector<float> by_attention(const LazyOptions& /*options*/, Evidence& eviden
   return {attention.begin(), attention.end()};
 }
 
+// What a head takes from a token is its attention times the token's value: mean over the query heads of
+// attention[head, i] * |value[kv head of it, i]|.
+std::vector<float> by_values(const LazyOptions& /*options*/, Evidence& evidence) {
+  const size_t n = evidence.positions.size();
+  const size_t heads_per_kv = evidence.n_heads / evidence.n_kv_heads;
+  const std::span<const float> attention = evidence.attention_by_head();  // [n_heads, n]
+  const std::span<const float> norms = evidence.value_norms();            // [n_kv_heads, n]
+  std::vector<float> scores(n);
+  for (size_t head = 0; head < evidence.n_heads; ++head) {
+    const auto own = attention.subspan(head * n, n);
+    const auto norm = norms.subspan(head / heads_per_kv * n, n);
+    for (size_t i = 0; i < n; ++i) scores[i] += own[i] * norm[i] / static_cast<float>(evidence.n_heads);
+  }
+  return scores;
+}
+
 std::vector<float> by_position(const LazyOptions& /*options*/, Evidence& evidence) {
   return {evidence.positions.begin(), evidence.positions.end()};
 }
@@ -74,6 +90,11 @@ constexpr std::array<PolicyInfo, kNumPolicies> kPolicies = {{
      .revive_margin = 3,
      .search_order = 1,
      .score = by_attention},
+    {.policy = Policy::kValues,
+     .name = "values",
+     .help = "as lazy, each head's attention times the norm of the value",
+     .attention = AttentionUse::kAlways,
+     .score = by_values},
     // Rivals to compare with; none of them brings a dropped token back.
     {.policy = Policy::kFastKv,
      .name = "fastkv",

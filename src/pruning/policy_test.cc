@@ -185,6 +185,38 @@ std::vector<ChoiceCase> choices() {
   };
 }
 
+class ValuesSeen final : public Evidence {
+ public:
+  ValuesSeen(size_t of_heads, size_t of_kv_heads, std::vector<float> by_head, std::vector<float> norms)
+      : by_head_(std::move(by_head)), norms_(std::move(norms)) {
+    n_heads = of_heads;
+    n_kv_heads = of_kv_heads;
+    positions = std::span(kSix).first(norms_.size() / of_kv_heads);
+  }
+  std::span<const float> attention_by_head() override { return by_head_; }
+  std::span<const float> value_norms() override { return norms_; }
+
+ private:
+  std::vector<float> by_head_;  // [n_heads, n]
+  std::vector<float> norms_;    // [n_kv_heads, n]
+};
+
+TEST(ValuesPolicy, WeighsEachHeadsAttentionByTheValueThatItTakes) {
+  const auto scores = [](ValuesSeen seen) { return policy_info(Policy::kValues).score({}, seen); };
+  // Four query heads, two of them a kv head. All look alike; the second token's values are long for the last
+  // two, the first one's for the first.
+  EXPECT_THAT(scores({4, 2, {.5F, .5F, .5F, .5F, .5F, .5F, .5F, .5F}, {4, 0, 0, 8}}), ElementsAre(1, 2));
+  // A long value that its own heads do not look at counts for nothing: by the means it would.
+  EXPECT_THAT(scores({2, 2, {1, 0, 0, 1}, {1, 100, 100, 1}}), ElementsAre(.5F, .5F));
+  EXPECT_THAT(scores({1, 1, {1}, {3}}), ElementsAre(3));
+  // Sinks, much looked at, have short values: what is kept is not what kLazy keeps. Of equal ones the later.
+  ValuesSeen sink(1, 1, {.7F, .1F, .1F, .05F, .05F, .0F}, {.1F, 2, 2, 1, 3, 9});
+  const LazyOptions options = with_policy(Policy::kValues);
+  const std::vector<float> votes = policy_info(options).score(options, sink);
+  EXPECT_THAT(choose_kept(options, kHalf, {kSix, votes, kAll}, 6), ElementsAre(1, 2, 5));
+  EXPECT_THAT(choose_kept(options, {0, 1, 2}, {kSix, votes, kAll}, 6), ElementsAre(2, 5));
+}
+
 class Choice : public testing::TestWithParam<ChoiceCase> {};
 
 TEST_P(Choice, KeepsTheExpected) {

@@ -26,6 +26,7 @@ LLAMA_OPTIONS = [
     Options("1:0.5,3:0.5", protect_first=3, protect_last=2, prune_generated=False),
     Options("1:0.5,3:0.5", policy="static"),
     Options("1:0.5,3:0.5", policy="recent"),
+    Options("1:0.5,3:0.5", policy="values"),
     Options("1:0.5,3:0.5", policy="window", window_rows=4, pooling="none"),
     Options("1:0.5,3:0.5", policy="window", window_rows=8, pooling="average", pooling_width=7),
     Options("0:0.4,4:0.5", policy="window", window_rows=3, pooling="max", pooling_width=5),
@@ -40,6 +41,7 @@ GEMMA_OPTIONS = [
     Options("5:0.4,11:0.5"),
     Options("5:@9,11:0.3", prune_generated=False),
     Options("5:0.5,11:0.5", policy="static", protect_first=2),
+    Options("5:0.4,11:0.5", policy="values"),
     Options("5:0.5,11:0.5", policy="window", window_rows=4, pooling="max", pooling_width=3),
     Options("5:0.4,11:0.5", max_revived=3),
 ]

@@ -184,7 +184,7 @@ class LazyLLM:
                     votes = self._remember(layer, candidates, votes, first_new >= prompt_end)
                     scores, votes = pool(votes, self.options.pooling, self.options.pooling_width), 0
                 else:
-                    scores = self._scores(layer, q, rows, k, candidates, first_new)
+                    scores = self._scores(layer, q, rows, k, v, candidates, first_new)
                 kept = self._choose(keep_of[layer], layer, candidates, scores, prompt_end, first_new)
                 if choose is not None:
                     kept = sorted(choose(layer, candidates, scores, kept))
@@ -244,16 +244,20 @@ class LazyLLM:
         self.votes[layer] = memory
         return np.array([memory[position] for position in candidates])
 
-    def _scores(self, layer, q, rows, k, candidates, first_new):
+    def _scores(self, layer, q, rows, k, v, candidates, first_new):
         options = self.options
         if options.policy == "recent":
             return np.array(candidates, np.float64)
-        if options.policy not in ("lazy", "static", "window"):
+        if options.policy not in ("lazy", "static", "window", "values"):
             return None
         voters = [row for row, position in enumerate(rows) if position >= first_new]
         voters = voters[-(options.window_rows if options.policy == "window" else 1):]
         positions = [rows[row] for row in voters]
-        scores = self.model.probabilities(layer, q[voters], positions, k, candidates).mean(axis=(0, 1))
+        by_head = self.model.probabilities(layer, q[voters], positions, k, candidates).mean(axis=1)
+        if options.policy == "values":
+            norms = np.linalg.norm(v, axis=-1).T  # [n_kv_heads, n]
+            by_head = by_head * norms.repeat(len(by_head) // len(norms), axis=0)
+        scores = by_head.mean(axis=0)
         return pool(scores, options.pooling, options.pooling_width) if options.policy == "window" else scores
 
     def _choose(self, keep, layer, candidates, scores, prompt_end, first_new):
