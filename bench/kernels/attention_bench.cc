@@ -165,12 +165,12 @@ void run_elementwise(benchmark::State& state, const Kernels& kernels, const std:
   state.counters["Gelements"] = static_cast<double>(x.size()) / s / 1e9;
 }
 
-double read_gbytes(Isa isa) {
+double read_gbytes(const Kernels& kernels) {
   const std::vector<float> memory(64U << 20U, 1.0F);  // 256 MB: beyond every cache
   double best_s = 1e9;
   for (int repeat = 0; repeat < 6; ++repeat) {
     const double begin = thread_seconds();
-    benchmark::DoNotOptimize(sum_of(memory, isa));
+    benchmark::DoNotOptimize(sum_of(memory, kernels));
     best_s = std::min(best_s, thread_seconds() - begin);
   }
   return static_cast<double>(memory.size() * sizeof(float)) / best_s / 1e9;
@@ -202,11 +202,11 @@ void add_benchmarks(const Kernels& kernels, double peak, double gbytes_peak) {
 }
 
 int run(int argc, char** argv) {
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
-    const auto kernels = kernels_for(isa);
-    if (!kernels) continue;
-    const double peak = peak_gflops(isa);
-    const double gbytes = read_gbytes(isa);
+  for (const InstructionSet& set : instruction_sets()) {
+    const auto kernels = kernels_for(set.name);
+    if (!kernels || set.name == "reference") continue;
+    const double peak = peak_gflops(**kernels);
+    const double gbytes = read_gbytes(**kernels);
     const std::string name((*kernels)->name);
     benchmark::AddCustomContext(name + " fp32 peak of a core, GFLOP/s", std::to_string(peak));
     benchmark::AddCustomContext(name + " read bandwidth of a core, GB/s", std::to_string(gbytes));

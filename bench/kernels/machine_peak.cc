@@ -53,10 +53,14 @@ __attribute__((target("avx512f"))) float sum_avx512(std::span<const float> value
   return _mm512_cvtss_f32(_mm512_add_ps(_mm512_add_ps(acc[0], acc[1]), _mm512_add_ps(acc[2], acc[3])));
 }
 
+bool is_wide(const Kernels& kernels) {
+  return kernels.name != "avx2";
+}
+
 }  // namespace
 
-double peak_gflops(Isa isa) {
-  const bool wide = isa == Isa::kAvx512;
+double peak_gflops(const Kernels& kernels) {
+  const bool wide = is_wide(kernels);
   double best_s = 1e9;
   for (int repeat = 0; repeat < 20; ++repeat) {
     const auto begin = std::chrono::steady_clock::now();
@@ -68,8 +72,8 @@ double peak_gflops(Isa isa) {
   return 2.0 * (wide ? 16 : 8) * kChains * kRounds / best_s / 1e9;
 }
 
-float sum_of(std::span<const float> values, Isa isa) {
-  return isa == Isa::kAvx512 ? sum_avx512(values) : sum_avx2(values);
+float sum_of(std::span<const float> values, const Kernels& kernels) {
+  return is_wide(kernels) ? sum_avx512(values) : sum_avx2(values);
 }
 
 }  // namespace lazyfill::bench

@@ -9,10 +9,10 @@
 namespace lazyfill::bench {
 
 // fp32 multiply-adds in registers at the vector width of the instruction set, in GFLOP/s of one core. The
-// best of several short runs. `isa` must be one the machine supports.
-double peak_gflops(Isa isa);
+// best of several short runs.
+double peak_gflops(const Kernels& kernels);
 
 // Adds all bytes up, as fast as they can be read; for measuring read bandwidth.
-float sum_of(std::span<const float> values, Isa isa);
+float sum_of(std::span<const float> values, const Kernels& kernels);
 
 }  // namespace lazyfill::bench

@@ -49,14 +49,14 @@ double thread_seconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-double best_bandwidth(Isa isa, const Buffer<float>& memory, Team team) {
+double best_bandwidth(const Kernels& kernels, const Buffer<float>& memory, Team team) {
   double best_s = 1e9;
   const size_t n_parts = team.n_threads();
   const size_t part = memory.size() / n_parts;
   for (int repeat = 0; repeat < 8; ++repeat) {
     const auto begin = std::chrono::steady_clock::now();
     team.for_each(n_parts, [&](size_t task, size_t) {
-      benchmark::DoNotOptimize(sum_of({memory.data() + task * part, part}, isa));
+      benchmark::DoNotOptimize(sum_of({memory.data() + task * part, part}, kernels));
     });
     best_s =
         std::min(best_s, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
@@ -64,15 +64,15 @@ double best_bandwidth(Isa isa, const Buffer<float>& memory, Team team) {
   return static_cast<double>(memory.size_bytes()) / best_s / 1e9;
 }
 
-Peaks measure(Isa isa, ThreadPool& pool) {
+Peaks measure(const Kernels& kernels, ThreadPool& pool) {
   Peaks peaks;
-  peaks.gflops = peak_gflops(isa);
+  peaks.gflops = peak_gflops(kernels);
   for (const bool huge : {false, true}) {
     Buffer<float> memory(64U << 20U);  // 256 MB: beyond every cache
     if (huge) memory.use_huge_pages();
     std::fill_n(memory.data(), memory.size(), 1.0F);
-    (huge ? peaks.huge_one : peaks.gbytes_one) = best_bandwidth(isa, memory, Team::alone());
-    (huge ? peaks.huge_all : peaks.gbytes_all) = best_bandwidth(isa, memory, Team::all(pool));
+    (huge ? peaks.huge_one : peaks.gbytes_one) = best_bandwidth(kernels, memory, Team::alone());
+    (huge ? peaks.huge_all : peaks.gbytes_all) = best_bandwidth(kernels, memory, Team::all(pool));
   }
   return peaks;
 }
@@ -198,10 +198,10 @@ void add_benchmarks(const Kernels& kernels, const Peaks& peaks, ThreadPool& pool
 
 int run(int argc, char** argv) {
   ThreadPool pool;
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
-    const auto kernels = kernels_for(isa);
-    if (!kernels) continue;
-    const Peaks peaks = measure(isa, pool);
+  for (const InstructionSet& set : instruction_sets()) {
+    const auto kernels = kernels_for(set.name);
+    if (!kernels || set.name == "reference") continue;
+    const Peaks peaks = measure(**kernels, pool);
     const std::string name((*kernels)->name);
     benchmark::AddCustomContext(name + " fp32 peak of a core, GFLOP/s", std::to_string(peaks.gflops));
     benchmark::AddCustomContext(name + " read bandwidth of one core and of all, GB/s",

@@ -165,6 +165,7 @@ Json describe(const gguf::File& file, const InspectFlags& flags, Json memory) {
                 {"chat_template", chat_template_json(file)},
                 {"model", model_json(file)},
                 {"tokenizer", tokenizer_json(file)},
+                {"kernels", kernels_json()},
                 {"memory", std::move(memory)}};
   if (flags.tensors) value["tensors"] = tensors_json(file);
   if (flags.metadata) {
@@ -222,6 +223,14 @@ std::string chat_template_text(const Json& chat_template) {
   return text;
 }
 
+std::string kernels_text(const Json& kernels) {
+  if (!kernels["can_run"]) return "none: " + kernels["reason"].get<std::string>();
+  std::string text = kernels["isa"].get<std::string>();
+  for (const Json& set : kernels["lacking"])
+    text += "; no " + set["isa"].get<std::string>() + ": " + set["reason"].get<std::string>();
+  return text;
+}
+
 void print_model(const Json& value, const gguf::File& file) {
   const auto text = [&](const char* key) { return value[key].get<std::string>(); };
   print_field("name", text("name"));
@@ -249,6 +258,7 @@ void print_model(const Json& value, const gguf::File& file) {
   } else {
     print_field("cannot run", model["reason"].get<std::string>());
   }
+  print_field("kernels", kernels_text(value["kernels"]));
   if (!tokenizer["can_run"]) print_field("cannot tokenise", tokenizer["reason"].get<std::string>());
 }
 

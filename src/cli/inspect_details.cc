@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cli/options.h"
 #include "cli/text.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
@@ -101,9 +102,20 @@ Json chat_template_json(const gguf::File& file) {
   return value;
 }
 
+Json kernels_json() {
+  const auto kernels = kernels_for(wanted_isa());
+  if (!kernels) return {{"can_run", false}, {"reason", kernels.error().message}};
+  Json lacking = Json::array();
+  for (const InstructionSet& set : instruction_sets()) {
+    if (const std::string obstacle = set.obstacle(); !obstacle.empty())
+      lacking.push_back({{"isa", std::string(set.name)}, {"reason", obstacle}});
+  }
+  return {{"can_run", true}, {"isa", std::string((*kernels)->name)}, {"lacking", std::move(lacking)}};
+}
+
 Result<Json> memory_json(const gguf::File& file, size_t context_tokens) {
   const auto config = read_config(file);
-  const auto kernels = best_kernels();
+  const auto kernels = kernels_for(wanted_isa());
   if (!config || !kernels) return Json(nullptr);
   if (context_tokens > config->context_length) {
     return fail(ErrorCode::kInvalidArgument, "a context of " + grouped(context_tokens) +

@@ -22,6 +22,10 @@ Json tokenizer_json(const gguf::File& file);
 // line.
 Json chat_template_json(const gguf::File& file);
 
+// The instruction set of the kernels that would run, and those that this machine lacks with what it lacks;
+// {"can_run": false, "reason": ...} where LAZYFILL_ISA asks for what there is not.
+Json kernels_json();
+
 // Weights, and for each context the keys and values of a dense prefill, those of them that a token decoded
 // there sees, and the states on their way up the layers. `context_tokens` 0: some lengths up to the model's
 // own. Null where the architecture is not known; an error where more is asked for than the model has.

@@ -224,6 +224,10 @@ Result<std::string> read_messages(const std::string& path, const TextFlags& flag
               quote(path) + " holds no JSON array of messages, each with \"role\" and \"content\"");
 }
 
+std::string wanted_isa() {
+  return environment("LAZYFILL_ISA");
+}
+
 std::string user_preset_folder() {
   return cache_folder() + "/presets";
 }
@@ -249,7 +253,8 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
       *path, {.n_threads = flags.n_threads,
               .preset_folder = user_preset_folder(),
               .kv = flags.kv == 1 ? KvType::kQ8 : KvType::kAsComputed,
-              .activation_bits = flags.activations == 1 ? ActivationBits::k8 : ActivationBits::k16});
+              .activation_bits = flags.activations == 1 ? ActivationBits::k8 : ActivationBits::k16,
+              .isa = wanted_isa()});
   if (!engine) return tl::unexpected(engine.error());
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -70,6 +70,8 @@ struct TemplateFlags {
 // the array.
 Result<std::string> read_messages(const std::string& path, const TextFlags& flags);
 
+// The instruction set that LAZYFILL_ISA names; empty: the best of this machine.
+std::string wanted_isa();
 // Where `calibrate` keeps presets.
 std::string user_preset_folder();
 

@@ -37,7 +37,7 @@ Result<void> load_chat_template(const gguf::File& file, std::string_view key,
 }  // namespace
 
 Result<Engine> Engine::load(const std::string& path, const EngineOptions& options) {
-  auto kernels = best_kernels();
+  auto kernels = kernels_for(options.isa);
   if (!kernels) return tl::unexpected(kernels.error());
   auto file = gguf::File::open(path);
   if (!file) return tl::unexpected(file.error());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/test_isa.h"
 
 namespace lazyfill {
 namespace {
@@ -19,10 +20,10 @@ std::vector<float> bell_shaped(size_t n, float size, uint32_t seed) {
 }
 
 const Kernels& reference_kernels() {
-  return **kernels_for(Isa::kReference);
+  return **kernels_for("reference");
 }
 
-class Elementwise : public testing::TestWithParam<Isa> {
+class Elementwise : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (!machine_supports(GetParam())) GTEST_SKIP() << "this machine lacks the instruction set";
@@ -148,11 +149,8 @@ TEST_P(Elementwise, RopeByHand) {
   EXPECT_EQ(x, (std::vector<float>{-5, 2, 3, 4, 1, 6, 7, 8}));
 }
 
-std::string isa_name(const testing::TestParamInfo<Isa>& info) {
-  return info.param == Isa::kReference ? "Reference" : info.param == Isa::kAvx2 ? "Avx2" : "Avx512";
-}
-INSTANTIATE_TEST_SUITE_P(Isa, Elementwise, testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
-                         isa_name);
+INSTANTIATE_TEST_SUITE_P(Isa, Elementwise, testing::ValuesIn(isa_names()),
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace lazyfill

@@ -1,8 +1,8 @@
 #include "kernels/kernels.h"
 
-#include <cstdlib>
 #include <string>
 
+#include "base/quoted.h"
 #include "kernels/tables.h"
 
 #if defined(LAZYFILL_X86)
@@ -11,18 +11,6 @@
 
 namespace lazyfill {
 namespace {
-
-std::string_view name_of(Isa isa) {
-  switch (isa) {
-    case Isa::kReference:
-      return "reference";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-  }
-  return "unknown";
-}
 
 // What the table's files are compiled with: all of it, or none of the table. GCC's and Clang's look-up asks
 // the operating system too (xgetbv), so registers that a context switch would lose do not count as there.
@@ -35,63 +23,83 @@ bool has_f16c() {  // by hand: Clang's look-up knows no "f16c"
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
 
-bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+std::string missing(bool present, const char* instructions) {
+  return present ? "" : std::string("its processor or system is without ") + instructions;
 }
 
-bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+std::string avx2_obstacle() {
+  return missing(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(),
+                 "AVX2, FMA or F16C");
 }
-#else
-bool has_avx2() {
-  return false;
-}
-bool has_avx512() {
-  return false;
+
+std::string avx512_obstacle() {
+  if (std::string obstacle = avx2_obstacle(); !obstacle.empty()) return obstacle;
+  return missing(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                     __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"),
+                 "AVX-512 F, BW, DQ, VL, VNNI or BF16");
 }
 #endif
+
+std::string no_obstacle() {
+  return "";
+}
+
+// The one list of instruction sets.
+constexpr InstructionSet kInstructionSets[] = {
+    {"reference", no_obstacle, reference::table},
+#if defined(LAZYFILL_X86)
+    {"avx2", avx2_obstacle, avx2::table},
+    {"avx512", avx512_obstacle, avx512::table},
+#endif
+};
+
+const InstructionSet* find(std::string_view name) {
+  for (const InstructionSet& set : kInstructionSets) {
+    if (set.name == name) return &set;
+  }
+  return nullptr;
+}
+
+std::string names() {
+  std::string list;
+  for (const InstructionSet& set : kInstructionSets) {
+    if (!list.empty()) list += ", ";
+    list += set.name;
+  }
+  return list;
+}
 
 }  // namespace
 
-bool machine_supports(Isa isa) {
-  switch (isa) {
-    case Isa::kReference:
-      return true;
-    case Isa::kAvx2:
-      return has_avx2();
-    case Isa::kAvx512:
-      return has_avx512();
-  }
-  return false;
+std::span<const InstructionSet> instruction_sets() {
+  return kInstructionSets;
 }
 
-Result<const Kernels*> kernels_for(Isa isa) {
-  if (!machine_supports(isa)) {
-    return fail(ErrorCode::kUnsupported, "This machine lacks the instruction set " +
-                                             std::string(name_of(isa)) +
-                                             "; unset LAZYFILL_ISA to let lazyfill choose.");
-  }
-#if defined(LAZYFILL_X86)
-  if (isa == Isa::kAvx2) return &avx2::table();
-  if (isa == Isa::kAvx512) return &avx512::table();
-#endif
-  return &reference::table();
+bool machine_supports(std::string_view name) {
+  const InstructionSet* set = find(name);
+  return set != nullptr && set->obstacle().empty();
 }
 
-Result<const Kernels*> best_kernels() {
-  const char* wanted = std::getenv("LAZYFILL_ISA");
-  if (wanted != nullptr && *wanted != '\0') {
-    for (const Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512}) {
-      if (name_of(isa) == wanted) return kernels_for(isa);
+Result<const Kernels*> kernels_for(std::string_view name) {
+  if (name.empty()) {
+    const Kernels* best = nullptr;
+    for (const InstructionSet& set : kInstructionSets) {
+      if (set.obstacle().empty()) best = &set.table();
     }
-    return fail(ErrorCode::kInvalidArgument, "LAZYFILL_ISA must be reference, avx2 or avx512.");
+    return best;  // the first has no obstacle
   }
-  for (const Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
-    if (machine_supports(isa)) return kernels_for(isa);
+  const InstructionSet* set = find(name);
+  if (set == nullptr) {
+    return fail(ErrorCode::kInvalidArgument, "no kernels for an instruction set " + quoted(name) +
+                                                 "; there are " + names() +
+                                                 ", and with none named the best of this machine");
   }
-  return kernels_for(Isa::kReference);
+  if (const std::string obstacle = set->obstacle(); !obstacle.empty()) {
+    return fail(ErrorCode::kUnsupported, "this machine lacks the instruction set " + std::string(name) +
+                                             ": " + obstacle + "; name none to take the best that it has");
+  }
+  return &set->table();
 }
 
 }  // namespace lazyfill

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/buffer.h"
@@ -16,8 +17,6 @@
 #include "lazyfill/error.h"
 
 namespace lazyfill {
-
-enum class Isa { kReference, kAvx2, kAvx512 };
 
 // A weight matrix, or some of its rows, as it lies in the file: n_out rows of n_in elements, each row a whole
 // number of blocks.
@@ -32,7 +31,6 @@ struct RawMatrix {
 enum class RowFormat {
   kF32,  // as they are
   kQ8,   // signed bytes with one scale per 32 inputs, or pairs of bytes with one scale per row; see Precision
-  kBf16,  // pairs for the bf16 dot product
 };
 
 // A weight matrix repacked for one instruction set. Immutable; only the table that packed it can read it.
@@ -131,8 +129,7 @@ struct RopeShape {
 enum class Activation { kSilu, kGelu };  // kGelu: the tanh approximation
 
 struct Kernels {
-  Isa isa;
-  std::string_view name;   // "reference", "avx2", "avx512"
+  std::string_view name;   // of its instruction set
   ColumnType column_type;  // what it stores columns as by default
 
   // --- matrix products ---
@@ -200,12 +197,21 @@ struct Kernels {
                               Buffer<std::byte>& scratch);
 };
 
-// The table for an instruction set; fails where this machine lacks it.
-Result<const Kernels*> kernels_for(Isa isa);
+// An instruction set that there are kernels for.
+struct InstructionSet {
+  std::string_view name;
+  // What keeps this machine from it, to stand after "this machine lacks it: "; empty where nothing does.
+  std::string (*obstacle)();
+  const Kernels& (*table)();
+};
 
-// The best table of this machine, or the one that LAZYFILL_ISA=reference|avx2|avx512 names.
-Result<const Kernels*> best_kernels();
+// All of this build, the plainest first and each better than those before it.
+std::span<const InstructionSet> instruction_sets();
 
-bool machine_supports(Isa isa);
+// The table for the instruction set of that name, or with an empty one for the best that this machine has.
+// Fails where there is none of that name, and where this machine lacks it.
+Result<const Kernels*> kernels_for(std::string_view name);
+
+bool machine_supports(std::string_view name);
 
 }  // namespace lazyfill

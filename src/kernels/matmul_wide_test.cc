@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/matmul.h"
+#include "kernels/test_isa.h"
 #include "kernels/test_weights.h"
 
 // Rows that keep 16 bits an input (Precision).
@@ -25,7 +26,7 @@ std::vector<float> rows_with_outliers(size_t n_rows, std::mt19937& random) {
   return x;
 }
 
-class Wide : public testing::TestWithParam<std::tuple<Isa, gguf::TensorType>> {
+class Wide : public testing::TestWithParam<std::tuple<std::string, gguf::TensorType>> {
  protected:
   void SetUp() override {
     const auto [isa, type] = GetParam();
@@ -147,15 +148,13 @@ TEST_P(Wide, ProductsTogether) {
 }
 
 std::string name_of_case(const testing::TestParamInfo<Wide::ParamType>& info) {
-  static constexpr const char* kIsas[] = {"Reference", "Avx2", "Avx512"};
-  return std::string(kIsas[static_cast<int>(std::get<0>(info.param))]) +
-         std::string(gguf::traits_of(std::get<1>(info.param))->name);
+  return std::get<0>(info.param) + std::string(gguf::traits_of(std::get<1>(info.param))->name);
 }
 
 using gguf::TensorType;
 INSTANTIATE_TEST_SUITE_P(
     All, Wide,
-    testing::Combine(testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
+    testing::Combine(testing::ValuesIn(isa_names()),
                      testing::Values(TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0,
                                      TensorType::kQ5_1, TensorType::kQ8_0, TensorType::kQ6_K,
                                      TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kIQ4_NL,

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/half.h"
+#include "kernels/test_isa.h"
 
 namespace lazyfill {
 namespace {
@@ -117,7 +118,7 @@ void attend_plainly(const Case& c, size_t row, size_t head, const std::vector<ui
   for (size_t i = 0; i < d; ++i) out[i] = static_cast<float>(sums[i] / total);
 }
 
-class SparseAttention : public testing::TestWithParam<Isa> {
+class SparseAttention : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (!machine_supports(GetParam())) GTEST_SKIP() << "this machine lacks the instruction set";
@@ -127,7 +128,7 @@ class SparseAttention : public testing::TestWithParam<Isa> {
   // What a block keeps for a kv head, from the scalar probabilities of its sampled rows.
   static std::vector<uint8_t> expected_choice(const Case& c, size_t begin, size_t end, size_t kv_head,
                                               float mass) {
-    const Kernels& reference = **kernels_for(Isa::kReference);
+    const Kernels& reference = **kernels_for("reference");
     const size_t n = c.ranges[end - 1].end;
     std::vector<float> weights(n, 0.0F);
     Buffer<std::byte> scratch;
@@ -212,17 +213,8 @@ TEST_P(SparseAttention, SameBitsForEveryTeam) {
   EXPECT_EQ(one, three);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, SparseAttention, testing::Values(Isa::kReference, Isa::kAvx2, Isa::kAvx512),
-                         [](const auto& test) {
-                           switch (test.param) {
-                             case Isa::kReference:
-                               return "reference";
-                             case Isa::kAvx2:
-                               return "avx2";
-                             default:
-                               return "avx512";
-                           }
-                         });
+INSTANTIATE_TEST_SUITE_P(Isa, SparseAttention, testing::ValuesIn(isa_names()),
+                         [](const auto& test) { return test.param; });
 
 TEST(FitsSparseAttention, ManyRowsThatSeeMuch) {
   Case c({1, 1, 8, 1, 0}, 40, 600, false);

@@ -1,4 +1,4 @@
-// The tables behind kernels_for(): one per instruction set, each in its own folder.
+// The tables behind instruction_sets(), each in its own folder.
 #pragma once
 
 #include "kernels/kernels.h"

@@ -10,8 +10,9 @@
 //   {"tokens": [...], ..., "stop_at": N}   is stopped the Nth time it asks to go on, and not reported
 //   {"rewind": N}                                         forget the tokens from position N on
 //   {"lazy": {...}}                                       other options from here on
-// "activation_bits" is 16 or 8; "column_type": "f32", "f16" or "q8" overrides what the instruction set stores
-// columns as. Exit code 2 and one sentence on standard error when the engine refuses something.
+// "isa" names the kernels, "activation_bits" is 16 or 8; "column_type": "f32", "f16" or "q8" overrides what
+// the instruction set stores columns as. Exit code 2 and one sentence on standard error when the engine
+// refuses something.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -155,7 +156,7 @@ class Probe {
 };
 
 Result<void> probe(const json& request, const std::string& prefix) {
-  auto kernels = best_kernels();
+  auto kernels = kernels_for(request.value("isa", ""));
   if (!kernels) return tl::unexpected(kernels.error());
   auto file = gguf::File::open(request.at("model").get<std::string>());
   if (!file) return tl::unexpected(file.error());

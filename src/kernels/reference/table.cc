@@ -7,7 +7,6 @@ namespace lazyfill::reference {
 
 const Kernels& table() {
   static const Kernels kTable{
-      .isa = Isa::kReference,
       .name = "reference",
       .column_type = ColumnType::kF32,
       .begin_pack = begin_pack,

@@ -44,10 +44,10 @@ class Probe:
         self.n_runs += 1
         prefix = self.folder / f"run{self.n_runs}"
         options = lazy if isinstance(lazy, dict) else vars(lazy) if lazy is not None else {}
-        request = {"model": str(model), "lazy": options, "steps": steps, "context_tokens": context_tokens, **extra}
+        request = {"model": str(model), "lazy": options, "steps": steps, "context_tokens": context_tokens, "isa": isa, **extra}
         prefix.with_suffix(".request.json").write_text(json.dumps(request), encoding="utf-8")
         done = subprocess.run([self.program, prefix.with_suffix(".request.json"), prefix], capture_output=True,
-                              text=True, env={**os.environ, "LAZYFILL_ISA": isa}, timeout=550, check=False)
+                              text=True, timeout=550, check=False)
         if done.returncode == 2:
             raise Refused(done.stderr.strip())
         if done.returncode != 0:
