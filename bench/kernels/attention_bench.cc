@@ -116,8 +116,9 @@ void run_prefill(benchmark::State& state, const Kernels& kernels, double peak, H
                  size_t n_columns) {
   Block block(kernels, heads, n_rows, n_columns);
   AttentionScratch scratch(1);
-  const double s =
-      best_seconds(state, [&] { attention(kernels, block.task(), block.out(), Team::alone(), scratch); });
+  const double s = best_seconds(state, [&] {
+    attention(kernels, block.task(), form_of_rows(block.task().n_rows), block.out(), Team::alone(), scratch);
+  });
   state.counters["GFLOPs"] = block.flop() / s / 1e9;
   state.counters["peak_share"] = block.flop() / s / 1e9 / peak;
 }
@@ -135,7 +136,9 @@ void run_decode(benchmark::State& state, const Kernels& kernels, double gbytes_p
   }
   AttentionScratch scratch(1);
   const double s = best_seconds(state, [&] {
-    for (auto& block : blocks) attention(kernels, block->task(), block->out(), Team::alone(), scratch);
+    for (auto& block : blocks)
+      attention(kernels, block->task(), form_of_rows(block->task().n_rows), block->out(), Team::alone(),
+                scratch);
   });
   state.counters["GBs"] = n_bytes / s / 1e9;
   state.counters["bandwidth_share"] = n_bytes / s / 1e9 / gbytes_peak;

@@ -5,8 +5,10 @@
 //   auto tokens = engine->tokenize(text);
 //   auto answer = session->generate(*tokens, {.max_tokens = 32}, {});
 //
-// An Engine holds the weights and is immutable after load(). A Session is one conversation: its columns and
-// its Aux Cache. Calls on one Engine and its sessions must not overlap in time.
+// An Engine is a model, its tokeniser and its chat template: immutable after load(), read by any number of
+// threads. An Executor has threads and working memory, and computes one step at a time. A Session is one
+// conversation: its columns and its Aux Cache. It is used by one thread at a time; sessions of one executor
+// wait for each other's steps, those of several do not.
 #pragma once
 
 #include <functional>
@@ -23,7 +25,7 @@
 namespace lazyfill {
 
 struct EngineOptions {
-  size_t n_threads = 0;  // 0: one a core. Prompts are cut into blocks for them, so rounding differs with it.
+  size_t n_threads = 0;  // of loading, and of executors that do not say; 0: one a core
   // Where the user's presets are (FINGERPRINT.json, FINGERPRINT.fast.json); empty: only those beside the
   // model and the shipped ones.
   std::string preset_folder;
@@ -31,6 +33,10 @@ struct EngineOptions {
   ActivationBits activation_bits = ActivationBits::k16;
   // Instruction set of the kernels: "reference", "avx2" or "avx512". Empty: the best of this machine.
   std::string isa;
+};
+
+struct ExecutorOptions {
+  size_t n_threads = 0;  // 0: as many as the engine was loaded with. Answers do not depend on it.
 };
 
 struct SessionOptions {
@@ -50,8 +56,10 @@ struct Callbacks {
   std::stop_token stop;
 };
 
+class Executor;
 class Session;
 
+// Cheap to copy: all copies are the same model.
 class Engine {
  public:
   // Checks the file and repacks the weights for this machine; rows of the embedding are read from it
@@ -59,10 +67,6 @@ class Engine {
   // architecture, tokeniser or tensor type that is not supported (the sentence lists those that are).
   static Result<Engine> load(const std::string& path, const EngineOptions& options);
   struct Impl;  // opaque
-
-  Engine(Engine&&) noexcept;
-  Engine& operator=(Engine&&) noexcept;
-  ~Engine();
 
   const ModelInfo& info() const;
 
@@ -80,16 +84,41 @@ class Engine {
   // Checks a schedule against this model; the error lists the layers that can prune.
   Result<std::vector<ScheduleStage>> resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const;
 
+  Result<Executor> start_executor(const ExecutorOptions& options) const;
+  // A session with an executor of its own.
+  Result<Session> start_session(const SessionOptions& options) const;
+
+ private:
+  friend class Executor;
+  explicit Engine(std::shared_ptr<const Impl> impl);
+  std::shared_ptr<const Impl> impl_;  // executors and sessions keep it alive
+};
+
+class Executor {
+ public:
+  struct Impl;  // opaque
+  Executor(Executor&&) noexcept;
+  Executor& operator=(Executor&&) noexcept;
+  ~Executor();
+
+  const Engine& engine() const;
+  size_t n_threads() const;
+  Result<Session> start_session(const SessionOptions& options) const;
+
   // [n] natural logarithms of the probability that the dense model gives each token after those before it; 0
   // for the first. What perplexity and self-information are made of. Errors as those of Session::generate.
   Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens,
                                             const std::stop_token& stop) const;
-  Result<Session> start_session(const SessionOptions& options) const;
 
  private:
-  explicit Engine(std::shared_ptr<Impl> impl);
+  friend class Engine;
+  explicit Executor(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;  // sessions keep it alive
 };
+
+// Whose a token is: what is given is a prompt, prefilled by the schedule of its length; what was generated is
+// the answer to it.
+enum class Origin { kGiven, kGenerated };
 
 class Session {
  public:
@@ -98,12 +127,27 @@ class Session {
   Session& operator=(Session&&) noexcept;
   ~Session();
 
-  // Appends new tokens and generates. On a session that already holds tokens this is the next chat turn or
-  // the second question on a document: only the new tokens, and the old ones that they need and that were
-  // dropped before, are computed. The generated tokens become part of the session too. On an error the
-  // session stays as it was before the call.
+  // Appends new tokens and generates: append(), step(), and then sample() and step() by turns. On a session
+  // that already holds tokens this is the next chat turn or the second question on a document: only the new
+  // tokens, and the old ones that they need and that were dropped before, are computed. The generated tokens
+  // become part of the session too. On an error the session is as it was before the call.
   Result<Generation> generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
                               const Callbacks& callbacks);
+
+  // --- the same in small steps; on an error each leaves the session as it was ---
+
+  // Makes the tokens these: keeps what they begin with, forgets the rest, appends what is new. The last token
+  // is always computed again, for its logits. Returns how many tokens were kept.
+  Result<size_t> sync(std::span<const int32_t> tokens);
+  // Tokens behind those that there are; step() computes them. Errors: no such id, more than the context
+  // holds.
+  Result<void> append(std::span<const int32_t> tokens, Origin origin = Origin::kGiven);
+  // Computes all tokens that are not computed yet; of the callbacks on_progress and stop are looked at.
+  Result<void> step(const Callbacks& callbacks = {});
+  // [n_vocab] of the last token; empty: it is not computed yet.
+  std::span<const float> logits() const;
+  // Draws a token from the logits, and appends it.
+  Result<int32_t> sample(const SamplingOptions& options);
 
   // The tokens so far: given and generated.
   const std::vector<int32_t>& tokens() const;
@@ -113,7 +157,7 @@ class Session {
   Result<void> set_lazy(const LazyOptions& lazy);
 
  private:
-  friend class Engine;
+  friend class Executor;
   explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

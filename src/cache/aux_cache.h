@@ -9,51 +9,58 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "cache/token_ring.h"
 
 namespace lazyfill {
 
 class AuxCache {
  public:
-  // Reserves address space for `capacity` states of d_model floats.
-  AuxCache(size_t d_model, size_t capacity);
+  // Reserves address space for ring.n_places() states of d_model floats.
+  AuxCache(size_t d_model, TokenRing ring);
 
-  void put(int32_t position, const float* hidden);
-  // Copies the state out. It stays reserved until commit(), so that a step that fails can be undone.
-  void take(int32_t position, float* hidden);
-  bool has(int32_t position) const { return slot_of(position) >= 0; }
+  void put(TokenIndex token, const float* hidden);
+  // Copies the state out. It stays reserved until clear_marks(), so that this can be undone.
+  void take(TokenIndex token, float* hidden);
+  bool has(TokenIndex token) const { return entry_of(token).token == token; }
   size_t size() const { return n_states_; }
 
-  // The end of a step: what was taken is freed, or, undone, what was put and taken since the last commit is
-  // as if it had not been.
-  void commit();
-  void rollback();
+  // Remembers what is there, for undo(mark): what was put and taken since is as if it had not been. Marks
+  // count until forget() or clear_marks(), which frees what was taken.
+  size_t mark() const { return log_.size(); }
+  void undo(size_t mark);
+  void clear_marks();
+  // Of the tokens from first_new on, which were put since the mark, those of first_new + kept[i] (ascending)
+  // become those of first_new + i, and the others leave.
+  void keep_new(size_t mark, TokenIndex first_new, std::span<const size_t> kept);
 
-  // Forgets every state at or behind a position. Not within a step.
-  void truncate(int32_t end_position);
+  // Forgets the states of the tokens [begin, end).
+  void forget(TokenIndex begin, TokenIndex end);
 
   size_t bytes() const { return n_states_ * d_model_ * sizeof(float); }
 
  private:
-  static constexpr int32_t kNone = -1;
-  struct Taken {
-    int32_t position;
-    int32_t slot;
+  static constexpr TokenIndex kNone = -1;
+  struct Entry {
+    TokenIndex token = kNone;
+    int32_t slot = 0;
   };
 
-  int32_t slot_of(int32_t position) const {
-    const auto i = static_cast<size_t>(position);
-    return i < slot_of_.size() ? slot_of_[i] : kNone;
-  }
-  void free_slot(int32_t slot) { free_slots_.push_back(slot); }
+  const Entry& entry_of(TokenIndex token) const { return entries_[ring_.place_of(token)]; }
+  void set(TokenIndex token, int32_t slot);
+  int32_t remove(TokenIndex token);
 
   size_t d_model_;
+  TokenRing ring_;
   size_t n_states_ = 0;
-  int32_t n_slots_ = 0;           // slots ever used
-  Buffer<float> states_;          // [capacity, d_model]
-  std::vector<int32_t> slot_of_;  // by position
+  int32_t n_slots_ = 0;         // slots ever used
+  Buffer<float> states_;        // [places, d_model]
+  std::vector<Entry> entries_;  // [places]
   std::vector<int32_t> free_slots_;
-  std::vector<int32_t> put_;  // positions put since the last commit
-  std::vector<Taken> taken_;  // states taken since the last commit
+  struct Change {
+    Entry entry;
+    bool was_put;  // else taken
+  };
+  std::vector<Change> log_;  // since the marks were cleared
 };
 
 }  // namespace lazyfill

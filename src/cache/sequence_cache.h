@@ -3,10 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "cache/aux_cache.h"
 #include "cache/layer_columns.h"
+#include "cache/token_ring.h"
 #include "cache/vote_memory.h"
 
 namespace lazyfill {
@@ -18,15 +21,22 @@ class SequenceCache {
     size_t n_kv_heads = 0;
     size_t head_dim = 0;
     size_t d_model = 0;
-    size_t capacity_tokens = 0;
+    size_t capacity_tokens = 0;  // that are held at a time
     ColumnType column_type = ColumnType::kF32;
+    size_t n_pinned = 0;  // first tokens that are never forgotten, where others are; less than the capacity
   };
   // Throws std::bad_alloc when the address space is too small.
   explicit SequenceCache(const Shape& shape);
 
-  // Positions taken in at layer 0 by the steps committed so far.
+  // Tokens taken in at layer 0 by the steps committed so far, those forgotten since included: the index of
+  // the next one.
   size_t n_tokens() const { return n_tokens_; }
+  // Those of them that are held: [0, n_pinned), as far as there are any, and from first_held() on.
+  size_t n_held() const { return n_tokens_ - n_forgotten_; }
   size_t capacity_tokens() const { return shape_.capacity_tokens; }
+  // Ascending, with n_new further ones.
+  std::vector<TokenIndex> held_tokens(size_t n_new) const;
+
   LayerColumns& columns(size_t layer) { return columns_[layer]; }
   const LayerColumns& columns(size_t layer) const { return columns_[layer]; }
 
@@ -40,25 +50,53 @@ class SequenceCache {
   double saved_for_revival() const { return saved_for_revival_; }
   void save_for_revival(double saved) { saved_for_revival_ = saved; }
 
-  // A step begins, and ends with one of the two: its columns and states stay, or all is as it was.
+  // A step begins, and ends with one of these: its columns and states stay, or all is as it was, or of the
+  // n_new tokens only those at the offsets `kept` (ascending, the first among them) stay, side by side, and
+  // nothing of the others (drafts).
   void begin_step();
   void commit_step(size_t n_new_tokens);
   void rollback_step();
+  void commit_step(size_t n_new_tokens, std::span<const size_t> kept);
 
-  // Forgets every token from position n_tokens on.
+  // Steps that stay or go together: between begin and end, undo() makes all as it was at the beginning.
+  // Nothing may be forgotten meanwhile.
+  void begin_call();
+  void end_call();
+  void undo_call();
+
+  // Forgets every token from n_tokens on.
   void truncate(size_t n_tokens);
+  // Forgets the n oldest tokens behind the pinned ones: a stream makes room. Nothing moves.
+  void forget_oldest(size_t n);
 
   uint64_t kv_bytes() const;
   uint64_t aux_bytes() const;
 
  private:
   Shape shape_;
+  TokenRing ring_;
   size_t n_tokens_ = 0;
+  size_t n_forgotten_ = 0;
   double saved_for_revival_ = 0;
   std::vector<LayerColumns> columns_;           // [n_layers]
   std::vector<std::unique_ptr<AuxCache>> aux_;  // [n_layers]
   std::vector<VoteMemory> votes_;               // [n_layers]
-  std::vector<size_t> n_columns_before_;        // [n_layers] when the step began
+
+  struct Marks {
+    std::vector<size_t> columns;  // [n_layers]
+    std::vector<size_t> aux;      // [n_layers]
+  };
+  Marks marks_here() const;
+  void undo_to(const Marks& marks);
+  void clear_marks();
+
+  Marks step_;  // where the step began
+  struct Call {
+    size_t n_tokens = 0;
+    double saved_for_revival = 0;
+    std::vector<std::vector<float>> votes;  // [n_layers]
+  };
+  std::optional<Call> call_;
 };
 
 }  // namespace lazyfill

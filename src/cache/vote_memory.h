@@ -4,26 +4,39 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include "cache/token_ring.h"
 
 namespace lazyfill {
 
 class VoteMemory {
  public:
-  // Adds `share` (from 0, nothing, below 1) of what is remembered to the votes of the tokens at these
-  // positions (ascending), and remembers the sums from the end of this step on. The memory of all other
-  // tokens fades by the same share. Once a step.
-  void add_to(std::span<float> votes, std::span<const int32_t> positions, float share);
+  explicit VoteMemory(TokenRing ring) : ring_(ring) {}
+
+  // Adds `share` (from 0, nothing, below 1) of what is remembered to the votes of these tokens, and remembers
+  // the sums from the end of this step on. The memory of all other tokens fades by the same share. Once a
+  // step.
+  void add_to(std::span<float> votes, std::span<const TokenIndex> tokens, float share);
 
   // The end of a step: its sums count from now on or, undone, never did.
   void commit();
   void rollback() { next_.clear(); }
+  // What is remembered, to be set again if more than a step is undone.
+  const std::vector<float>& remembered() const { return votes_; }
+  void restore(std::vector<float> votes) { votes_ = std::move(votes); }
 
-  // Forgets every token at or behind a position. Not within a step.
-  void truncate(int32_t end_position);
+  // Before commit(): of the n_new tokens from first_new on, those of first_new + kept[i] (ascending) become
+  // those of first_new + i, and the others are forgotten.
+  void keep_new(TokenIndex first_new, size_t n_new, std::span<const size_t> kept);
+
+  // Forgets the tokens [begin, end). Not within a step.
+  void forget(TokenIndex begin, TokenIndex end);
 
  private:
-  std::vector<float> votes_;  // by position
+  TokenRing ring_;
+  std::vector<float> votes_;  // by place
   std::vector<float> next_;   // of this step; empty: none was added
 };
 

@@ -64,11 +64,11 @@ double least(const std::vector<double>& values) {
   return *std::min_element(values.begin(), values.end());
 }
 
-Result<void> measure(const Engine& engine, const BenchFlags& flags, const std::vector<int32_t>& tokens,
+Result<void> measure(const Executor& executor, const BenchFlags& flags, const std::vector<int32_t>& tokens,
                      const Interrupt& interrupt, Case& result) {
   LazyOptions lazy = flags.lazy.resolve();
   lazy.schedule = result.schedule;
-  auto session = engine.start_session({.context_tokens = result.length + flags.n_tokens, .lazy = lazy});
+  auto session = executor.start_session({.context_tokens = result.length + flags.n_tokens, .lazy = lazy});
   if (!session) return tl::unexpected(session.error());
   GenerateOptions options;
   options.max_tokens = flags.n_tokens;
@@ -88,11 +88,12 @@ Result<void> measure(const Engine& engine, const BenchFlags& flags, const std::v
 }
 
 // Rounds go over all cases in turn, so that a slow spell of the machine hits every case alike.
-Result<void> measure_all(const Engine& engine, const BenchFlags& flags, const std::vector<int32_t>& tokens,
-                         const Interrupt& interrupt, std::vector<Case>& cases) {
+Result<void> measure_all(const Executor& executor, const BenchFlags& flags,
+                         const std::vector<int32_t>& tokens, const Interrupt& interrupt,
+                         std::vector<Case>& cases) {
   const Terminal terminal(flags.model.quiet);
   Case warm_up{.length = std::min<size_t>(tokens.size(), 256), .schedule = "off"};
-  if (auto done = measure(engine, flags, tokens, interrupt, warm_up); !done) return done;
+  if (auto done = measure(executor, flags, tokens, interrupt, warm_up); !done) return done;
   ProgressBar bar(terminal, "bench");
   for (size_t round = 0; round < flags.n_repeats; ++round) {
     for (size_t i = 0; i < cases.size(); ++i) {
@@ -102,7 +103,7 @@ Result<void> measure_all(const Engine& engine, const BenchFlags& flags, const st
            .n_layers = flags.n_repeats,
            .rows = cases[i].length,
            .fraction = static_cast<double>(n_done) / static_cast<double>(flags.n_repeats * cases.size())});
-      if (auto done = measure(engine, flags, tokens, interrupt, cases[i]); !done) return done;
+      if (auto done = measure(executor, flags, tokens, interrupt, cases[i]); !done) return done;
     }
   }
   return {};
@@ -228,7 +229,7 @@ int bench(const BenchFlags& flags) {
   auto tokens = prompt_tokens(engine, flags, *std::max_element(lengths.begin(), lengths.end()));
   if (!tokens) return report_failure(kCommand, tokens.error());
   Terminal(flags.model.quiet).note(model_summary(engine.info()));
-  if (auto done = measure_all(engine, flags, *tokens, interrupt, cases); !done)
+  if (auto done = measure_all(loaded->executor, flags, *tokens, interrupt, cases); !done)
     return report_failure(kCommand, done.error());
   if (!output || !output->is_standard_output()) print_table(cases);
   if (output) {

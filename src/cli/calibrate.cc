@@ -87,9 +87,10 @@ std::string flags_text(const std::string& schedule, Policy policy, double attent
 
 class Calibration {
  public:
-  Calibration(const CalibrateFlags& flags, const Engine& engine, const Interrupt& interrupt)
+  Calibration(const CalibrateFlags& flags, const Executor& executor, const Interrupt& interrupt)
       : flags_(flags),
-        engine_(engine),
+        executor_(executor),
+        engine_(executor.engine()),
         interrupt_(interrupt),
         target_(target_of(flags)),
         terminal_(flags.model.quiet),
@@ -97,7 +98,7 @@ class Calibration {
 
   Result<Preset> run() {
     if (auto read = read_texts(); !read) return tl::unexpected(read.error());
-    const PrefillClock clock(engine_, timed_text(), interrupt_.token(), [this] { progress(); });
+    const PrefillClock clock(executor_, timed_text(), interrupt_.token(), [this] { progress(); });
     auto cost = clock.fit(masses(), limit_seconds() * kTimingShare);
     if (!cost) return tl::unexpected(cost.error());
     task_.cost = std::move(*cost);
@@ -105,7 +106,7 @@ class Calibration {
       task_.attention_masses.push_back(saving.attention_mass);
     for (const auto& prompt : prompts_) {
       progress();
-      auto dense = dense_reference(engine_, prompt, flags_.n_tokens, interrupt_.token());
+      auto dense = dense_reference(executor_, prompt, flags_.n_tokens, interrupt_.token());
       if (!dense) return tl::unexpected(dense.error());
       dense_.push_back(std::move(*dense));
     }
@@ -204,7 +205,7 @@ class Calibration {
         progress();
         if (seconds_since(start_) > limit_seconds())
           return fail(ErrorCode::kCancelled, "the time for the search is over");
-        auto loss = measure_fidelity(engine_, dense_[text], lazy, interrupt_.token());
+        auto loss = measure_fidelity(executor_, dense_[text], lazy, interrupt_.token());
         if (!loss) return tl::unexpected(loss.error());
         return TextLoss{loss->mean_kl, loss->agreement};
       });
@@ -300,6 +301,7 @@ class Calibration {
   }
 
   const CalibrateFlags& flags_;
+  const Executor& executor_;
   const Engine& engine_;
   const Interrupt& interrupt_;
   const LossTarget target_;
@@ -358,7 +360,7 @@ int calibrate(const CalibrateFlags& flags) {
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
 
-  Calibration calibration(flags, engine, interrupt);
+  Calibration calibration(flags, loaded->executor, interrupt);
   auto preset = calibration.run();
   if (!preset) return report_failure(kCommand, preset.error());
   if (auto written = output->write(preset_to_json(*preset)); !written)

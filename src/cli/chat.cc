@@ -224,7 +224,7 @@ int chat(const ChatFlags& flags) {
   const LazyOptions lazy = flags.lazy.resolve();
   if (auto stages = engine.resolve_schedule(lazy, *context); !stages)
     return report_schedule_error(kCommand, stages.error());
-  auto session = engine.start_session({.context_tokens = *context, .lazy = lazy});
+  auto session = loaded->executor.start_session({.context_tokens = *context, .lazy = lazy});
   if (!session) return report_failure(kCommand, session.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));

@@ -56,9 +56,9 @@ struct Runs {
 
 class Comparison {
  public:
-  Comparison(const Engine& engine, const ExplainFlags& flags, size_t context_tokens,
+  Comparison(const Executor& executor, const ExplainFlags& flags, size_t context_tokens,
              const Interrupt& interrupt)
-      : engine_(engine), flags_(flags), context_tokens_(context_tokens), interrupt_(interrupt) {}
+      : executor_(executor), flags_(flags), context_tokens_(context_tokens), interrupt_(interrupt) {}
 
   Result<Runs> run(const std::vector<int32_t>& tokens) const {
     // The first rows of a process pay for pages that the weights are read into; neither side should.
@@ -79,7 +79,7 @@ class Comparison {
  private:
   Result<Generation> generate(const std::vector<int32_t>& tokens, const LazyOptions& lazy, const char* label,
                               size_t max_tokens) const {
-    auto session = engine_.start_session({.context_tokens = context_tokens_, .lazy = lazy});
+    auto session = executor_.start_session({.context_tokens = context_tokens_, .lazy = lazy});
     if (!session) return tl::unexpected(session.error());
     ProgressBar bar(Terminal(flags_.model.quiet), label);
     GenerateOptions options = flags_.generate.options;
@@ -89,7 +89,7 @@ class Comparison {
     return generation;
   }
 
-  const Engine& engine_;
+  const Executor& executor_;
   const ExplainFlags& flags_;
   size_t context_tokens_;
   const Interrupt& interrupt_;
@@ -147,7 +147,7 @@ int explain(const ExplainFlags& flags) {
 
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
-  auto runs = Comparison(engine, flags, *context, interrupt).run(*tokens);
+  auto runs = Comparison(loaded->executor, flags, *context, interrupt).run(*tokens);
   if (!runs) return report_failure(kCommand, runs.error());
   std::string policy = runs->lazy.lazy.choice.policy;
   const Explanation explanation{engine.info(), prompt_pieces(engine, *tokens), std::move(runs->dense),

@@ -88,11 +88,11 @@ Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_toke
   return fidelity;
 }
 
-Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t> prompt, size_t n_tokens,
+Result<DenseReference> dense_reference(const Executor& executor, std::vector<int32_t> prompt, size_t n_tokens,
                                        const std::stop_token& stop) {
   LazyOptions off;
   off.schedule = "off";
-  auto session = engine.start_session({.context_tokens = prompt.size() + n_tokens, .lazy = off});
+  auto session = executor.start_session({.context_tokens = prompt.size() + n_tokens, .lazy = off});
   if (!session) return tl::unexpected(session.error());
   GenerateOptions options;
   options.max_tokens = n_tokens;
@@ -103,10 +103,10 @@ Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t
   return reference;
 }
 
-Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& dense, const LazyOptions& lazy,
-                                  const std::stop_token& stop) {
+Result<Fidelity> measure_fidelity(const Executor& executor, const DenseReference& dense,
+                                  const LazyOptions& lazy, const std::stop_token& stop) {
   auto session =
-      engine.start_session({.context_tokens = dense.prompt.size() + dense.logprobs.size(), .lazy = lazy});
+      executor.start_session({.context_tokens = dense.prompt.size() + dense.logprobs.size(), .lazy = lazy});
   if (!session) return tl::unexpected(session.error());
   return follow_turn(*session, dense.prompt, dense, stop);
 }

@@ -34,10 +34,10 @@ double kl_divergence(std::span<const float> log_p, std::span<const float> log_q)
 std::vector<float> log_softmax(std::span<const float> logits);
 
 // The first token and n_tokens - 1 after it. The errors are those of Session::generate.
-Result<DenseReference> dense_reference(const Engine& engine, std::vector<int32_t> prompt, size_t n_tokens,
+Result<DenseReference> dense_reference(const Executor& executor, std::vector<int32_t> prompt, size_t n_tokens,
                                        const std::stop_token& stop);
-Result<Fidelity> measure_fidelity(const Engine& engine, const DenseReference& dense, const LazyOptions& lazy,
-                                  const std::stop_token& stop);
+Result<Fidelity> measure_fidelity(const Executor& executor, const DenseReference& dense,
+                                  const LazyOptions& lazy, const std::stop_token& stop);
 
 // The same turn by turn, on sessions that hold what came before: the dense one's answer, as `options` end it,
 // and the other one along it. Both sessions then hold that answer.

@@ -256,9 +256,11 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
               .activation_bits = flags.activations == 1 ? ActivationBits::k8 : ActivationBits::k16,
               .isa = wanted_isa()});
   if (!engine) return tl::unexpected(engine.error());
+  auto executor = engine->start_executor({});
+  if (!executor) return tl::unexpected(executor.error());
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  return LoadedEngine{std::move(*engine), load_ms};
+  return LoadedEngine{std::move(*engine), std::move(*executor), load_ms};
 }
 
 Result<size_t> resolve_context(const ModelFlags& flags, const ModelInfo& info) {

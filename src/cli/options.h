@@ -80,6 +80,7 @@ Result<std::string> resolve_model_path(const std::string& given);
 
 struct LoadedEngine {
   Engine engine;
+  Executor executor;  // what computes its sessions
   double load_ms = 0;
 };
 Result<LoadedEngine> load_engine(const ModelFlags& flags);

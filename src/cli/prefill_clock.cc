@@ -27,15 +27,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-PrefillClock::PrefillClock(const Engine& engine, std::vector<int32_t> tokens, std::stop_token stop,
+PrefillClock::PrefillClock(const Executor& executor, std::vector<int32_t> tokens, std::stop_token stop,
                            std::function<void()> on_prefill)
-    : engine_(engine),
+    : executor_(executor),
       tokens_(std::move(tokens)),
       stop_(std::move(stop)),
       on_prefill_(std::move(on_prefill)) {}
 
 Result<CostModel> PrefillClock::fit(const std::vector<double>& attention_masses, double max_seconds) const {
-  const std::vector<size_t>& layers = engine_.info().prunable_layers;
+  const std::vector<size_t>& layers = executor_.engine().info().prunable_layers;
   // Early enough that much of attention lies above it.
   const std::string pruned = std::to_string(layers[layers.size() / 4]) + ":0.4";
   const size_t longest = tokens_.size();
@@ -93,7 +93,7 @@ Result<void> PrefillClock::measure(std::vector<Case>& cases, double max_seconds)
 }
 
 Result<double> PrefillClock::prefill_ms(size_t n_tokens, const LazyOptions& lazy) const {
-  auto session = engine_.start_session({.context_tokens = n_tokens + 1, .lazy = lazy});
+  auto session = executor_.start_session({.context_tokens = n_tokens + 1, .lazy = lazy});
   if (!session) return tl::unexpected(session.error());
   GenerateOptions options;
   options.max_tokens = 1;
@@ -104,8 +104,8 @@ Result<double> PrefillClock::prefill_ms(size_t n_tokens, const LazyOptions& lazy
 }
 
 Result<TimedPrefill> PrefillClock::timed(const Case& measured) const {
-  return engine_.resolve_schedule(measured.lazy, measured.n_tokens).map([&](const auto& stages) {
-    return TimedPrefill{prefill_work(measured.n_tokens, stages, engine_.info().layer_windows),
+  return executor_.engine().resolve_schedule(measured.lazy, measured.n_tokens).map([&](const auto& stages) {
+    return TimedPrefill{prefill_work(measured.n_tokens, stages, executor_.engine().info().layer_windows),
                         measured.best_ms};
   });
 }

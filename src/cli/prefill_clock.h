@@ -14,7 +14,7 @@ namespace lazyfill::cli {
 class PrefillClock {
  public:
   // tokens: as long as the prompts whose time matters, 16 at least. on_prefill is called before each one.
-  PrefillClock(const Engine& engine, std::vector<int32_t> tokens, std::stop_token stop,
+  PrefillClock(const Executor& executor, std::vector<int32_t> tokens, std::stop_token stop,
                std::function<void()> on_prefill);
 
   // Prefills of several lengths up to that of the text, one with a schedule, and one with each of the
@@ -35,7 +35,7 @@ class PrefillClock {
   Result<double> prefill_ms(size_t n_tokens, const LazyOptions& lazy) const;
   Result<TimedPrefill> timed(const Case& measured) const;
 
-  const Engine& engine_;
+  const Executor& executor_;
   std::vector<int32_t> tokens_;
   std::stop_token stop_;
   std::function<void()> on_prefill_;

@@ -119,7 +119,7 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
   std::vector<Answer> answers;
   if (!settings.no_answer) {
     auto session =
-        engine().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
+        executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
     if (!session) return tl::unexpected(session.error());
     Transcript transcript = transcript_of(settings, line);
     for (const std::string& question : line.questions) {
@@ -157,7 +157,7 @@ Result<std::string> Runner::record_line(const Answer& answer, const Json& id) co
   if (!id.is_null()) record["id"] = id;
   record.update(answer.extra);
   if (prompt_logprobs_) {
-    auto logprobs = engine().token_logprobs(answer.generation.prompt_token_ids, interrupt_.token());
+    auto logprobs = executor().token_logprobs(answer.generation.prompt_token_ids, interrupt_.token());
     if (!logprobs) return tl::unexpected(logprobs.error());
     record["prompt_logprobs"] = *logprobs;
   }
@@ -193,7 +193,7 @@ Result<Runner::Prompt> Runner::prepared(const PromptSettings& settings, const st
     const auto start = std::chrono::steady_clock::now();
     const auto keep = static_cast<double>(settings.compress);
     if (settings.compress_by == 0) {
-      auto logprobs = engine().token_logprobs(*tokens, interrupt_.token());
+      auto logprobs = executor().token_logprobs(*tokens, interrupt_.token());
       if (!logprobs) return tl::unexpected(logprobs.error());
       prompt.kept = choose_informative(*logprobs, keep);
     } else {
@@ -210,7 +210,8 @@ Result<Runner::Prompt> Runner::prepared(const PromptSettings& settings, const st
 
 Result<Generation> Runner::generate(const PromptSettings& settings, const Prompt& prompt,
                                     const GenerateOptions& options, const Callbacks& callbacks) const {
-  auto session = engine().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
+  auto session =
+      executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
   if (!session) return tl::unexpected(session.error());
   auto generation = session->generate(prompt.tokens, options, callbacks);
   if (!generation) return generation;
@@ -231,19 +232,20 @@ Result<Fidelity> Runner::compare(const PromptSettings& settings, const std::vect
   const bool known = dense_.key.empty() && dense_.turns.size() == 1 && dense_.turns[0].prompt == prompt &&
                      dense_.turns[0].logprobs.size() == settings.n_fidelity;
   if (!known) {
-    auto dense = dense_reference(engine(), prompt, settings.n_fidelity, interrupt_.token());
+    auto dense = dense_reference(executor(), prompt, settings.n_fidelity, interrupt_.token());
     if (!dense) return tl::unexpected(dense.error());
     dense_ = {};
     dense_.turns.push_back(std::move(*dense));
   }
-  return measure_fidelity(engine(), dense_.turns.front(), settings.lazy.resolve(), interrupt_.token());
+  return measure_fidelity(executor(), dense_.turns.front(), settings.lazy.resolve(), interrupt_.token());
 }
 
 // Every turn follows the dense model's answers, so that all policies stand before the same words.
 Result<std::vector<Fidelity>> Runner::compare_questions(const PromptSettings& settings,
                                                         const PromptLine& line) {
   if (auto asked = ask_dense(settings, line); !asked) return tl::unexpected(asked.error());
-  auto session = engine().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
+  auto session =
+      executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
   if (!session) return tl::unexpected(session.error());
   Transcript transcript = transcript_of(settings, line);
   std::vector<Fidelity> compared;
@@ -266,7 +268,7 @@ Result<void> Runner::ask_dense(const PromptSettings& settings, const PromptLine&
   if (dense_.key == key.dump(-1, ' ', false, Json::error_handler_t::replace)) return {};
   LazyOptions off;
   off.schedule = "off";
-  auto session = engine().start_session({.context_tokens = context_tokens_, .lazy = off});
+  auto session = executor().start_session({.context_tokens = context_tokens_, .lazy = off});
   if (!session) return tl::unexpected(session.error());
   Transcript transcript = transcript_of(settings, line);
   GenerateOptions options = settings.generate.options;

@@ -38,6 +38,7 @@ class Runner {
 
   const Terminal& terminal() const { return terminal_; }
   const Engine& engine() const { return loaded_.engine; }
+  const Executor& executor() const { return loaded_.executor; }
   // Records get the dense model's logarithm of each prompt token's probability.
   void with_prompt_logprobs() { prompt_logprobs_ = true; }
   // What chat templates get beside the messages: tools and variables. whole: a prompt is the JSON array of

@@ -42,9 +42,11 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
   auto file = gguf::File::open(path);
   if (!file) return tl::unexpected(file.error());
   try {
-    auto impl = std::make_shared<Impl>(std::move(*file), options.n_threads);
+    auto impl = std::make_shared<Impl>(std::move(*file));
     impl->kv = options.kv;
-    auto model = Model::load(impl->file, **kernels, options.activation_bits, Team::all(impl->pool));
+    impl->n_threads = options.n_threads;
+    ThreadPool pool(options.n_threads);
+    auto model = Model::load(impl->file, **kernels, options.activation_bits, Team::all(pool));
     if (!model) return tl::unexpected(model.error());
     impl->model = std::move(*model);
     auto tokenizer = Tokenizer::from_gguf(impl->file);
@@ -63,7 +65,6 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
     auto with_tools = load_chat_template(impl->file, "tokenizer.chat_template.tool_use", impl->tool_template,
                                          impl->tool_template_error);
     if (!with_tools) return tl::unexpected(with_tools.error());
-    impl->runner = std::make_unique<StepRunner>(impl->model, impl->pool);
     impl->info = describe(*impl);
     impl->info.activation_bits = options.activation_bits;
     auto fingerprint = gguf::fingerprint(impl->file);
@@ -110,10 +111,18 @@ Result<ResolvedLazy> Engine::Impl::resolve(const LazyOptions& lazy, size_t n_tok
   return resolve_lazy(model.config, *preset, lazy, n_tokens);
 }
 
-Engine::Engine(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Engine::Engine(Engine&&) noexcept = default;
-Engine& Engine::operator=(Engine&&) noexcept = default;
-Engine::~Engine() = default;
+Result<void> Engine::Impl::check_tokens(std::span<const int32_t> tokens) const {
+  const size_t n_vocab = model.config.n_vocab;
+  for (int32_t token : tokens) {
+    if (token >= 0 && static_cast<size_t>(token) < n_vocab) continue;
+    return fail(ErrorCode::kInvalidArgument, "token id " + std::to_string(token) +
+                                                 " does not exist; this model has ids from 0 to " +
+                                                 std::to_string(n_vocab - 1));
+  }
+  return {};
+}
+
+Engine::Engine(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 const ModelInfo& Engine::info() const {
   return impl_->info;
@@ -162,30 +171,6 @@ Result<std::vector<ScheduleStage>> Engine::resolve_schedule(const LazyOptions& l
   return impl_->resolve(lazy, n_prompt_tokens).map([](ResolvedLazy resolved) {
     return std::move(resolved.stages);
   });
-}
-
-Result<Session> Engine::start_session(const SessionOptions& options) const {
-  const ModelConfig& config = impl_->model.config;
-  const size_t context_tokens = options.context_tokens == 0 ? config.context_length : options.context_tokens;
-  if (context_tokens > config.context_length) {
-    return fail(ErrorCode::kInvalidArgument, "a context of " + std::to_string(context_tokens) +
-                                                 " tokens is more than this model's " +
-                                                 std::to_string(config.context_length));
-  }
-  if (auto stages = impl_->resolve(options.lazy, context_tokens); !stages) {
-    return tl::unexpected(stages.error());
-  }
-  try {
-    const ColumnType column_type =
-        impl_->kv == KvType::kQ8 ? ColumnType::kQ8 : impl_->model.kernels->column_type;
-    const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
-                                     config.d_model,  context_tokens,    column_type};
-    return Session(
-        std::unique_ptr<Session::Impl>(new Session::Impl{impl_, options.lazy, SequenceCache(shape), {}}));
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for a context of " +
-                                             std::to_string(context_tokens) + " tokens; ask for fewer");
-  }
 }
 
 }  // namespace lazyfill

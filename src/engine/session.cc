@@ -1,246 +1,122 @@
-#include <chrono>
+#include <algorithm>
+#include <new>
+#include <string>
 
-#include "engine/engine_impl.h"
 #include "engine/sampling.h"
-#include "engine/text_stream.h"
+#include "engine/session_impl.h"
 #include "pruning/policy.h"
 
 namespace lazyfill {
-namespace {
 
-using Clock = std::chrono::steady_clock;
+Session::Impl::Impl(std::shared_ptr<Executor::Impl> of_executor, LazyOptions options,
+                    const SequenceCache::Shape& shape)
+    : executor(std::move(of_executor)), engine(*executor->engine), lazy(std::move(options)), cache(shape) {}
 
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-// One call of generate(): prefill, then token after token.
-class Run {
- public:
-  Run(Session::Impl& session, const GenerateOptions& options, const Callbacks& callbacks)
-      : s_(session),
-        engine_(*session.engine),
-        options_(options),
-        callbacks_(callbacks),
-        text_(*engine_.tokenizer, options.stop),
-        random_(options.sampling.seed != 0 ? options.sampling.seed : std::random_device{}()),
-        logits_(engine_.model.config.n_vocab) {}
-
-  Result<Generation> run(std::span<const int32_t> new_tokens) {
-    const size_t n_before = s_.tokens.size();
-    s_.tokens.insert(s_.tokens.end(), new_tokens.begin(), new_tokens.end());
-    auto prefilled = prefill();
-    if (!prefilled) {
-      s_.tokens.resize(n_before);
-      return tl::unexpected(prefilled.error());
-    }
-    auto decoded = decode();
-    if (!decoded) return tl::unexpected(decoded.error());
-    finish();
-    return std::move(result_);
+Result<void> Session::Impl::append(std::span<const int32_t> new_tokens, Origin origin) {
+  if (auto checked = engine.check_tokens(new_tokens); !checked) return checked;
+  if (new_tokens.empty()) return {};
+  // The last token of an answer need not be computed.
+  const size_t most = cache.capacity_tokens() + (origin == Origin::kGenerated ? 1 : 0);
+  if (tokens.size() + new_tokens.size() > most) return exceeded(tokens.size() + new_tokens.size());
+  tokens.insert(tokens.end(), new_tokens.begin(), new_tokens.end());
+  if (origin == Origin::kGiven) {
+    prompt_end = tokens.size();
+    is_new_prompt = true;
   }
-
- private:
-  Result<void> prefill() {
-    result_.prompt_token_ids = s_.tokens;
-    auto resolved = engine_.resolve(s_.lazy, s_.tokens.size());
-    if (!resolved) return tl::unexpected(resolved.error());
-    schedule_ = std::move(resolved->stages);
-    lazy_ = std::move(resolved->lazy);
-    result_.lazy.choice = std::move(resolved->choice);
-    StepTrace trace;
-    const bool is_first = s_.cache.n_tokens() == 0;
-    n_cached_prompt_ = s_.tokens.size();
-    auto done = leaves(Leaves::kPrompt) && !schedule_.empty() ? filtered_step(is_first, trace)
-                                                              : step(trace, is_first);
-    if (!done) return done;
-    result_.timings.prefill_ms = ms_since(start_);
-    count_computed(trace);
-    result_.lazy_used = !schedule_.empty();
-    result_.lazy.schedule = schedule_;
-    result_.lazy.attention_kept = trace.attention_kept;
-    for (StageTrace& stage : trace.stages) result_.lazy.kept.push_back(std::move(stage.kept));
-    return {};
-  }
-
-  Result<void> decode() {
-    for (size_t n = 0; n < options_.max_tokens; ++n) {
-      const int32_t token = choose(n);
-      if (n == 0) result_.timings.ttft_ms = ms_since(start_);
-      if (options_.stop_at_end_token && options_.forced_tokens.empty() && engine_.tokenizer->is_end(token)) {
-        result_.finish_reason = FinishReason::kStop;
-        return {};
-      }
-      if (!take(token) || n + 1 == options_.max_tokens) return {};
-      if (s_.tokens.size() > s_.cache.capacity_tokens()) return {};
-      StepTrace trace;
-      if (auto done = step(trace, false); !done) {
-        if (done.error().code != ErrorCode::kCancelled) return done;
-        result_.finish_reason = FinishReason::kCancelled;
-        return {};
-      }
-      count_computed(trace);
-    }
-    return {};
-  }
-
-  void count_computed(const StepTrace& trace) {
-    if (trace.stages.empty() || leaves(Leaves::kPrompt)) return;
-    std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
-    for (const StageTrace& stage : trace.stages) counts.push_back(stage.n_prompt_rows);
-  }
-
-  // Leaves::kPrompt: a first pass up to the stage's layer chooses tokens; the session forgets the others, and
-  // the model starts again with those alone. Later turns are plain additions.
-  Result<void> filtered_step(bool is_first, StepTrace& trace) {
-    if (!is_first) return plain_step(trace);
-    StepInput input{s_.tokens, std::span(schedule_).first(1), &lazy_, s_.tokens.size(), 1, keep_going_};
-    input.only_choose = true;
-    if (auto done = engine_.runner->run(input, s_.cache, logits_, trace); !done) return done;
-    const std::vector<StageTrace> chosen = std::move(trace.stages);
-    std::vector<int32_t> tokens;
-    for (int32_t position : chosen.front().kept) tokens.push_back(s_.tokens[static_cast<size_t>(position)]);
-    s_.tokens = std::move(tokens);
-    n_cached_prompt_ = s_.tokens.size();
-    auto done = plain_step(trace);
-    trace.stages = chosen;
-    return done;
-  }
-
-  Result<void> plain_step(StepTrace& trace) {
-    const StepInput input{std::span<const int32_t>(s_.tokens).subspan(s_.cache.n_tokens()),
-                          {},
-                          &lazy_,
-                          s_.tokens.size(),
-                          1,
-                          keep_going_};
-    return engine_.runner->run(input, s_.cache, logits_, trace);
-  }
-
-  // All tokens that are not in the cache yet.
-  Result<void> step(StepTrace& trace, bool is_first) {
-    if (leaves(Leaves::kPrompt)) return plain_step(trace);
-    const std::span<const int32_t> new_tokens =
-        std::span<const int32_t>(s_.tokens).subspan(s_.cache.n_tokens());
-    const std::vector<int32_t> voters = voters_among(new_tokens);
-    StepInput input{new_tokens, schedule_, &lazy_, result_.prompt_token_ids.size(), 1, keep_going_, voters};
-    if (leaves(Leaves::kColumns)) {
-      input.schedule = {};
-      input.eviction = is_first && !schedule_.empty() ? &schedule_.front() : nullptr;
-    }
-    auto done = engine_.runner->run(input, s_.cache, logits_, trace);
-    result_.lazy.revived_rows += trace.n_revived;
-    return done;
-  }
-
-  // Positions of the new tokens that vote. A control token has no text.
-  std::vector<int32_t> voters_among(std::span<const int32_t> new_tokens) const {
-    if (policy_info(lazy_).voters != Voters::kWords || schedule_.empty()) return {};
-    std::vector<uint8_t> is_control(new_tokens.size());
-    for (size_t i = 0; i < new_tokens.size(); ++i)
-      is_control[i] = engine_.tokenizer->piece(new_tokens[i], false).empty() ? 1 : 0;
-    std::vector<int32_t> voters;
-    for (size_t i : choose_voters(lazy_, is_control))
-      voters.push_back(static_cast<int32_t>(s_.cache.n_tokens() + i));
-    return voters;
-  }
-
-  bool leaves(Leaves what) const { return policy_info(lazy_).leaves == what; }
-
-  int32_t choose(size_t n) {
-    if (callbacks_.on_logits) callbacks_.on_logits(logits_);
-    if (options_.n_top_logprobs > 0)
-      result_.top_logprobs.push_back(top_logprobs(logits_, options_.n_top_logprobs));
-    if (n < options_.forced_tokens.size()) return options_.forced_tokens[n];
-    return sample(logits_, options_.sampling, random_);
-  }
-
-  // False when this token was the last.
-  bool take(int32_t token) {
-    s_.tokens.push_back(token);
-    result_.token_ids.push_back(token);
-    const std::string text = text_.push(token);
-    result_.text += text;
-    if (callbacks_.on_token && !callbacks_.on_token(token, text)) {
-      result_.finish_reason = FinishReason::kCancelled;
-      return false;
-    }
-    if (text_.stopped()) {
-      result_.finish_reason = FinishReason::kStop;
-      return false;
-    }
-    return true;
-  }
-
-  void finish() {
-    const std::string rest = text_.finish();
-    if (!rest.empty()) {
-      result_.text += rest;
-      if (callbacks_.on_token && !result_.token_ids.empty())
-        callbacks_.on_token(result_.token_ids.back(), rest);
-    }
-    result_.timings.total_ms = ms_since(start_);
-    result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
-    result_.lazy.computed_fraction = computed_fractions();
-    result_.memory = {engine_.model.weights.packed_bytes(), s_.cache.kv_bytes(), s_.cache.aux_bytes()};
-  }
-
-  std::vector<double> computed_fractions() const {
-    std::vector<double> fractions;
-    const size_t n_prompt = result_.prompt_token_ids.size();
-    for (size_t layer = 0; layer < engine_.model.config.n_layers; ++layer) {
-      size_t n_computed = was_whole(layer) ? n_prompt : 0;
-      for (size_t position = 0; n_computed < n_prompt && position < n_cached_prompt_; ++position) {
-        n_computed += s_.cache.columns(layer).has(static_cast<int32_t>(position)) ? 1 : 0;
-      }
-      fractions.push_back(static_cast<double>(n_computed) / static_cast<double>(n_prompt));
-    }
-    return fractions;
-  }
-
-  // Rivals compute tokens at this layer and forget them: what is in the cache says too little.
-  bool was_whole(size_t layer) const {
-    return leaves(Leaves::kColumns) ||
-           (leaves(Leaves::kPrompt) && !schedule_.empty() && layer <= schedule_.front().layer);
-  }
-
-  bool report(const Progress& progress) {
-    if (callbacks_.on_progress && result_.token_ids.empty()) callbacks_.on_progress(progress);
-    return !callbacks_.stop.stop_requested();
-  }
-
-  struct KeepGoing {
-    Run* run;
-    bool operator()(const Progress& progress) const { return run->report(progress); }
-  };
-
-  Session::Impl& s_;
-  Engine::Impl& engine_;
-  const GenerateOptions& options_;
-  const Callbacks& callbacks_;
-  TextStream text_;
-  std::mt19937_64 random_;
-  std::vector<float> logits_;  // [n_vocab] of the last row
-  std::vector<ScheduleStage> schedule_;
-  LazyOptions lazy_;            // with the policy that is used
-  size_t n_cached_prompt_ = 0;  // prompt tokens that the session holds: all but those that left the prompt
-  KeepGoing keep_going_{this};
-  Clock::time_point start_ = Clock::now();
-  Generation result_;
-};
-
-Result<void> check_tokens(std::span<const int32_t> tokens, size_t n_vocab) {
-  for (int32_t token : tokens) {
-    if (token < 0 || static_cast<size_t>(token) >= n_vocab) {
-      return fail(ErrorCode::kInvalidArgument, "token id " + std::to_string(token) +
-                                                   " does not exist; this model has ids from 0 to " +
-                                                   std::to_string(n_vocab - 1));
-    }
-  }
+  has_logits = false;
   return {};
 }
 
-}  // namespace
+Result<void> Session::Impl::append_prompt(std::span<const int32_t> new_tokens) {
+  if (auto appended = append(new_tokens, Origin::kGiven); !appended) return appended;
+  if (tokens.size() > cache.capacity_tokens()) return exceeded(tokens.size());
+  prompt_end = tokens.size();
+  is_new_prompt = true;
+  return {};
+}
+
+Session::Impl::State Session::Impl::state() const {
+  return {tokens, has_logits ? logits : std::vector<float>(), random, seed, prompt_end, is_new_prompt, plan};
+}
+
+void Session::Impl::restore(State state) {
+  tokens = std::move(state.tokens);
+  has_logits = !state.logits.empty();
+  if (has_logits) logits = std::move(state.logits);
+  random = state.random;
+  seed = state.seed;
+  prompt_end = state.prompt_end;
+  is_new_prompt = state.is_new_prompt;
+  plan = std::move(state.plan);
+}
+
+tl::unexpected<Error> Session::Impl::exceeded(size_t n_tokens) const {
+  const size_t capacity = cache.capacity_tokens();
+  const size_t most = engine.model.config.context_length;
+  std::string advice = "shorten it by " + std::to_string(n_tokens - capacity) + " tokens";
+  if (capacity < most && n_tokens <= most)
+    advice += " or raise the context (--ctx; this model takes up to " + std::to_string(most) + ")";
+  return fail(ErrorCode::kContextExceeded, "the prompt has " + std::to_string(n_tokens) +
+                                               " tokens but the context holds " + std::to_string(capacity) +
+                                               "; " + advice);
+}
+
+Result<void> Session::Impl::resolve() {
+  if (!is_new_prompt) return {};
+  auto resolved = engine.resolve(lazy, tokens.size());
+  if (!resolved) return tl::unexpected(resolved.error());
+  plan = std::move(*resolved);
+  is_new_prompt = false;
+  return {};
+}
+
+std::vector<TokenIndex> Session::Impl::voters() const {
+  if (plan.stages.empty() || policy_info(plan.lazy).voters != Voters::kWords) return {};
+  const std::span<const int32_t> added = std::span(tokens).subspan(cache.n_tokens());
+  std::vector<uint8_t> is_control(added.size());  // it has no text
+  for (size_t i = 0; i < added.size(); ++i)
+    is_control[i] = engine.tokenizer->piece(added[i], false).empty() ? 1 : 0;
+  std::vector<TokenIndex> voters;
+  for (size_t i : choose_voters(plan.lazy, is_control))
+    voters.push_back(static_cast<TokenIndex>(cache.n_tokens() + i));
+  return voters;
+}
+
+Result<StepTrace> Session::Impl::step(FunctionRef<bool(const Progress&)> keep_going,
+                                      const std::stop_token& stop) {
+  const std::vector<TokenIndex> voting = voters();
+  Plan by{plan.stages, &plan.lazy, prompt_end, voting};
+  const Leaves leaves = policy_info(plan.lazy).leaves;
+  if (leaves != Leaves::kRows) by.schedule = {};
+  if (leaves == Leaves::kColumns && is_first_step() && !plan.stages.empty())
+    by.eviction = &plan.stages.front();
+  return step_by(by, keep_going, stop);
+}
+
+Result<StepTrace> Session::Impl::step_by(const Plan& other, FunctionRef<bool(const Progress&)> keep_going,
+                                         const std::stop_token& stop) {
+  has_logits = false;
+  logits.resize(engine.model.config.n_vocab);
+  SequenceStep sequence{.cache = cache,
+                        .tokens = std::span<const int32_t>(tokens).subspan(cache.n_tokens()),
+                        .plan = other,
+                        .logits = logits,
+                        .stop = stop};
+  Step step(engine.model, {&sequence, 1});
+  if (!executor->advance(step, keep_going))
+    return fail(ErrorCode::kCancelled, "stopped before the first token");
+  if (!sequence.result) return tl::unexpected(sequence.result.error());
+  has_logits = !other.only_choose;
+  return std::move(sequence.trace);
+}
+
+int32_t Session::Impl::draw(const SamplingOptions& options) {
+  // A new seed begins anew; the same one goes on drawing.
+  const uint64_t wanted = options.seed != 0 ? options.seed : (seed != 0 ? seed : std::random_device{}());
+  if (wanted != seed) random.seed(wanted);
+  seed = wanted;
+  return lazyfill::sample(logits, options, random);
+}
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::Session(Session&&) noexcept = default;
@@ -251,43 +127,78 @@ const std::vector<int32_t>& Session::tokens() const {
   return impl_->tokens;
 }
 
-Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
-                                     const Callbacks& callbacks) {
-  const ModelConfig& config = impl_->engine->model.config;
-  for (const auto& tokens : {new_tokens, std::span<const int32_t>(options.forced_tokens)}) {
-    if (auto checked = check_tokens(tokens, config.n_vocab); !checked) return tl::unexpected(checked.error());
-  }
-  const size_t n_prompt = impl_->tokens.size() + new_tokens.size();
-  const size_t capacity = impl_->cache.capacity_tokens();
-  if (n_prompt == impl_->cache.n_tokens()) {
+std::span<const float> Session::logits() const {
+  return impl_->has_logits ? std::span<const float>(impl_->logits) : std::span<const float>();
+}
+
+Result<size_t> Session::sync(std::span<const int32_t> tokens) {
+  if (tokens.empty())
     return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
+  if (auto checked = impl_->engine.check_tokens(tokens); !checked) return tl::unexpected(checked.error());
+  if (tokens.size() > impl_->cache.capacity_tokens()) return impl_->exceeded(tokens.size());
+  const std::vector<int32_t>& old = impl_->tokens;
+  const size_t most = std::min(old.size(), tokens.size());
+  const auto at = std::mismatch(old.begin(), old.begin() + static_cast<std::ptrdiff_t>(most), tokens.begin());
+  const size_t n_kept = std::min(static_cast<size_t>(at.first - old.begin()), tokens.size() - 1);
+  if (auto rewound = rewind(n_kept); !rewound) return tl::unexpected(rewound.error());
+  if (auto appended = append(tokens.subspan(n_kept)); !appended) return tl::unexpected(appended.error());
+  return n_kept;
+}
+
+Result<void> Session::append(std::span<const int32_t> tokens, Origin origin) {
+  try {
+    return impl_->append(tokens, origin);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for so many tokens; give fewer");
   }
-  if (n_prompt > capacity) {
-    std::string advice = "shorten it by " + std::to_string(n_prompt - capacity) + " tokens";
-    if (capacity < config.context_length && n_prompt <= config.context_length) {
-      advice += " or raise the context (--ctx; this model takes up to " +
-                std::to_string(config.context_length) + ")";
-    }
-    return fail(ErrorCode::kContextExceeded, "the prompt has " + std::to_string(n_prompt) +
-                                                 " tokens but the context holds " + std::to_string(capacity) +
-                                                 "; " + advice);
+}
+
+Result<void> Session::step(const Callbacks& callbacks) {
+  Impl& s = *impl_;
+  if (s.tokens.size() == s.cache.n_tokens()) {
+    return fail(ErrorCode::kInvalidArgument, "there is no token to compute; append() or sample() one first");
   }
-  return Run(*impl_, options, callbacks).run(new_tokens);
+  if (s.tokens.size() > s.cache.capacity_tokens()) return s.exceeded(s.tokens.size());
+  const auto keep_going = [&](const Progress& progress) {
+    if (callbacks.on_progress) callbacks.on_progress(progress);
+    return !callbacks.stop.stop_requested();
+  };
+  try {
+    if (auto resolved = s.resolve(); !resolved) return resolved;
+    auto trace = s.step(keep_going, callbacks.stop);
+    if (!trace) return tl::unexpected(trace.error());
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for a prompt of this length; shorten it");
+  }
+  return {};
+}
+
+Result<int32_t> Session::sample(const SamplingOptions& options) {
+  if (!impl_->has_logits)
+    return fail(ErrorCode::kInvalidArgument, "there are no logits to draw from; call step() first");
+  if (impl_->tokens.size() > impl_->cache.capacity_tokens()) return impl_->exceeded(impl_->tokens.size());
+  const int32_t token = impl_->draw(options);
+  if (auto appended = append({&token, 1}, Origin::kGenerated); !appended)
+    return tl::unexpected(appended.error());
+  return token;
 }
 
 Result<void> Session::rewind(size_t n_tokens) {
-  if (n_tokens > impl_->tokens.size()) {
+  Impl& s = *impl_;
+  if (n_tokens > s.tokens.size()) {
     return fail(ErrorCode::kInvalidArgument, "cannot rewind to " + std::to_string(n_tokens) +
-                                                 " tokens: there are " +
-                                                 std::to_string(impl_->tokens.size()));
+                                                 " tokens: there are " + std::to_string(s.tokens.size()));
   }
-  impl_->tokens.resize(n_tokens);
-  impl_->cache.truncate(n_tokens);
+  if (n_tokens == s.tokens.size()) return {};
+  s.tokens.resize(n_tokens);
+  s.cache.truncate(n_tokens);
+  s.prompt_end = std::min(s.prompt_end, n_tokens);
+  s.has_logits = false;
   return {};
 }
 
 Result<void> Session::set_lazy(const LazyOptions& lazy) {
-  auto stages = impl_->engine->resolve(lazy, impl_->cache.capacity_tokens());
+  auto stages = impl_->engine.resolve(lazy, impl_->cache.capacity_tokens());
   if (!stages) return tl::unexpected(stages.error());
   impl_->lazy = lazy;
   return {};

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/half.h"
 #include "gguf/writer.h"
 
 namespace lazyfill {
@@ -24,23 +25,36 @@ struct TinyModelFile {
   static constexpr uint64_t kDFf = 64;
   static constexpr uint64_t kVocab = 260;
 
+  struct Sizes {
+    uint64_t n_layers = 2;
+    uint64_t d_model = kDModel;
+    uint64_t d_ff = kDFf;
+    uint64_t n_heads = 4;
+    uint64_t n_kv_heads = 2;
+    uint64_t context_length = 128;
+    bool q8 = false;  // matrices of the layers in Q8_0
+
+    uint64_t kv_dim() const { return d_model / n_heads * n_kv_heads; }
+  };
+
   std::map<std::string, gguf::Value> metadata;
   std::map<std::string, Tensor> tensors;
 
-  TinyModelFile() {
+  TinyModelFile() : TinyModelFile(Sizes{}) {}
+  explicit TinyModelFile(const Sizes& sizes) : sizes_(sizes) {
     set("general.architecture", std::string("llama"));
-    set_uint("llama.block_count", 2);
-    set_uint("llama.embedding_length", kDModel);
-    set_uint("llama.feed_forward_length", kDFf);
-    set_uint("llama.attention.head_count", 4);
-    set_uint("llama.attention.head_count_kv", 2);
-    set_uint("llama.context_length", 128);
+    set_uint("llama.block_count", sizes.n_layers);
+    set_uint("llama.embedding_length", sizes.d_model);
+    set_uint("llama.feed_forward_length", sizes.d_ff);
+    set_uint("llama.attention.head_count", sizes.n_heads);
+    set_uint("llama.attention.head_count_kv", sizes.n_kv_heads);
+    set_uint("llama.context_length", sizes.context_length);
     set("llama.attention.layer_norm_rms_epsilon", 1e-5);
     add_tokenizer();
-    add_matrix("token_embd.weight", kVocab, kDModel);
-    add_matrix("output.weight", kVocab, kDModel);
-    add_ones("output_norm.weight", kDModel);
-    for (int layer = 0; layer < 2; ++layer) add_layer("blk." + std::to_string(layer) + ".");
+    add_matrix("token_embd.weight", kVocab, sizes.d_model);
+    add_matrix("output.weight", kVocab, sizes.d_model);
+    add_ones("output_norm.weight", sizes.d_model);
+    for (uint64_t layer = 0; layer < sizes.n_layers; ++layer) add_layer("blk." + std::to_string(layer) + ".");
   }
 
   void set(const std::string& key, gguf::Value value) { metadata[key] = std::move(value); }
@@ -112,28 +126,40 @@ struct TinyModelFile {
   }
 
   void add_matrix(const std::string& name, uint64_t n_out, uint64_t n_in) {
+    tensors[name].shape = {n_in, n_out};
+    if (sizes_.q8 && name.starts_with("blk.")) return set_random_q8(tensors[name], n_out * n_in);
     std::vector<float> values(n_out * n_in);
     std::normal_distribution<float> normal(0, 0.2F);
     for (float& value : values) value = normal(random_);
-    tensors[name].shape = {n_in, n_out};
     set_floats(name, values);
+  }
+  // Blocks of a scale and 32 codes, weights of up to 0.3.
+  void set_random_q8(Tensor& tensor, uint64_t n_elements) {
+    tensor.type = gguf::TensorType::kQ8_0;
+    for (uint64_t block = 0; block < n_elements / 32; ++block) {
+      const uint16_t scale = float_to_half(0.3F / 127);
+      const auto* bytes = reinterpret_cast<const std::byte*>(&scale);
+      tensor.data.insert(tensor.data.end(), bytes, bytes + 2);
+      for (int i = 0; i < 32; ++i) tensor.data.push_back(static_cast<std::byte>(random_() % 255 - 127));
+    }
   }
   void add_ones(const std::string& name, uint64_t n) {
     tensors[name].shape = {n};
     set_floats(name, std::vector<float>(n, 1.0F));
   }
   void add_layer(const std::string& prefix) {
-    add_ones(prefix + "attn_norm.weight", kDModel);
-    add_ones(prefix + "ffn_norm.weight", kDModel);
-    add_matrix(prefix + "attn_q.weight", kDModel, kDModel);
-    add_matrix(prefix + "attn_k.weight", kKvDim, kDModel);
-    add_matrix(prefix + "attn_v.weight", kKvDim, kDModel);
-    add_matrix(prefix + "attn_output.weight", kDModel, kDModel);
-    add_matrix(prefix + "ffn_gate.weight", kDFf, kDModel);
-    add_matrix(prefix + "ffn_up.weight", kDFf, kDModel);
-    add_matrix(prefix + "ffn_down.weight", kDModel, kDFf);
+    add_ones(prefix + "attn_norm.weight", sizes_.d_model);
+    add_ones(prefix + "ffn_norm.weight", sizes_.d_model);
+    add_matrix(prefix + "attn_q.weight", sizes_.d_model, sizes_.d_model);
+    add_matrix(prefix + "attn_k.weight", sizes_.kv_dim(), sizes_.d_model);
+    add_matrix(prefix + "attn_v.weight", sizes_.kv_dim(), sizes_.d_model);
+    add_matrix(prefix + "attn_output.weight", sizes_.d_model, sizes_.d_model);
+    add_matrix(prefix + "ffn_gate.weight", sizes_.d_ff, sizes_.d_model);
+    add_matrix(prefix + "ffn_up.weight", sizes_.d_ff, sizes_.d_model);
+    add_matrix(prefix + "ffn_down.weight", sizes_.d_model, sizes_.d_ff);
   }
 
+  Sizes sizes_;
   std::mt19937 random_{1};
 };
 

@@ -13,7 +13,7 @@ namespace lazyfill::tiles {
 
 template <class Simd>
 bool is_row_work(const AttentionTask& task) {
-  return task.n_rows <= kFewAttentionRows && fits_row_attention<Simd>(task.shape);
+  return task.alone && fits_row_attention<Simd>(task.shape);
 }
 
 // Calls finish(row, head, values, stride, reference, sum) as TiledAttention::run does.

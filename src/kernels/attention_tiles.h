@@ -191,10 +191,10 @@ class TiledAttention {
   // --- the sweep over the columns ---
 
   void sweep() {
-    // Packed tiles begin where they do, maybe before the first column that is seen.
-    const size_t first = task_.packed != nullptr ? seen_.begin / kTileColumns * kTileColumns : seen_.begin;
-    for (size_t begin = first; begin < seen_.end; begin += kTileColumns) {
-      const size_t end = std::min<size_t>(begin + kTileColumns, seen_.end);
+    // Tiles begin on a grid and are whole as far as the list goes, whatever this block sees of them: the
+    // scales of a tile's values, and so a row's bits, must not depend on the rows beside it.
+    for (size_t begin = seen_.begin / kTileColumns * kTileColumns; begin < seen_.end; begin += kTileColumns) {
+      const size_t end = std::min(begin + kTileColumns, task_.list.n);
       tile_ = columns_.load(begin, end - begin, m_);
       for (size_t p = 0; p < n_panels_; ++p) {
         const Panel& panel = panels_[p];
@@ -343,15 +343,18 @@ class TiledAttention {
     }
   }
 
-  // Keeps the reference of each lane within kSlack of its largest score.
+  // Keeps the reference of each lane within kSlack of its largest score. Only that of a lane that exceeds it
+  // moves, or a row's bits would depend on its neighbours.
   template <int M>
   void move_reference(const Panel& panel, const Vec (&maximum)[M]) {
     for (int m = 0; m < M; ++m) {
       float* reference = m_.reference + panel.first_lane + m * kLanes;
       const Vec old = Simd::load(reference);
-      if (!Simd::any_greater(maximum[m], Simd::add(old, Simd::set1(kSlack)))) continue;
-      const Vec now = Simd::max(old, maximum[m]);
-      const Vec factor = Simd::exp2(Simd::sub(old, now));
+      const Vec limit = Simd::add(old, Simd::set1(kSlack));
+      if (!Simd::any_greater(maximum[m], limit)) continue;
+      const Vec now = Simd::where_greater(maximum[m], limit, maximum[m], old);
+      const Vec moved = Simd::exp2(Simd::sub(old, now));
+      const Vec factor = Simd::where_greater(maximum[m], limit, moved, Simd::set1(1));
       Simd::store(reference, now);
       float* sum = m_.sum + panel.first_lane + m * kLanes;
       Simd::store(sum, Simd::mul(Simd::load(sum), factor));

@@ -1,8 +1,8 @@
 // The element-wise functions of a table (contracts in kernels.h), written once for every instruction set:
-// templates over Simd (avx2/simd.h, avx512/simd.h). What does not fill a register is left to the scalar
-// reference.
+// templates over Simd (avx2/simd.h, avx512/simd.h).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -67,7 +67,12 @@ void gated(Activation activation, float* gate, const float* up, size_t n) {
   for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
     Simd::store(gate + i, Simd::mul(activate<Simd>(activation, Simd::load(gate + i)), Simd::load(up + i)));
   }
-  reference::gated(activation, gate + i, up + i, n - i);
+  // What is left goes the same way: an element's bits must not depend on its place.
+  float rest[2][Simd::kLanes] = {};
+  std::copy_n(gate + i, n - i, rest[0]);
+  std::copy_n(up + i, n - i, rest[1]);
+  Simd::store(rest[0], Simd::mul(activate<Simd>(activation, Simd::load(rest[0])), Simd::load(rest[1])));
+  std::copy_n(rest[0], n - i, gate + i);
 }
 
 template <class Simd>
@@ -81,15 +86,20 @@ void add(float* x, const float* y, float scale, size_t n) {
 }
 
 template <class Simd>
+typename Simd::Vec softcap(typename Simd::Vec x, float cap) {
+  // In units of log2, as attention wants its scores: taken back by the last factor.
+  const auto capped = tiles::softcapped<Simd>(Simd::mul(x, Simd::set1(1 / cap)), cap);
+  return Simd::mul(capped, Simd::set1(tiles::kLn2));
+}
+
+template <class Simd>
 void softcap(float* x, float cap, size_t n) {
   size_t i = 0;
-  for (; i + Simd::kLanes <= n; i += Simd::kLanes) {
-    const auto shared = Simd::mul(Simd::load(x + i), Simd::set1(1 / cap));
-    // In units of log2, as attention wants its scores: taken back by the last factor.
-    const auto capped = tiles::softcapped<Simd>(shared, cap);
-    Simd::store(x + i, Simd::mul(capped, Simd::set1(tiles::kLn2)));
-  }
-  reference::softcap(x + i, cap, n - i);
+  for (; i + Simd::kLanes <= n; i += Simd::kLanes) Simd::store(x + i, softcap<Simd>(Simd::load(x + i), cap));
+  float rest[Simd::kLanes] = {};
+  std::copy_n(x + i, n - i, rest);
+  Simd::store(rest, softcap<Simd>(Simd::load(rest), cap));
+  std::copy_n(rest, n - i, x + i);
 }
 
 // One head, pairs (2i, 2i + 1).

@@ -106,12 +106,11 @@ struct AttentionTask {
   // What Kernels::pack_tile made of all columns of the list: [n_kv_heads, tiles, packed_tile_bytes]. Null:
   // they are read as they are.
   const std::byte* packed = nullptr;
+  // Each row reads the columns for itself, more precisely than rows that share tiles of columns do. Either
+  // way a row's result is the same whatever rows it comes with.
+  bool alone = false;
 };
-inline constexpr size_t kPackedColumns = 64;  // of a tile
-
-// Up to this many rows the fast tables let each row read the columns for itself: a row's result is then the
-// same whatever rows it comes with, and more precise than in a block of many.
-inline constexpr size_t kFewAttentionRows = 4;
+inline constexpr size_t kPackedColumns = 64;  // of a tile; tiles begin at multiples of it in the list
 
 // A softmax not yet divided by its sum: what one part of the columns contributes to one row and head.
 // Layout of a partial buffer: per (row, head) one head: [head_dim] weighted values, then maximum, then sum.

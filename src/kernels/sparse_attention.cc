@@ -11,13 +11,14 @@ namespace {
 class SparseBlock {
  public:
   SparseBlock(const Kernels& kernels, const AttentionTask& task, size_t kv_head,
-              AttentionScratch::PerThread& scratch)
+              AttentionScratch::PerThread& scratch, AttentionPairs* pairs)
       : k_(kernels),
         task_(task),
         kv_head_(kv_head),
         n_columns_(task.ranges[task.n_rows - 1].end),
         scratch_(scratch),
-        s_(scratch.sparse) {}
+        s_(scratch.sparse),
+        pairs_(pairs) {}
 
   void attend(float mass, float* out) {
     weigh_columns();
@@ -27,7 +28,7 @@ class SparseBlock {
     task.list = {s_.slots.data(), 0, s_.slots.size()};
     task.ranges = s_.ranges.data();
     task.packed = nullptr;
-    count(task);
+    if (pairs_ != nullptr) count(task);
     k_.attend(task, kv_head_, kv_head_ + 1, out, scratch_.kernel);
   }
 
@@ -72,8 +73,8 @@ class SparseBlock {
 
   void count(const AttentionTask& task) {
     for (size_t row = 0; row < task_.n_rows; ++row) {
-      s_.pairs.seen += task_.ranges[row].end;
-      s_.pairs.kept += task.ranges[row].end;
+      pairs_->seen += task_.ranges[row].end;
+      pairs_->kept += task.ranges[row].end;
     }
   }
 
@@ -83,6 +84,7 @@ class SparseBlock {
   size_t n_columns_;
   AttentionScratch::PerThread& scratch_;
   AttentionScratch::Sparse& s_;
+  AttentionPairs* pairs_;
 };
 
 }  // namespace
@@ -124,14 +126,14 @@ void choose_groups(std::span<const float> weights, size_t first_own, float mass,
 }
 
 void sparse_attention(const Kernels& kernels, const AttentionTask& task, float mass, float* out, Team team,
-                      AttentionScratch& scratch) {
+                      AttentionScratch& scratch, AttentionPairs* pairs) {
   const AttentionShape& shape = task.shape;
   const size_t n_blocks = (task.n_rows + kSparseRows - 1) / kSparseRows;
   team.for_each(n_blocks * shape.n_kv_heads, [&](size_t i, size_t thread) {
     // Late rows see the most columns: they go first.
     const size_t begin = (n_blocks - 1 - i / shape.n_kv_heads) * kSparseRows;
     const AttentionTask block = rows_of(task, begin, std::min(begin + kSparseRows, task.n_rows));
-    SparseBlock(kernels, block, i % shape.n_kv_heads, scratch.of(thread))
+    SparseBlock(kernels, block, i % shape.n_kv_heads, scratch.of(thread), pairs)
         .attend(mass, out + begin * shape.n_heads * shape.head_dim);
   });
 }

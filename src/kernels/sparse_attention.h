@@ -40,9 +40,8 @@ bool fits_sparse_attention(const AttentionTask& task);
 void choose_groups(std::span<const float> weights, size_t first_own, float mass, std::vector<uint8_t>& kept);
 
 // out as attention() gives it, over the chosen columns alone. mass is above 0; with 1 and more every column
-// that has any weight in the sample is kept. The sums of AttentionScratch::PerThread::pairs grow by the pairs
-// of row and column, over all kv heads.
+// that has any weight in the sample is kept. `pairs` (may be null) grows by the pairs of row and column.
 void sparse_attention(const Kernels& kernels, const AttentionTask& task, float mass, float* out, Team team,
-                      AttentionScratch& scratch);
+                      AttentionScratch& scratch, AttentionPairs* pairs = nullptr);
 
 }  // namespace lazyfill

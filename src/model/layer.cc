@@ -4,76 +4,24 @@
 #include <atomic>
 
 #include "kernels/sparse_attention.h"
+#include "model/blocks.h"
 
 namespace lazyfill {
 namespace {
 
-// Rows that one thread carries through the layer while they stay in its cache. More rows share the cost of
-// unpacking a weight, fewer leave both cores something to do after pruning.
+// Rows of a block. More rows share the cost of unpacking a weight, fewer leave both cores something to do
+// after pruning.
 constexpr size_t kMaxBlockRows = 96;
-constexpr size_t kMinBlockRows = 16;
 // With experts, each of which computes a share of a block only.
 constexpr size_t kMaxExpertBlockRows = 384;
 // Fewer rows are one or two blocks, which might as well convert their columns themselves.
 constexpr size_t kMinPackedRows = 160;
-// Rows at the end of a segment whose attention leaves nothing out.
+// Newest rows of a sequence whose attention leaves nothing out.
 constexpr size_t kDenseLastRows = 64;
-
-struct Block {
-  const Segment* segment;
-  size_t begin;  // rows of the step
-  size_t end;
-  size_t n_plain;  // rows before the one whose activations always have 16 bits
-  size_t n_rows() const { return end - begin; }
-  // For a product whose rows have 16 bits, or of which only the last one has.
-  Precision precision(bool precise) const { return {precise ? 0 : n_plain}; }
-};
 
 size_t max_block_rows(const ModelConfig& config) {
   if (config.n_experts == 0) return kMaxBlockRows;
   return std::min(kMaxBlockRows * config.n_experts / config.n_experts_used, kMaxExpertBlockRows);
-}
-
-size_t block_rows_for(size_t n_rows, size_t n_threads, size_t max_rows) {
-  // At least four blocks a thread, so that the last ones to finish do not leave the others waiting long.
-  const size_t share = (n_rows + 4 * n_threads - 1) / (4 * n_threads);
-  return std::clamp((share + 7) / 8 * 8, kMinBlockRows, max_rows);
-}
-
-// How rows are cut: into blocks of so many. Where `n_threads` is not 0, equally many for each thread, and the
-// rows that are left, which come first, in one more block for each.
-struct Cut {
-  size_t block_rows;
-  size_t n_threads;
-};
-
-std::vector<size_t> block_ends(size_t begin, size_t end, Cut cut) {
-  std::vector<size_t> ends;
-  const size_t n_left = cut.n_threads > 0 ? (end - begin) % (cut.block_rows * cut.n_threads) : 0;
-  for (size_t i = 1; i <= cut.n_threads && n_left > 0; ++i) {
-    const size_t part_end = begin + n_left * i / cut.n_threads;
-    if (part_end > (ends.empty() ? begin : ends.back())) ends.push_back(part_end);
-  }
-  for (size_t at = begin + n_left; at < end; at += cut.block_rows)
-    ends.push_back(std::min(at + cut.block_rows, end));
-  return ends;
-}
-
-// Where the rows are many, a last row of 16 bits is a block of its own; with few the weights had better be
-// read once for all.
-std::vector<Block> cut_into_blocks(std::span<const Segment> segments, size_t first_row, Cut cut) {
-  std::vector<Block> blocks;
-  for (const Segment& segment : segments) {
-    const size_t end_plain = segment.row_end - (segment.precise_last_row ? 1 : 0);
-    size_t begin = std::max(segment.row_begin, first_row);
-    for (size_t end : block_ends(std::min(begin, end_plain), end_plain, cut)) {
-      blocks.push_back({&segment, begin, end, end - begin});
-      begin = end;
-    }
-    if (end_plain < segment.row_end && end_plain >= first_row)
-      blocks.push_back({&segment, end_plain, segment.row_end, 0});
-  }
-  return blocks;
 }
 
 // From where to where a pass brings the layer: for a progress bar.
@@ -84,61 +32,52 @@ struct Fractions {
 
 class LayerPass {
  public:
-  LayerPass(const LayerContext& context, const LayerWeights& weights, const Rows& rows)
-      : c_(context.config), k_(context.kernels), context_(context), w_(weights), rows_(rows) {}
+  LayerPass(const LayerContext& context, const LayerWeights& weights, const Rows& rows, size_t& n_done)
+      : c_(context.config),
+        k_(context.kernels),
+        context_(context),
+        w_(weights),
+        rows_(rows),
+        n_done_(n_done) {}
 
-  bool project() { return for_each_block(0, {0, 0.25}, &LayerPass::project); }
-  bool project_queries() { return for_each_block(0, {0.25, 0.25}, &LayerPass::project_queries); }
+  bool project() { return for_each_block(false, {0, 0.25}, &LayerPass::project); }
+  bool project_queries() { return for_each_block(false, {0.25, 0.25}, &LayerPass::project_queries); }
   bool attend_and_feed_forward() {
-    pack_columns();
-    return for_each_block(rows_.first_output_row, {0.25, 1}, &LayerPass::attend_and_feed_forward);
+    if (n_done_ == 0) pack_columns();
+    return for_each_block(true, {0.25, 1}, &LayerPass::attend_and_feed_forward);
   }
 
  private:
   using BlockFunction = void (LayerPass::*)(const Block&, size_t thread, Team team);
 
   // Many rows: each thread takes whole blocks. Few rows: all threads share the columns of every product.
-  bool for_each_block(size_t first_row, Fractions fractions, BlockFunction function) {
-    const size_t n_threads = context_.pool.n_threads();
-    const size_t n_rows = rows_.n_rows - std::min(first_row, rows_.n_rows);
-    if (n_rows < 2 * kMinBlockRows * n_threads && n_rows <= kMaxBlockRows)
-      return for_each_segment(first_row, fractions.begin, function);
-    const bool share_blocks = n_threads > 1 && n_rows >= 2 * kMinBlockRows * n_threads;
-    const size_t max_rows = max_block_rows(c_);
-    // Rows that choose columns together must be the same for every number of threads.
-    const bool cut_by_threads = share_blocks && rows_.attention_mass >= 1;
-    const Cut cut =
-        cut_by_threads ? Cut{block_rows_for(n_rows, n_threads, max_rows), n_threads} : Cut{max_rows, 0};
-    const std::vector<Block> blocks = cut_into_blocks(rows_.segments, first_row, cut);
-    std::atomic<bool> stopped{false};
-    std::atomic<size_t> n_done{0};
+  bool for_each_block(bool outputs_only, Fractions fractions, BlockFunction function) {
+    const BlockPlan plan = plan_blocks(rows_, outputs_only, max_block_rows(c_), context_.pool.n_threads());
+    const std::vector<Block>& blocks = plan.blocks;
     const double share = (fractions.end - fractions.begin) / static_cast<double>(blocks.size());
-    const Team dealer = share_blocks ? Team::all(context_.pool) : Team::alone();
-    dealer.for_each(blocks.size(), [&](size_t task, size_t thread) {
-      if (stopped.load(std::memory_order_relaxed)) return;
-      if (!context_.keep_going(thread, fractions.begin + share * static_cast<double>(n_done))) {
-        stopped = true;
-        return;
+    std::atomic<bool> stopped{false};
+    std::atomic<size_t> next{n_done_};
+    const auto take_blocks = [&](size_t thread) {
+      // Asked before a block is taken: what is taken is computed, so that the blocks done are the first ones.
+      while (next < blocks.size() && !stopped.load(std::memory_order_relaxed)) {
+        if (!context_.keep_going(thread, fractions.begin + share * static_cast<double>(next))) {
+          stopped = true;
+          return;
+        }
+        const size_t task = next++;
+        if (task >= blocks.size()) return;
+        // The last block sees the most columns: it goes first, so that no thread is left alone with it.
+        const Block& block = blocks[blocks.size() - 1 - task];
+        (this->*function)(block, thread, plan.shared ? Team::alone(thread) : Team::all(context_.pool));
       }
-      // The last block sees the most columns: it goes first, so that no thread is left alone with it.
-      const Block& block = blocks[blocks.size() - 1 - task];
-      (this->*function)(block, thread, share_blocks ? Team::alone(thread) : Team::all(context_.pool));
-      ++n_done;
-    });
-    return !stopped;
-  }
-
-  // A block for each segment, and all threads on it.
-  bool for_each_segment(size_t first_row, double fraction, BlockFunction function) {
-    for (const Segment& segment : rows_.segments) {
-      if (!context_.keep_going(0, fraction)) return false;
-      const size_t begin = std::max(segment.row_begin, first_row);
-      if (begin >= segment.row_end) continue;
-      const size_t n_plain = segment.row_end - begin - (segment.precise_last_row ? 1 : 0);
-      const Block block{&segment, begin, segment.row_end, n_plain};
-      (this->*function)(block, 0, Team::all(context_.pool));
+    };
+    if (plan.shared) {
+      context_.pool.run(take_blocks);
+    } else {
+      take_blocks(0);
     }
-    return true;
+    n_done_ = std::min(next.load(), blocks.size());
+    return n_done_ == blocks.size();
   }
 
   // norm -> q, k, v -> biases -> norms of the heads -> rotation -> columns
@@ -206,16 +145,33 @@ class LayerPass {
   }
 
   void store(const Block& block, const float* k, const float* v) const {
-    const Segment& s = *block.segment;
-    const size_t row = block.begin - s.row_begin;
-    const auto put = [&](ColumnType type, const float* x, size_t capacity, size_t slot, std::byte* half) {
-      k_.store_columns(type, x, block.n_rows(), c_.n_kv_heads, c_.head_dim, capacity, slot, half);
+    for (const NewColumns& to : rows_.columns) {
+      const size_t begin = std::max(block.begin, to.row_begin);
+      const size_t end = std::min(block.end, to.row_end);
+      if (begin >= end) continue;
+      const size_t skipped = (begin - block.begin) * c_.kv_dim();
+      store_rows(to, begin - to.row_begin, end - begin, k + skipped, v + skipped);
+    }
+  }
+
+  // n rows of one sequence from its row `first` on.
+  void store_rows(const NewColumns& to, size_t first, size_t n, const float* k, const float* v) const {
+    const auto put = [&](ColumnType type, const float* x, size_t n_rows, size_t capacity, size_t slot,
+                         std::byte* half) {
+      k_.store_columns(type, x, n_rows, c_.n_kv_heads, c_.head_dim, capacity, slot, half);
     };
-    put(s.column_type, k, s.capacity, s.first_new_slot + row, s.keys);
-    put(s.column_type, v, s.capacity, s.first_new_slot + row, s.values);
-    if (s.exact_keys == nullptr) return;
-    put(ColumnType::kF32, k, s.exact_capacity, row, s.exact_keys);
-    put(ColumnType::kF32, v, s.exact_capacity, row, s.exact_values);
+    if (to.exact_keys != nullptr) {
+      put(ColumnType::kF32, k, n, to.exact_capacity, to.exact_first + first, to.exact_keys);
+      put(ColumnType::kF32, v, n, to.exact_capacity, to.exact_first + first, to.exact_values);
+    }
+    for (size_t row = 0; row < n;) {
+      const size_t n_side_by_side = to.slots == nullptr ? n : 1;
+      const int32_t slot =
+          to.slots == nullptr ? to.first_slot + static_cast<int32_t>(first + row) : to.slots[first + row];
+      put(to.type, k + row * c_.kv_dim(), n_side_by_side, to.capacity, static_cast<size_t>(slot), to.keys);
+      put(to.type, v + row * c_.kv_dim(), n_side_by_side, to.capacity, static_cast<size_t>(slot), to.values);
+      row += n_side_by_side;
+    }
   }
 
   void attend_and_feed_forward(const Block& block, size_t thread, Team team) {
@@ -223,53 +179,82 @@ class LayerPass {
     feed_forward(block, thread, team);
   }
 
-  AttentionTask task_of(const Segment& segment) const {
+  // Rows [begin, end) of the step, all of the view.
+  AttentionTask task_of(const View& view, const Piece& piece, size_t begin, size_t end) const {
     AttentionTask task;
     task.shape = c_.attention_shape();
-    task.columns = segment.seen();
-    task.list = segment.visible;
+    task.columns = piece.columns;
+    task.list = piece.list;
+    task.q =
+        piece.q != nullptr ? piece.q + (begin - view.row_begin) * c_.q_dim() : rows_.q + begin * c_.q_dim();
+    task.ranges = piece.ranges + (begin - view.row_begin);
+    task.n_rows = end - begin;
+    task.alone = view.form == RowForm::kAlone;
+    if (is_packed(view)) task.packed = view.packed->data();
     return task;
   }
 
   // Where many blocks of rows see the same columns, and all of them.
+  bool is_packed(const View& view) const {
+    const size_t first = std::max(view.first_output, view.row_begin);
+    return view.packed != nullptr && view.attention_mass >= 1 && view.form == RowForm::kMany &&
+           view.pieces.size() == 1 && first + kMinPackedRows <= view.row_end && view.packed->size() > 0;
+  }
+
   void pack_columns() {
-    if (rows_.attention_mass < 1) return;
-    for (size_t i = 0; i < rows_.segments.size(); ++i) {
-      const Segment& segment = rows_.segments[i];
-      const size_t begin = std::max(segment.row_begin, rows_.first_output_row);
-      if (begin + kMinPackedRows > segment.row_end) continue;
-      packed_.resize(rows_.segments.size());  // not in a decode step, which allocates nothing
-      AttentionTask task = task_of(segment);
-      lazyfill::pack_columns(k_, task, context_.scratch.attention.packed(i), Team::all(context_.pool));
-      packed_[i] = task.packed;
+    for (const View& view : rows_.views) {
+      const size_t first = std::max(view.first_output, view.row_begin);
+      if (view.packed == nullptr || view.pieces.size() != 1 || first + kMinPackedRows > view.row_end)
+        continue;
+      if (view.attention_mass < 1 || view.form != RowForm::kMany) continue;
+      AttentionTask task = task_of(view, view.pieces[0], first, view.row_end);
+      lazyfill::pack_columns(k_, task, *view.packed, Team::all(context_.pool));
     }
   }
 
   // hidden += o(attention)
   void attend(const Block& block, size_t thread, Team team) {
     LayerScratch::PerThread& scratch = context_.scratch.of(thread);
-    const Segment& s = *block.segment;
     scratch.attended.ensure(block.n_rows() * c_.q_dim());
-    AttentionTask task = task_of(s);
-    if (!packed_.empty()) task.packed = packed_[&s - rows_.segments.data()];
-    task.q = rows_.q + block.begin * c_.q_dim();
-    task.ranges = s.ranges + (block.begin - s.row_begin);
-    task.n_rows = block.n_rows();
-    if (is_sparse(block, task)) {
-      sparse_attention(k_, task, rows_.attention_mass, scratch.attended.data(), team,
-                       context_.scratch.attention);
-    } else {
-      const bool has_last = block.end == s.row_end;
-      attention(k_, task, scratch.attended.data(), team, context_.scratch.attention, has_last);
+    scratch.tasks.clear();
+    scratch.groups.clear();
+    scratch.tasks.reserve(n_pieces_of(block));  // groups point to them
+    for (const View& view : views_of(block)) {
+      const size_t begin = std::max(block.begin, view.row_begin);
+      const size_t end = std::min(block.end, view.row_end);
+      float* out = scratch.attended.data() + (begin - block.begin) * c_.q_dim();
+      const size_t first_task = scratch.tasks.size();
+      for (const Piece& piece : view.pieces) scratch.tasks.push_back(task_of(view, piece, begin, end));
+      if (is_sparse(view, end, scratch.tasks[first_task])) {
+        sparse_attention(k_, scratch.tasks[first_task], view.attention_mass, out, team,
+                         context_.scratch.attention, view.pairs);
+      } else {
+        scratch.groups.push_back({std::span(scratch.tasks).subspan(first_task), view.form, out});
+      }
     }
+    attention(k_, scratch.groups, team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
     add_product(w_.o, scratch, w_.post_attention_norm, block, team);
   }
 
-  // The last rows, which are the question more often than not, see everything.
-  bool is_sparse(const Block& block, const AttentionTask& task) const {
-    return rows_.attention_mass < 1 && block.segment->row_end - block.end >= kDenseLastRows &&
-           fits_sparse_attention(task);
+  std::span<const View> views_of(const Block& block) const {
+    const auto first = std::upper_bound(rows_.views.begin(), rows_.views.end(), block.begin,
+                                        [](size_t row, const View& view) { return row < view.row_end; });
+    auto last = first;
+    while (last != rows_.views.end() && last->row_begin < block.end) ++last;
+    return {first, last};
+  }
+
+  size_t n_pieces_of(const Block& block) const {
+    size_t n = 0;
+    for (const View& view : views_of(block)) n += view.pieces.size();
+    return n;
+  }
+
+  // The newest rows, which are the question more often than not, see everything.
+  static bool is_sparse(const View& view, size_t end, const AttentionTask& task) {
+    return view.attention_mass < 1 && view.form == RowForm::kMany && view.pieces.size() == 1 &&
+           view.row_end - end + view.rows_behind >= kDenseLastRows && fits_sparse_attention(task);
   }
 
   // hidden += down(activation(gate) * up), or the weighted sum of that over each row's experts
@@ -323,21 +308,23 @@ class LayerPass {
   const LayerContext& context_;
   const LayerWeights& w_;
   const Rows& rows_;
-  std::vector<const std::byte*> packed_;  // [segments], null: columns are read as they are; empty: all are
+  size_t& n_done_;
 };
 
 }  // namespace
 
-bool project(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
-  return LayerPass(context, weights, rows).project();
+bool project(const LayerContext& context, const LayerWeights& weights, const Rows& rows, size_t& n_done) {
+  return LayerPass(context, weights, rows, n_done).project();
 }
 
-bool project_queries(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
-  return LayerPass(context, weights, rows).project_queries();
+bool project_queries(const LayerContext& context, const LayerWeights& weights, const Rows& rows,
+                     size_t& n_done) {
+  return LayerPass(context, weights, rows, n_done).project_queries();
 }
 
-bool attend_and_feed_forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows) {
-  return LayerPass(context, weights, rows).attend_and_feed_forward();
+bool attend_and_feed_forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows,
+                             size_t& n_done) {
+  return LayerPass(context, weights, rows, n_done).attend_and_feed_forward();
 }
 
 }  // namespace lazyfill

@@ -17,43 +17,60 @@
 
 namespace lazyfill {
 
-// The neighbouring rows of a step that belong to one sequence, and the columns they add and see at this
-// layer.
-struct Segment {
-  size_t row_begin = 0;
+// Where the rows of one sequence put their columns at this layer.
+struct NewColumns {
+  size_t row_begin = 0;  // rows of the step
   size_t row_end = 0;
-  ColumnType column_type = ColumnType::kF32;
+  ColumnType type = ColumnType::kF32;
   std::byte* keys = nullptr;    // [n_kv_heads, capacity, head_dim]
   std::byte* values = nullptr;  // [n_kv_heads, capacity, head_dim]
   size_t capacity = 0;
-  int32_t first_new_slot = 0;  // row_begin's own column; the other rows' follow
+  const int32_t* slots = nullptr;  // [row_end - row_begin]; null: first_slot and on
+  int32_t first_slot = 0;
   // Where the rows see no columns but their own: these before they are rounded, in fp32
-  // [n_kv_heads, exact_capacity, head_dim]. The rows look at them, and later steps at what was stored.
+  // [n_kv_heads, exact_capacity, head_dim], from exact_first on. The rows look at them, and later steps at
+  // what was stored.
   std::byte* exact_keys = nullptr;
   std::byte* exact_values = nullptr;
   size_t exact_capacity = 0;
-  ColumnList visible;                   // of seen(): old and new columns, sorted by position
-  const ColumnRange* ranges = nullptr;  // [row_end - row_begin] what each row sees of `visible`
-  // Whether the last row has 16-bit activations in every layer: worth it for the newest row of a sequence,
-  // whose attention is the score of every other token and whose output is the logits.
-  bool precise_last_row = true;
-
-  ColumnsView seen() const {
-    if (exact_keys != nullptr) return {ColumnType::kF32, exact_keys, exact_values, exact_capacity};
-    return {column_type, keys, values, capacity};
-  }
+  size_t exact_first = 0;
 };
 
+// Columns that rows see, as far as their ranges go.
+struct Piece {
+  ColumnsView columns;
+  ColumnList list;                      // sorted by position
+  const ColumnRange* ranges = nullptr;  // [rows of the view] what each row sees of the list
+  const float* q = nullptr;  // [rows of the view, q_dim] queries turned for this piece; null: the rows' own
+};
+
+// Neighbouring rows of one sequence, and what they see: the softmaxes of several pieces are merged.
+struct View {
+  size_t row_begin = 0;  // rows of the step
+  size_t row_end = 0;
+  // Rows before this one only add their columns: at the last layer nobody looks at their output.
+  size_t first_output = 0;
+  RowForm form = RowForm::kMany;
+  std::span<const Piece> pieces;
+  // Below 1: blocks of many rows leave out columns, but for those that hold this share of their attention.
+  float attention_mass = 1;
+  AttentionPairs* pairs = nullptr;      // counts what they then see; null: nobody asks
+  size_t rows_behind = 0;               // newer rows of the sequence in other views
+  Buffer<std::byte>* packed = nullptr;  // room to pack the columns of many rows in; null: they are not
+};
+
+// The rows of a step at a layer, of one sequence or many. Blocks of rows go across sequences; only columns
+// and attention know whose they are.
 struct Rows {
   size_t n_rows = 0;
+  // Rows from here on have 16-bit activations in every layer: worth it for the newest row of a sequence,
+  // whose attention is the score of every other token and whose output is the logits.
+  size_t n_body = 0;
   float* hidden = nullptr;        // [n_rows, d_model], in and out
   const float* angles = nullptr;  // [n_rows, rope_dim / 2, 2] cos and sin at each row's position
   float* q = nullptr;             // [n_rows, q_dim] rotated queries: out of the first pass, into the second
-  std::span<const Segment> segments;
-  // Rows before this one only add their columns: at the last layer nobody looks at their output.
-  size_t first_output_row = 0;
-  // Below 1: blocks of many rows leave out columns, but for those that hold this share of their attention.
-  float attention_mass = 1;
+  std::span<const NewColumns> columns;  // by row
+  std::span<const View> views;          // by row; every row in one, but for the first pass
 };
 
 // Working memory for layers, grown on first use and kept: the token loop allocates nothing.
@@ -70,6 +87,8 @@ class LayerScratch {
     Buffer<float> up;        // [block, d_ff]
     SharedInput input;
     ExpertScratch experts;
+    std::vector<AttentionTask> tasks;  // of the views of a block
+    std::vector<AttentionGroup> groups;
   };
   PerThread& of(size_t thread) { return threads_[thread]; }
 
@@ -84,21 +103,26 @@ struct LayerContext {
   const Kernels& kernels;
   ThreadPool& pool;
   LayerScratch& scratch;
-  // Asked before each block of rows, by the thread that computes it, with the work done so far (0 to 1)
-  // within this layer; false stops the layer.
+  // Asked before each block of rows, by the thread that would compute it, with the work done so far (0 to 1)
+  // within this layer; false puts the layer aside, or stops it.
   FunctionRef<bool(size_t thread, double layer_fraction)> keep_going;
 };
 
 // A layer is two passes over its rows. In between, every column is stored and every query is known, and the
 // caller may change the rows: some leave with nothing more computed here, and some come in whose columns were
-// stored by an earlier step. All return false when keep_going stopped them: hidden states, queries and the
-// new columns are then undefined.
+// stored by an earlier step.
+//
+// All return false when keep_going ended them between two blocks. n_done, 0 at first, counts the blocks that
+// are computed: the same call goes on behind them. Until then hidden states, queries and the new columns are
+// of no use to anybody else.
 
 // First pass: queries of the rows, and their columns.
-bool project(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+bool project(const LayerContext& context, const LayerWeights& weights, const Rows& rows, size_t& n_done);
 // The same for rows that have their columns: queries alone.
-bool project_queries(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+bool project_queries(const LayerContext& context, const LayerWeights& weights, const Rows& rows,
+                     size_t& n_done);
 // Second pass, from the queries on: carries the rows to the next layer.
-bool attend_and_feed_forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows);
+bool attend_and_feed_forward(const LayerContext& context, const LayerWeights& weights, const Rows& rows,
+                             size_t& n_done);
 
 }  // namespace lazyfill

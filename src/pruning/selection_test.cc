@@ -44,7 +44,7 @@ std::vector<size_t> layers_that_vote(const Selection& selection, bool sees_all =
 std::vector<uint32_t> choose(Selection& selection, const std::vector<float>& votes,
                              std::span<const uint8_t> computed, double saved = 0, size_t n_rows = 0) {
   RevivalBudget budget(kBytes, saved);
-  VoteMemory memory;
+  VoteMemory memory{TokenRing(64)};
   Seen seen(votes);
   if (selection.votes_at(selection.next_stage()->layer, true)) selection.vote(seen);
   return selection.choose({kSix, computed, &memory, &budget, n_rows});
@@ -109,7 +109,7 @@ TEST(Selection, VotesOfSeveralLayersAddUp) {
 
 TEST(Selection, EarlierStepsVotesCountInAnAnswerAndNotForAQuestion) {
   const LazyOptions options = with_policy(Policy::kFocus);
-  VoteMemory memory;
+  VoteMemory memory{TokenRing(64)};
   const auto kept = [&](int32_t first_new, size_t prompt_end, const std::vector<float>& votes) {
     RevivalBudget budget(kBytes, 0);
     Selection selection(options, kStages, first_new, prompt_end);

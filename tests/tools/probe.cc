@@ -58,8 +58,11 @@ LazyOptions read_options(const json& request) {
 
 class Probe {
  public:
-  Probe(const Model& model, ThreadPool& pool, const SequenceCache::Shape& shape, const std::string& prefix)
-      : model_(model), runner_(model, pool), cache_(shape), logits_file_(prefix + ".f32", std::ios::binary) {}
+  Probe(const Model& model, size_t n_threads, const SequenceCache::Shape& shape, const std::string& prefix)
+      : model_(model),
+        workspace_(n_threads),
+        cache_(shape),
+        logits_file_(prefix + ".f32", std::ios::binary) {}
 
   Result<void> set_lazy(const json& request) {
     options_ = read_options(request);
@@ -80,22 +83,24 @@ class Probe {
     if (n_now > cache_.capacity_tokens())
       return fail(ErrorCode::kContextExceeded, "context_tokens is too small");
     const auto voters = step.value("voters", std::vector<int32_t>{});
-    StepInput input{tokens,
-                    schedule_,
-                    &options_,
-                    step.value("prompt_end", n_now),
-                    step.value("logit_rows", size_t{1}),
-                    keep_going_,
-                    voters};
-    keep_going_.n_left = step.value("stop_at", SIZE_MAX);
-    std::vector<float> logits(input.n_logit_rows * model_.config.n_vocab);
-    StepTrace trace;
-    auto done = runner_.run(input, cache_, logits, trace);
-    if (!done && done.error().code == ErrorCode::kCancelled) return {};
-    if (!done) return done;
+    const size_t n_logit_rows = step.value("logit_rows", size_t{1});
+    std::vector<float> logits(n_logit_rows * model_.config.n_vocab);
+    SequenceStep sequence{.cache = cache_,
+                          .tokens = tokens,
+                          .plan = {.schedule = schedule_,
+                                   .lazy = &options_,
+                                   .prompt_end = step.value("prompt_end", n_now),
+                                   .voters = voters},
+                          .logits = logits,
+                          .n_logit_rows = n_logit_rows};
+    size_t n_left = step.value("stop_at", SIZE_MAX);
+    Step running(model_, {&sequence, 1});
+    // Where it is stopped it is dropped, half done.
+    if (!running.advance(workspace_, [&](const Progress&) { return --n_left > 0; })) return {};
+    if (!sequence.result) return sequence.result;
     logits_file_.write(reinterpret_cast<const char*>(logits.data()),
                        static_cast<std::streamsize>(logits.size() * sizeof(float)));
-    report(input, trace);
+    report(n_logit_rows, sequence.trace);
     return {};
   }
 
@@ -124,7 +129,7 @@ class Probe {
     return positions;
   }
 
-  void report(const StepInput& input, const StepTrace& trace) {
+  void report(size_t n_logit_rows, const StepTrace& trace) {
     json stages = json::array();
     for (const StageTrace& stage : trace.stages) {
       stages.push_back({{"layer", stage.layer}, {"kept", stage.kept}, {"revived", stage.revived}});
@@ -133,24 +138,18 @@ class Probe {
     for (size_t layer = 0; layer < model_.config.n_layers; ++layer) {
       n_columns.push_back(cache_.columns(layer).n_columns());
     }
-    steps_.push_back({{"logit_rows", input.n_logit_rows},
+    steps_.push_back({{"logit_rows", n_logit_rows},
                       {"stages", std::move(stages)},
                       {"n_revived", trace.n_revived},
                       {"attention_kept", trace.attention_kept},
                       {"n_columns", std::move(n_columns)}});
   }
 
-  struct KeepGoing {
-    size_t n_left = SIZE_MAX;
-    bool operator()(const Progress&) { return --n_left > 0; }
-  };
-
   const Model& model_;
-  StepRunner runner_;
+  Workspace workspace_;
   SequenceCache cache_;
   LazyOptions options_;
   std::vector<ScheduleStage> schedule_;
-  KeepGoing keep_going_;
   std::ofstream logits_file_;
   json steps_ = json::array();
 };
@@ -168,7 +167,7 @@ Result<void> probe(const json& request, const std::string& prefix) {
   ColumnType column_type = (*kernels)->column_type;
   if (request.contains("column_type"))
     column_type = kColumnTypes.at(request["column_type"]).get<ColumnType>();
-  Probe session(*model, pool,
+  Probe session(*model, pool.n_threads(),
                 {config.n_layers, config.n_kv_heads, config.head_dim, config.d_model,
                  request.value("context_tokens", size_t{4096}), column_type},
                 prefix);

@@ -1,0 +1,63 @@
+#include <new>
+#include <string>
+#include <system_error>
+
+#include "engine/engine_impl.h"
+#include "engine/session_impl.h"
+
+namespace lazyfill {
+
+Result<Executor> Engine::start_executor(const ExecutorOptions& options) const {
+  const size_t n_threads = options.n_threads != 0 ? options.n_threads : impl_->n_threads;
+  try {
+    return Executor(std::make_shared<Executor::Impl>(*this, impl_, n_threads));
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for the threads; use fewer");
+  } catch (const std::system_error& error) {
+    return fail(ErrorCode::kOutOfMemory,
+                std::string("the threads cannot be started (") + error.what() + "); use fewer");
+  }
+}
+
+Result<Session> Engine::start_session(const SessionOptions& options) const {
+  return start_executor({}).and_then(
+      [&](const Executor& executor) { return executor.start_session(options); });
+}
+
+Executor::Executor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Executor::Executor(Executor&&) noexcept = default;
+Executor& Executor::operator=(Executor&&) noexcept = default;
+Executor::~Executor() = default;
+
+const Engine& Executor::engine() const {
+  return impl_->handle;
+}
+
+size_t Executor::n_threads() const {
+  return impl_->workspace.pool.n_threads();
+}
+
+Result<Session> Executor::start_session(const SessionOptions& options) const {
+  const Engine::Impl& engine = *impl_->engine;
+  const ModelConfig& config = engine.model.config;
+  const size_t context_tokens = options.context_tokens == 0 ? config.context_length : options.context_tokens;
+  if (context_tokens > config.context_length) {
+    return fail(ErrorCode::kInvalidArgument, "a context of " + std::to_string(context_tokens) +
+                                                 " tokens is more than this model's " +
+                                                 std::to_string(config.context_length));
+  }
+  if (auto stages = engine.resolve(options.lazy, context_tokens); !stages)
+    return tl::unexpected(stages.error());
+  try {
+    const ColumnType column_type =
+        engine.kv == KvType::kQ8 ? ColumnType::kQ8 : engine.model.kernels->column_type;
+    const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
+                                     config.d_model,  context_tokens,    column_type};
+    return Session(std::make_unique<Session::Impl>(impl_, options.lazy, shape));
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for a context of " +
+                                             std::to_string(context_tokens) + " tokens; ask for fewer");
+  }
+}
+
+}  // namespace lazyfill

@@ -1,0 +1,61 @@
+// What stands behind the public Session: one sequence and the small steps by which it grows.
+#pragma once
+
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "cache/sequence_cache.h"
+#include "engine/engine_impl.h"
+
+namespace lazyfill {
+
+struct Session::Impl {
+  Impl(std::shared_ptr<Executor::Impl> of_executor, LazyOptions options, const SequenceCache::Shape& shape);
+
+  std::shared_ptr<Executor::Impl> executor;
+  const Engine::Impl& engine;
+  LazyOptions lazy;
+  SequenceCache cache;
+  std::vector<int32_t> tokens;  // [cache.n_tokens() or more] given and generated
+  std::vector<float> logits;    // [n_vocab] of the last token, where has_logits
+  bool has_logits = false;      // it is computed
+  std::mt19937_64 random;
+  uint64_t seed = 0;  // that `random` began with; 0: it has not begun
+
+  // Of the latest prompt; `prompt_end` tokens are no answer to it.
+  size_t prompt_end = 0;
+  bool is_new_prompt = false;  // not computed yet
+  ResolvedLazy plan;
+
+  // All of the above but the cache: what a call that fails puts back.
+  struct State {
+    std::vector<int32_t> tokens;
+    std::vector<float> logits;  // empty: there are none
+    std::mt19937_64 random;
+    uint64_t seed;
+    size_t prompt_end;
+    bool is_new_prompt;
+    ResolvedLazy plan;
+  };
+  State state() const;
+  void restore(State state);
+
+  Result<void> append(std::span<const int32_t> new_tokens, Origin origin);
+  // The new tokens, and any that are not computed yet, are a prompt.
+  Result<void> append_prompt(std::span<const int32_t> new_tokens);
+  // The plan for a prompt that is to be computed.
+  Result<void> resolve();
+  // Computes the tokens that are not computed yet, by the plan.
+  Result<StepTrace> step(FunctionRef<bool(const Progress&)> keep_going, const std::stop_token& stop);
+  // The same by another one.
+  Result<StepTrace> step_by(const Plan& other, FunctionRef<bool(const Progress&)> keep_going,
+                            const std::stop_token& stop);
+  int32_t draw(const SamplingOptions& options);
+  // The new tokens that vote where the policy asks for several.
+  std::vector<TokenIndex> voters() const;
+  tl::unexpected<Error> exceeded(size_t n_tokens) const;
+  bool is_first_step() const { return cache.n_tokens() == 0; }
+};
+
+}  // namespace lazyfill
