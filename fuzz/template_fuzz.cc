@@ -43,11 +43,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   context.more_steps_per_byte = 0;
   context.more_bytes_per_byte = 0;
   context.now_s = 1753526096;
-  const auto text = chat_template->render(context);
-  if (!text) {
-    check(text.error());
-  } else if (text->size() > context.max_bytes || lazyfill::utf8::first_invalid(*text)) {
-    __builtin_trap();
+  const auto chat = chat_template->render(context);
+  if (!chat) {
+    check(chat.error());
+    return 0;
+  }
+  if (chat->text.size() > context.max_bytes || lazyfill::utf8::first_invalid(chat->text)) __builtin_trap();
+  size_t last_end = 0;
+  for (const lazyfill::TextSpan& span : chat->template_spans) {
+    if (span.begin < last_end || span.end <= span.begin || span.end > chat->text.size()) __builtin_trap();
+    last_end = span.end;
   }
   return 0;
 }

@@ -80,6 +80,12 @@ class Engine {
   // The text that the model's own chat template makes of a conversation, with tools, calls and their results
   // where it has them. Errors also where a text is no JSON, or not of the form it must have.
   Result<std::string> apply_chat_template(const ChatRequest& request) const;
+  // The same with what the template itself wrote, and the token ids of a conversation. Control tokens are
+  // taken as such where the template spells all of one; whoever tokenises the text alone cannot tell them
+  // from what a message spells.
+  Result<RenderedChat> render_chat(const ChatRequest& request) const;
+  Result<std::vector<int32_t>> tokenize_chat(const RenderedChat& chat) const;
+  Result<std::vector<int32_t>> tokenize_chat(const ChatRequest& request) const;
 
   // Checks a schedule against this model; the error lists the layers that can prune.
   Result<std::vector<ScheduleStage>> resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const;

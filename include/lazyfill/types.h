@@ -25,6 +25,20 @@ struct ChatRequest {
   bool add_generation_prompt = true;
 };
 
+// A part of a text: the bytes from begin to end.
+struct TextSpan {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+// A conversation as the model's chat template writes it. The template's own words are told apart from what
+// the conversation says, because only the template may write control tokens: a message that spells one out,
+// such as "<|im_end|>", stays text.
+struct RenderedChat {
+  std::string text;
+  std::vector<TextSpan> template_spans;  // ascending and apart; the rest comes from the conversation
+};
+
 // How finely the inputs of products with quantised weights are rounded (fast kernels; see
 // docs/performance.md).
 enum class ActivationBits {

@@ -119,7 +119,7 @@ class Conversation {
     if (!flags_.system.empty()) messages.insert(messages.begin(), {"system", flags_.system});
     ChatRequest request = request_;
     request.messages = std::move(messages);
-    return tokenize_conversation(engine_, request);
+    return engine_.tokenize_chat(request);
   }
 
   // Only what the session does not hold yet is new: the rest of the conversation is there already.

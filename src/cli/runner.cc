@@ -174,7 +174,7 @@ Result<std::vector<int32_t>> Runner::tokenize(const PromptSettings& settings,
     if (!settings.system.empty()) request.messages.push_back({"system", settings.system});
     request.messages.push_back({"user", prompt});
   }
-  return tokenize_conversation(engine(), request);
+  return engine().tokenize_chat(request);
 }
 
 Transcript Runner::transcript_of(const PromptSettings& settings, const PromptLine& line) const {

@@ -12,7 +12,7 @@ Transcript::Transcript(const Engine& engine, std::string document, bool chat, Ch
 
 Result<std::vector<int32_t>> Transcript::render() const {
   if (!chat_) return engine_.tokenize(document_);
-  return tokenize_conversation(engine_, request_);
+  return engine_.tokenize_chat(request_);
 }
 
 Result<Turn> Transcript::ask(const std::string& question) {

@@ -130,7 +130,7 @@ const ModelInfo& Engine::info() const {
 
 Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool add_special,
                                               bool parse_special) const {
-  return impl_->tokenizer->encode(text, {add_special, parse_special});
+  return impl_->tokenizer->encode(text, {.add_special = add_special, .parse_special = parse_special});
 }
 
 std::string Engine::detokenize(std::span<const int32_t> ids, bool with_special) const {
@@ -142,6 +142,24 @@ std::string Engine::piece(int32_t id) const {
 }
 
 Result<std::string> Engine::apply_chat_template(const ChatRequest& request) const {
+  return render_chat(request).map([](RenderedChat chat) { return std::move(chat.text); });
+}
+
+Result<std::vector<int32_t>> Engine::tokenize_chat(const RenderedChat& chat) const {
+  for (size_t i = 0, last_end = 0; i < chat.template_spans.size(); last_end = chat.template_spans[i++].end) {
+    const TextSpan& span = chat.template_spans[i];
+    if (span.begin < last_end || span.end < span.begin || span.end > chat.text.size())
+      return fail(ErrorCode::kInvalidArgument, "the spans of a chat must be ascending parts of its text");
+  }
+  // Templates write BOS themselves where the model wants one.
+  return impl_->tokenizer->encode(chat.text, {.add_special = false, .control_spans = chat.template_spans});
+}
+
+Result<std::vector<int32_t>> Engine::tokenize_chat(const ChatRequest& request) const {
+  return render_chat(request).and_then([this](const RenderedChat& chat) { return tokenize_chat(chat); });
+}
+
+Result<RenderedChat> Engine::render_chat(const ChatRequest& request) const {
   const bool for_tools = !request.tools_json.empty();
   if (for_tools && !impl_->tool_template_error.empty())
     return fail(ErrorCode::kUnsupported, impl_->tool_template_error);

@@ -41,7 +41,7 @@ class ChatTemplate {
     int64_t now_s = 0;  // what strftime_now() shows, seconds since 1970; 0: the clock
   };
   // Fails on template errors and on the limits of steps, depth and output (hostile templates end there).
-  Result<std::string> render(const Context& context) const;
+  Result<RenderedChat> render(const Context& context) const;
 
  private:
   struct Program;

@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 Result<std::string> render(std::string_view source, const ChatTemplate::Context& context = {}) {
   const auto chat_template = ChatTemplate::parse(source);
   if (!chat_template) return tl::unexpected(chat_template.error());
-  return chat_template->render(context);
+  return chat_template->render(context).map([](RenderedChat chat) { return std::move(chat.text); });
 }
 
 std::string message_of(std::string_view source) {

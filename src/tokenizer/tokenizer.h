@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "gguf/file.h"
 #include "lazyfill/error.h"
+#include "lazyfill/types.h"
 
 namespace lazyfill {
 
@@ -22,6 +24,9 @@ class Tokenizer {
   struct EncodeOptions {
     bool add_special = true;     // BOS (and EOS) where the file asks for them
     bool parse_special = false;  // text such as "<|im_start|>" becomes the control token, not its characters
+    // Without parse_special: so it does where all of its characters lie in one of these parts of the text,
+    // which are ascending and apart.
+    std::span<const TextSpan> control_spans = {};
   };
   // Fails with the byte offset when text is not valid UTF-8. Bytes for which a byte-level vocabulary has no
   // token (SmolLM2: some control characters) are dropped, as its reference tokeniser does.

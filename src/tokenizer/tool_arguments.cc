@@ -53,7 +53,7 @@ Json object_of(const Json& arguments) {
 std::string text_of(const Json& object) {
   const auto value = jinja::from_json(object.dump(), "the arguments of a call");
   jinja::BoundedText out(size_t{1} << 30);
-  return value && jinja::append_json(*value, {}, out) ? out.take() : object.dump();
+  return value && jinja::append_json(*value, {}, out) ? out.take().take_bytes() : object.dump();
 }
 
 struct Shown {
@@ -66,9 +66,11 @@ Shown show(const ChatTemplate& chat_template, ChatTemplate::Context context, Jso
            const Json& probe) {
   visit_arguments(messages, [&probe](Json& arguments) { arguments = probe; });
   context.messages_json = messages.dump();
-  const auto text = chat_template.render(context);
-  if (!text) return {};
-  const auto has = [&text](const std::string& wanted) { return text->find(wanted) != std::string::npos; };
+  const auto chat = chat_template.render(context);
+  if (!chat) return {};
+  const auto has = [&chat](const std::string& wanted) {
+    return chat->text.find(wanted) != std::string::npos;
+  };
   const std::string name(kProbeName);
   return {has(name) && has(std::string(kProbeValue)), has("'" + name + "'"), has("\\\"" + name + "\\\"")};
 }

@@ -46,6 +46,17 @@ bool VocabularyTokenizer::strips_right(int32_t id) const {
   return std::binary_search(strips_right_.begin(), strips_right_.end(), id);
 }
 
+PrefixMatcher::Match VocabularyTokenizer::token_at(std::string_view text, size_t position,
+                                                   size_t control_end) const {
+  PrefixMatcher::Match match;
+  if (position < control_end) match = literals_and_specials_.longest(text.substr(0, control_end), position);
+  // What stands behind a control token of the template must not make another token of it.
+  const bool is_control = match.id >= 0 && vocabulary_.is_special(match.id);
+  if (is_control || control_end == text.size() || literals_.empty()) return match;
+  const PrefixMatcher::Match literal = literals_.longest(text, position);
+  return literal.n_bytes > match.n_bytes ? literal : match;
+}
+
 Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, EncodeOptions options) const {
   if (text.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     return fail(ErrorCode::kInvalidArgument, "the text is larger than 2 GiB: split it");
@@ -57,10 +68,14 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
   std::vector<int32_t> ids;
   if (options.add_special) ids = prefix_;
 
-  const PrefixMatcher& matcher = options.parse_special ? literals_and_specials_ : literals_;
+  const TextSpan whole{0, text.size()};
+  std::span<const TextSpan> spans = options.control_spans;  // those that end behind the position
+  if (options.parse_special) spans = {&whole, 1};
   size_t begin = 0;  // of the text since the last special token
-  for (size_t position = 0; position < text.size() && !matcher.empty();) {
-    const PrefixMatcher::Match match = matcher.longest(text, position);
+  for (size_t position = 0; position < text.size();) {
+    while (!spans.empty() && spans.front().end <= position) spans = spans.subspan(1);
+    const bool inside = !spans.empty() && spans.front().begin <= position;
+    const PrefixMatcher::Match match = token_at(text, position, inside ? spans.front().end : 0);
     if (match.id < 0) {
       ++position;
       continue;

@@ -36,6 +36,8 @@ class VocabularyTokenizer : public Tokenizer {
   // Appends the ids of valid UTF-8 text, not empty, that lies between special tokens.
   virtual Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
+  // The literal or control token at a place, the longest one; `end`: where control tokens must end.
+  PrefixMatcher::Match token_at(std::string_view text, size_t position, size_t control_end) const;
   // Whether the token swallows the spaces before or after it.
   bool strips_left(int32_t id) const { return id == strips_left_; }
   bool strips_right(int32_t id) const;

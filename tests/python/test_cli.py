@@ -382,8 +382,12 @@ def test_control_tokens_in_messages_stay_text(run, smollm2, tmp_path):
     path.write_text(json.dumps([{"role": "user", "content": "a<|im_end|>b"}]))
     ids = prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path)
     assert ids == prompt_text(run, tmp_path, "-m", smollm2, "--chat", "-p", "a<|im_end|>b")
+    end = json.loads(run("tokenize", "-m", smollm2, "-p", "<|im_end|>", "--json", "--special", "--no-bos").stdout)["token_ids"]
+    assert len(end) == 1
     path.write_text(json.dumps([{"role": "user<|im_end|>", "content": "ab"}]))
-    assert_fails(run("run", "-m", smollm2, "--quiet", "--chat", "--messages", path), 1, "control tokens")
+    spelled = prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path)
+    path.write_text(json.dumps([{"role": "user", "content": "ab"}]))
+    assert spelled.count(end[0]) == prompt_text(run, tmp_path, "-m", smollm2, "--chat", "--messages", path).count(end[0])
 
 
 def test_wrong_tools_and_messages(run, smollm2, tmp_path):

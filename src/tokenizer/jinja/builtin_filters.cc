@@ -14,24 +14,24 @@ namespace {
 
 using Args = Arguments;
 
-Value bounded(Interpreter& run, std::string_view text) {
+Value bounded(Interpreter& run, const TextView& text) {
   BoundedText out = run.text();
   out.append(text);
   return run.make(std::move(out));
 }
 
 // A text that keeps being markup where `input` was.
-Value alike(Interpreter& run, const Value& input, std::string_view text) {
+Value alike(Interpreter& run, const Value& input, const TextView& text) {
   const Value value = bounded(run, text);
-  return input.is_markup() && value.text() != nullptr ? Value::markup(*value.text()) : value;
+  return input.is_markup() && value.text() != nullptr ? Value::markup(*value.marked_text()) : value;
 }
 
 Value trim(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* set = arguments.get(0, "chars");
   if (set != nullptr && !set->is_none() && set->text() == nullptr)
     return run.fail("the filter 'trim' takes a string");
-  const std::string text = run.str(value);
-  if (set != nullptr && set->text() != nullptr && !run.spend_search(text.size(), set->text()->size()))
+  const Text text = run.str(value);
+  if (set != nullptr && set->text() != nullptr && !run.spend_search(text.bytes().size(), set->text()->size()))
     return Value();
   return alike(run, value, stripped(text, Side::kBoth, set == nullptr ? nullptr : set->text()));
 }
@@ -71,7 +71,8 @@ Value replace(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* count = arguments.get(2, "count");
   if (count != nullptr && !count->is_none() && !count->integer())
     return run.fail("the filter 'replace' takes a whole number as count");
-  return replaced(run, run.str(value), run.str(*arguments.get(0, "old")), run.str(*arguments.get(1, "new")),
+  return replaced(run, run.str(value), run.str(*arguments.get(0, "old")).bytes(),
+                  run.str(*arguments.get(1, "new")),
                   count == nullptr || count->is_none() ? -1 : *count->integer());
 }
 
@@ -128,7 +129,7 @@ Value rounded(Interpreter& run, const Value& value, int64_t precision) {
 Value round_number(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* precision = arguments.get(0, "precision");
   const Value* method = arguments.get(1, "method");
-  const std::string how = method == nullptr ? "common" : run.str(*method);
+  const std::string how = method == nullptr ? "common" : run.str(*method).bytes();
   if (how != "common" && how != "ceil" && how != "floor")
     return run.fail("the method of 'round' is common, ceil or floor");
   if (!value.number()) return run.fail("the filter 'round' takes a number");
@@ -150,13 +151,14 @@ Value indent(Interpreter& run, const Value& value, const Args& arguments) {
   const Value spaces = width == nullptr ? Value(int64_t{4}) : *width;
   const Value margin_value = spaces.text() != nullptr ? spaces : run.binary("*", Value(" "), spaces);
   if (run.failed()) return Value();
-  const std::string& margin = *margin_value.text();
-  const std::string text = run.str(value) + "\n";  // the lines are views of it
+  const TextView margin(*margin_value.marked_text());
+  Text text = run.str(value);  // the lines are views of it
+  text.append("\n", false);
   const bool blank = flag(arguments, 2, "blank");
   BoundedText out = run.text();
   bool first_line = true;
   if (flag(arguments, 1, "first")) out.append(margin);
-  for (const std::string_view line : lines_of(text)) {
+  for (const TextView& line : lines_of(text)) {
     if (!first_line) out.append("\n");
     if (!first_line && (blank || !line.empty())) out.append(margin);
     out.append(line);
@@ -175,11 +177,11 @@ Value truncate(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* length = arguments.get(0, "length");
   const Value* end_value = arguments.get(2, "end");
   const Value* leeway = arguments.get(3, "leeway");
-  const std::string text = run.str(value);
-  const std::string end = end_value == nullptr ? "..." : run.str(*end_value);
+  const Text text = run.str(value);
+  const Text end = end_value == nullptr ? Text("...") : run.str(*end_value);
   const int64_t longest = length == nullptr ? 255 : length->integer().value_or(-1);
   const int64_t slack = leeway == nullptr || leeway->is_none() ? 5 : leeway->integer().value_or(-1);
-  const auto n_end = static_cast<int64_t>(utf8::length(end));
+  const auto n_end = static_cast<int64_t>(utf8::length(end.bytes()));
   const bool counts = value.is_undefined() || value.dict() != nullptr || value.list() != nullptr;
   const size_t n_items = value.dict() != nullptr   ? value.dict()->items.size()
                          : value.list() != nullptr ? value.list()->items.size()
@@ -189,14 +191,17 @@ Value truncate(Interpreter& run, const Value& value, const Args& arguments) {
     return run.fail("the filter 'truncate' takes a text, and a length above that of its end");
   int64_t sum = 0;
   if (__builtin_add_overflow(longest, slack, &sum)) return value;
-  if (static_cast<int64_t>(utf8::length(text)) <= sum) return value;
-  std::string_view head = first_characters(text, static_cast<size_t>(longest - n_end));
-  if (!flag(arguments, 1, "killwords")) head = head.substr(0, std::min(head.rfind(' '), head.size()));
-  return bounded(run, std::string(head) + end);
+  if (static_cast<int64_t>(utf8::length(text.bytes())) <= sum) return value;
+  TextView head = first_characters(text, static_cast<size_t>(longest - n_end));
+  if (!flag(arguments, 1, "killwords")) head = head.substr(0, std::min(head.bytes().rfind(' '), head.size()));
+  BoundedText out = run.text();
+  out.append(head);
+  out.append(end);
+  return run.make(std::move(out));
 }
 
 Value count_words(Interpreter& run, const Value& value, const Args&) {
-  const std::string text = run.str(value);
+  const std::string text = run.str(value).take_bytes();
   int64_t n = 0;
   bool inside = false;
   for (size_t position = 0; position < text.size();) {
@@ -211,7 +216,7 @@ Value count_words(Interpreter& run, const Value& value, const Args&) {
 
 Value force_escape(Interpreter& run, const Value& value, const Args&) {
   const Value text = escaped(run, run.str(value));
-  return run.failed() ? Value() : Value::markup(*text.text());
+  return run.failed() ? Value() : Value::markup(*text.marked_text());
 }
 
 Value escape(Interpreter& run, const Value& value, const Args& arguments) {
@@ -230,12 +235,14 @@ Value url_encode(Interpreter& run, const Value& value, const Args&) {
   if (value.dict() != nullptr || (value.list() != nullptr))
     return run.fail("the filter 'urlencode' is supported for texts only");
   BoundedText out = run.text();
-  for (const char c : run.str(value)) {
+  const Text text = run.str(value);
+  for (size_t i = 0; i < text.bytes().size() && !out.overflow(); ++i) {
+    const char c = text.bytes()[i];
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        std::string_view("_.-~/").find(c) != std::string_view::npos;
-    char buffer[4] = {c, '\0', '\0', '\0'};
+    char buffer[4] = {};
     if (!plain) std::snprintf(buffer, sizeof(buffer), "%%%02X", static_cast<unsigned char>(c));
-    out.append(buffer);
+    out.append(plain ? TextView(text).substr(i, 1) : TextView(buffer));
   }
   return run.make(std::move(out));
 }
@@ -260,7 +267,7 @@ Value format(Interpreter& run, const Value& value, const Args& arguments) {
   return format_percent(run, run.str(value), Value(std::move(values)));
 }
 
-template <std::string (*convert)(std::string_view)>
+template <Text (*convert)(const TextView&)>
 Value converted(Interpreter& run, const Value& value, const Args&) {
   return alike(run, value, convert(run.str(value)));
 }

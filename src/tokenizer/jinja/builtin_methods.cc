@@ -79,7 +79,7 @@ const MethodEntry* find_method(const Value& object, std::string_view name) {
   return find_in(kListMethods, name);
 }
 
-Value bounded(Interpreter& run, std::string_view text) {
+Value bounded(Interpreter& run, const TextView& text) {
   BoundedText out = run.text();
   out.append(text);
   return run.make(std::move(out));
@@ -127,7 +127,8 @@ Part part_of(Interpreter& run, const std::string& text, const Arguments& argumen
   const int64_t end = std::min(n, bound(end_value, n));
   if (start > end) return {{}, start, false};
   const size_t begin = first_characters(text, static_cast<size_t>(start)).size();
-  return {first_characters(std::string_view(text).substr(begin), static_cast<size_t>(end - start)), start};
+  return {first_characters(std::string_view(text).substr(begin), static_cast<size_t>(end - start)).bytes(),
+          start};
 }
 
 bool affix(Interpreter& run, const std::string& text, const Arguments& arguments, bool at_end) {
@@ -191,51 +192,52 @@ Value text_search(Interpreter& run, const std::string& text, std::string_view na
   return Value(int64_t{-1});
 }
 
-Value text_partition(Interpreter& run, std::string_view text, bool from_right, const Arguments& arguments) {
+Value text_partition(Interpreter& run, const TextView& text, bool from_right, const Arguments& arguments) {
   const std::string* separator = text_at(run, arguments, 0, "/sep");
   if (!run.failed() && separator->empty()) run.fail("a text cannot be split by nothing");
   if (run.failed() || !run.spend_search(text.size(), separator->size())) return Value();
-  const size_t at = from_right ? text.rfind(*separator) : text.find(*separator);
+  const size_t at = from_right ? text.bytes().rfind(*separator) : text.bytes().find(*separator);
   if (at == std::string_view::npos) {
     const Value whole = bounded(run, text);
     return from_right ? Value::tuple({Value(""), Value(""), whole})
                       : Value::tuple({whole, Value(""), Value("")});
   }
-  return Value::tuple({bounded(run, text.substr(0, at)), Value(*separator),
+  return Value::tuple({bounded(run, text.substr(0, at)), bounded(run, text.substr(at, separator->size())),
                        bounded(run, text.substr(at + separator->size()))});
 }
 
-Value text_lines(Interpreter& run, const std::string& text, const Arguments& arguments) {
+Value text_lines(Interpreter& run, const TextView& text, const Arguments& arguments) {
   const Value* keep_ends = arguments.get(0, "keepends");
   std::vector<Value> lines;
-  for (const std::string_view line : lines_of(text, keep_ends != nullptr && keep_ends->truthy())) {
+  for (const TextView& line : lines_of(text, keep_ends != nullptr && keep_ends->truthy())) {
     if (!run.spend(8)) return Value();
-    lines.emplace_back(std::string(line));
+    lines.emplace_back(line);
   }
   return Value::list(std::move(lines));
 }
 
-Value text_zfill(Interpreter& run, const std::string& text, int64_t width) {
+Value text_zfill(Interpreter& run, const TextView& text, int64_t width) {
   BoundedText out = run.text();
-  const bool has_sign = !text.empty() && (text[0] == '-' || text[0] == '+');
+  const bool has_sign = text.bytes().starts_with('-') || text.bytes().starts_with('+');
   if (has_sign) out.append(text.substr(0, 1));
-  const auto length = static_cast<int64_t>(utf8::length(text));
+  const auto length = static_cast<int64_t>(utf8::length(text.bytes()));
   if (width > length) out.append_times("0", width - length);
-  out.append(std::string_view(text).substr(has_sign ? 1 : 0));
+  out.append(text.substr(has_sign ? 1 : 0));
   return run.make(std::move(out));
 }
 
-Value text_padded(Interpreter& run, const std::string& text, std::string_view name,
-                  const Arguments& arguments) {
+Value text_padded(Interpreter& run, const TextView& text, std::string_view name, const Arguments& arguments) {
   const int64_t width = integer_at(run, arguments, 0, "/width", 0);
   const std::string* fill = text_at(run, arguments, 1, "/fillchar");
   if (fill != nullptr && utf8::length(*fill) != 1) run.fail("a text is filled with one character");
   if (run.failed()) return Value();
   const Side side = name == "ljust" ? Side::kRight : name == "rjust" ? Side::kLeft : Side::kBoth;
-  return padded(run, text, width, fill == nullptr ? std::string_view(" ") : *fill, side);
+  const TextView with =
+      fill == nullptr ? TextView(" ") : TextView(*arguments.get(1, "/fillchar")->marked_text());
+  return padded(run, text, width, with, side);
 }
 
-Value text_join(Interpreter& run, const std::string& separator, const Arguments& arguments) {
+Value text_join(Interpreter& run, const TextView& separator, const Arguments& arguments) {
   const std::vector<Value> items = run.items_of(arguments.positional[0]);
   if (arguments.positional[0].is_undefined()) return bounded(run, "");
   if (std::any_of(items.begin(), items.end(), [](const Value& item) { return item.text() == nullptr; }))
@@ -243,27 +245,28 @@ Value text_join(Interpreter& run, const std::string& separator, const Arguments&
   return joined(run, items, separator);
 }
 
-Value text_without(Interpreter& run, std::string_view text, bool at_end, const Arguments& arguments) {
+Value text_without(Interpreter& run, const TextView& text, bool at_end, const Arguments& arguments) {
   const std::string* part = text_at(run, arguments, 0, "/prefix");
   if (run.failed()) return Value();
-  if (!(at_end ? text.ends_with(*part) : text.starts_with(*part))) return bounded(run, text);
+  if (!(at_end ? text.bytes().ends_with(*part) : text.bytes().starts_with(*part))) return bounded(run, text);
   return bounded(run, text.substr(at_end ? 0 : part->size(), text.size() - part->size()));
 }
 
-Value text_replace(Interpreter& run, const std::string& text, const Arguments& arguments) {
+Value text_replace(Interpreter& run, const TextView& text, const Arguments& arguments) {
   const std::string* from = text_at(run, arguments, 0, "/old");
-  const std::string* to = text_at(run, arguments, 1, "/new");
+  text_at(run, arguments, 1, "/new");
   const int64_t count = integer_at(run, arguments, 2, "/count", -1);
-  return run.failed() ? Value() : replaced(run, text, *from, *to, count);
+  if (run.failed()) return Value();
+  return replaced(run, text, *from, *arguments.get(1, "/new")->marked_text(), count);
 }
 
-Value text_split(Interpreter& run, const std::string& text, bool from_right, const Arguments& arguments) {
+Value text_split(Interpreter& run, const TextView& text, bool from_right, const Arguments& arguments) {
   const std::string* separator = text_at(run, arguments, 0, "sep", true);
   const int64_t count = integer_at(run, arguments, 1, "maxsplit", -1);
   return run.failed() ? Value() : split(run, text, separator, count, from_right);
 }
 
-Value text_format_map(Interpreter& run, const std::string& text, const Arguments& arguments) {
+Value text_format_map(Interpreter& run, const TextView& text, const Arguments& arguments) {
   const Dict* dict = arguments.positional[0].dict();
   if (dict == nullptr) return run.fail("format_map() takes a mapping");
   Arguments named;
@@ -273,35 +276,36 @@ Value text_format_map(Interpreter& run, const std::string& text, const Arguments
   return run.spend(dict->items.size()) ? format_braces(run, text, named) : Value();
 }
 
-Value text_method(Interpreter& run, const std::string& text, std::string_view name,
-                  const Arguments& arguments) {
+Value text_method(Interpreter& run, const Text& marked, std::string_view name, const Arguments& arguments) {
+  const std::string& text = marked.bytes();
+  const TextView view(marked);
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
     const Side side = name == "strip" ? Side::kBoth : name == "lstrip" ? Side::kLeft : Side::kRight;
     const std::string* set = text_at(run, arguments, 0, "/chars", true);
     if (set != nullptr && !run.spend_search(text.size(), set->size())) return Value();
-    return bounded(run, stripped(text, side, set));
+    return bounded(run, stripped(view, side, set));
   }
-  if (name == "split" || name == "rsplit") return text_split(run, text, name == "rsplit", arguments);
+  if (name == "split" || name == "rsplit") return text_split(run, view, name == "rsplit", arguments);
   if (name == "partition" || name == "rpartition")
-    return text_partition(run, text, name == "rpartition", arguments);
-  if (name == "upper") return bounded(run, upper(text));
-  if (name == "lower" || name == "casefold") return bounded(run, lower(text));
-  if (name == "swapcase") return bounded(run, swapped_case(text));
-  if (name == "title") return bounded(run, titled(text, true));
-  if (name == "capitalize") return bounded(run, capitalized(text));
-  if (name == "replace") return text_replace(run, text, arguments);
-  if (name == "splitlines") return text_lines(run, text, arguments);
-  if (name == "zfill") return text_zfill(run, text, integer_at(run, arguments, 0, "/width", 0));
-  if (name == "ljust" || name == "rjust" || name == "center") return text_padded(run, text, name, arguments);
+    return text_partition(run, view, name == "rpartition", arguments);
+  if (name == "upper") return bounded(run, upper(view));
+  if (name == "lower" || name == "casefold") return bounded(run, lower(view));
+  if (name == "swapcase") return bounded(run, swapped_case(view));
+  if (name == "title") return bounded(run, titled(view, true));
+  if (name == "capitalize") return bounded(run, capitalized(view));
+  if (name == "replace") return text_replace(run, view, arguments);
+  if (name == "splitlines") return text_lines(run, view, arguments);
+  if (name == "zfill") return text_zfill(run, view, integer_at(run, arguments, 0, "/width", 0));
+  if (name == "ljust" || name == "rjust" || name == "center") return text_padded(run, view, name, arguments);
   if (name == "find" || name == "rfind" || name == "index" || name == "rindex" || name == "count")
     return text_search(run, text, name, arguments);
   if (name == "startswith") return Value(affix(run, text, arguments, false));
   if (name == "endswith") return Value(affix(run, text, arguments, true));
-  if (name == "join") return text_join(run, text, arguments);
-  if (name == "format") return format_braces(run, text, arguments);
-  if (name == "format_map") return text_format_map(run, text, arguments);
+  if (name == "join") return text_join(run, view, arguments);
+  if (name == "format") return format_braces(run, view, arguments);
+  if (name == "format_map") return text_format_map(run, view, arguments);
   if (name == "removeprefix" || name == "removesuffix")
-    return text_without(run, text, name == "removesuffix", arguments);
+    return text_without(run, view, name == "removesuffix", arguments);
   return text_question(text, name);
 }
 
@@ -377,7 +381,7 @@ Value loop_method(Interpreter& run, const Value& object, std::string_view name, 
 
 // Methods of markup give markup.
 Value remarked(const Value& value) {
-  if (value.text() != nullptr) return Value::markup(*value.text());
+  if (value.text() != nullptr) return Value::markup(*value.marked_text());
   if (value.list() == nullptr) return value;
   std::vector<Value> items;
   for (const Value& item : value.list()->items) items.push_back(remarked(item));
@@ -397,20 +401,20 @@ Value call_method(Interpreter& run, const Value& object, std::string_view name, 
     return Value();
   if (object.dict() != nullptr) return dict_method(run, object, name, arguments);
   if (object.list() != nullptr) return list_method(run, object, name, arguments);
-  if (!object.is_markup()) return text_method(run, *object.text(), name, arguments);
+  if (!object.is_markup()) return text_method(run, *object.marked_text(), name, arguments);
   Arguments escaped_arguments = arguments;
   if (name == "replace" || name == "join" || name == "format") {
     for (Value& value : escaped_arguments.positional) {
-      if (value.text() != nullptr && !value.is_markup()) value = escaped(run, *value.text());
+      if (value.text() != nullptr && !value.is_markup()) value = escaped(run, *value.marked_text());
       if (value.list() == nullptr) continue;
       std::vector<Value> items = run.items_of(value);
       for (Value& item : items) {
-        if (item.text() != nullptr && !item.is_markup()) item = escaped(run, *item.text());
+        if (item.text() != nullptr && !item.is_markup()) item = escaped(run, *item.marked_text());
       }
       value = Value::list(std::move(items));
     }
   }
-  return run.failed() ? Value() : remarked(text_method(run, *object.text(), name, escaped_arguments));
+  return run.failed() ? Value() : remarked(text_method(run, *object.marked_text(), name, escaped_arguments));
 }
 
 }  // namespace lazyfill::jinja

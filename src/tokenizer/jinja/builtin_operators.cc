@@ -79,11 +79,11 @@ Value real(Interpreter& run, std::string_view op, double a, double b) {
 }
 
 Value repeated(Interpreter& run, const Value& value, int64_t count) {
-  if (const std::string* text = value.text()) {
+  if (const Text* text = value.marked_text()) {
     BoundedText out = run.text();
     out.append_times(*text, count);
     Value made = run.make(std::move(out));
-    return value.is_markup() && made.text() != nullptr ? Value::markup(*made.text()) : made;
+    return value.is_markup() && made.text() != nullptr ? Value::markup(*made.marked_text()) : made;
   }
   std::vector<Value> items;
   for (int64_t i = 0; i < count && !value.list()->items.empty() && run.spend(4 * value.list()->items.size());
@@ -97,19 +97,19 @@ Value repeated(Interpreter& run, const Value& value, int64_t count) {
 Value join_markup(Interpreter& run, const Value& a, const Value& b) {
   BoundedText out = run.text();
   for (const Value* value : {&a, &b}) {
-    const Value text = value->is_markup() ? *value : escaped(run, *value->text());
+    const Value text = value->is_markup() ? *value : escaped(run, *value->marked_text());
     if (run.failed()) return Value();
-    out.append(*text.text());
+    out.append(*text.marked_text());
   }
   const Value made = run.make(std::move(out));
-  return run.failed() ? Value() : Value::markup(*made.text());
+  return run.failed() ? Value() : Value::markup(*made.marked_text());
 }
 
 Value add(Interpreter& run, const Value& a, const Value& b) {
   if (a.is_markup() || b.is_markup()) return join_markup(run, a, b);
   BoundedText out = run.text();
-  out.append(*a.text());
-  out.append(*b.text());
+  out.append(*a.marked_text());
+  out.append(*b.marked_text());
   return run.make(std::move(out));
 }
 
@@ -127,12 +127,12 @@ int64_t nth_of(const List& list, int64_t n) {
 }
 
 Value part_of_text(Interpreter& run, const Value& object, int64_t begin, int64_t end) {
-  std::string_view text = *object.text();
+  TextView text(*object.marked_text());
   text.remove_prefix(first_characters(text, static_cast<size_t>(begin)).size());
   BoundedText out = run.text();
   out.append(first_characters(text, static_cast<size_t>(end - begin)));
   const Value made = run.make(std::move(out));
-  return object.is_markup() && !run.failed() ? Value::markup(*made.text()) : made;
+  return object.is_markup() && !run.failed() ? Value::markup(*made.marked_text()) : made;
 }
 
 bool is_repeated(const Value& value) {
@@ -151,16 +151,17 @@ Value Interpreter::binary(std::string_view op, const Value& a, const Value& b) {
     items.insert(items.end(), more.begin(), more.end());
     return Value::make(kind, std::move(items));
   }
-  if (op == "%" && a.text() != nullptr) return format_percent(*this, *a.text(), b);
+  if (op == "%" && a.text() != nullptr) return format_percent(*this, *a.marked_text(), b);
   return arithmetic(*this, op, a, b);
 }
 
 Value arithmetic(Interpreter& run, std::string_view op, const Value& a, const Value& b) {
   if (run.failed()) return Value();
+  const bool said = a.is_said() || b.is_said();
   if (a.integer() && b.integer() && op != "/" && !(op == "**" && *b.integer() < 0)) {
-    return whole(run, op, *a.integer(), *b.integer());
+    return whole(run, op, *a.integer(), *b.integer()).as_said(said);
   }
-  if (a.number() && b.number()) return real(run, op, *a.number(), *b.number());
+  if (a.number() && b.number()) return real(run, op, *a.number(), *b.number()).as_said(said);
   if (op == "*" && is_repeated(a) && b.integer()) return repeated(run, a, *b.integer());
   if (op == "*" && is_repeated(b) && a.integer()) return repeated(run, b, *a.integer());
   for (const Value* value : {&a, &b}) {
@@ -214,9 +215,9 @@ Value slice(Interpreter& run, const Value& object, const Value& begin, const Val
     return Value(std::move(part));
   }
   BoundedText out = run.text();
-  for (const Value& character : kept) out.append(*character.text());
+  for (const Value& character : kept) out.append(*character.marked_text());
   const Value made = run.make(std::move(out));
-  return object.is_markup() && !run.failed() ? Value::markup(*made.text()) : made;
+  return object.is_markup() && !run.failed() ? Value::markup(*made.marked_text()) : made;
 }
 
 }  // namespace lazyfill::jinja

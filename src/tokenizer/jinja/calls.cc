@@ -100,7 +100,9 @@ Value Interpreter::filter(const std::string& name, const Value& input, const Arg
   const FilterEntry* known = find_filter(name);
   if (known == nullptr) return fail("the filter '" + utf8::printable(name) + "' is not supported");
   if (!check_arguments(*this, name, known->parameters, known->n_required, arguments)) return Value();
-  return spend(input.extent().weight) ? known->call(*this, input, arguments) : Value();
+  if (!spend(input.extent().weight)) return Value();
+  Value made = known->call(*this, input, arguments);
+  return std::move(made).as_said(input.is_said() && made.is_number());
 }
 
 bool Interpreter::test(const std::string& name, const Value& input, const Arguments& arguments) {
@@ -152,8 +154,9 @@ Value Interpreter::call_global(const std::string& name, const Arguments& argumen
   if (name == "joiner") return make_joiner(arguments);
   if (name == "cycler") return make_cycler(arguments);
   const Value* message = arguments.get(0, "message");  // raise_exception
-  return fail(message == nullptr ? "it refuses the conversation"
-                                 : "it refuses the conversation: " + utf8::printable(str(*message), 200));
+  return fail(message == nullptr
+                  ? "it refuses the conversation"
+                  : "it refuses the conversation: " + utf8::printable(str(*message).bytes(), 200));
 }
 
 Value Interpreter::define_macro(const Stmt& stmt) {
@@ -220,7 +223,7 @@ Value Interpreter::call_macro(const Function& function, const Arguments& argumen
                              : macro.values[i] ? eval(*macro.values[i])
                                                : Value(Undefined{name}));
   }
-  Value text(failed() ? std::string() : render_inner(macro.body));
+  Value text(failed() ? Text() : render_inner(macro.body));
   frames_.pop_back();
   scopes_.pop_back();
   return failed() ? Value() : text;
@@ -332,7 +335,7 @@ Value Interpreter::format_now(const Arguments& arguments) {
   if (localtime_r(&now, &local) == nullptr) return fail("strftime_now() has no valid time");
   char buffer[1024];
   const size_t n = std::strftime(buffer, sizeof(buffer), format->text()->c_str(), &local);
-  return Value(std::string(buffer, n));
+  return Value(Text(std::string(buffer, n), !format->is_said()));
 }
 
 }  // namespace lazyfill::jinja

@@ -65,7 +65,9 @@ Value Interpreter::eval_kind(const Expr& expr) {
     case Kind::kNegate:
     case Kind::kPlus: {
       const Value value = eval(*expr.args[0]);
-      if (value.is_float()) return Value(expr.kind == Kind::kPlus ? *value.number() : -*value.number());
+      if (value.is_float()) {
+        return Value(expr.kind == Kind::kPlus ? *value.number() : -*value.number()).as_said(value.is_said());
+      }
       return arithmetic(*this, expr.kind == Kind::kPlus ? "+" : "-", Value(int64_t{0}), value);
     }
     case Kind::kBinary: {

@@ -218,7 +218,7 @@ ExprPtr ExpressionParser::parse_primary() {
       std::string text;
       for (; current().type == Token::Type::kString; advance()) text += current().text;
       ExprPtr expr = make(Expr::Kind::kConstant);
-      expr->constant = Value(std::move(text));
+      expr->constant = Value::of_template(std::move(text));
       return expr;
     }
     default:

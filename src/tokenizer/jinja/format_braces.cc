@@ -22,20 +22,22 @@ class BracesFormat {
   BracesFormat(Interpreter& run, const Arguments& arguments) : run_(run), arguments_(arguments) {}
 
   // `depth`: how far specifications may have fields of their own.
-  Value result(std::string_view format, int depth) {
+  Value result(TextView format, int depth) {
     if (depth < 0) return run_.fail("a format has fields inside fields");
     BoundedText out = run_.text();
     while (!format.empty() && !run_.failed()) {
-      const size_t brace = std::min(format.find_first_of("{}"), format.size());
+      const size_t brace = std::min(format.bytes().find_first_of("{}"), format.size());
       out.append(format.substr(0, brace));
       format.remove_prefix(brace);
       if (format.empty()) break;
-      if (format.size() > 1 && format[1] == format[0]) {
+      std::string_view rest = format.bytes();
+      if (rest.size() > 1 && rest[1] == rest[0]) {
         out.append(format.substr(0, 1));
         format.remove_prefix(2);
       } else {
-        const Value value = field_value(read_field(format), depth);
-        if (!run_.failed()) out.append(*value.text());
+        const Value value = field_value(read_field(rest), depth);
+        format.remove_prefix(format.size() - rest.size());
+        if (!run_.failed()) out.append(*value.marked_text());
       }
     }
     return run_.failed() ? Value() : run_.make(std::move(out));
@@ -150,7 +152,7 @@ class BracesFormat {
 
 }  // namespace
 
-Value format_braces(Interpreter& run, std::string_view format, const Arguments& arguments) {
+Value format_braces(Interpreter& run, const TextView& format, const Arguments& arguments) {
   return BracesFormat(run, arguments).result(format, 2);
 }
 

@@ -84,13 +84,14 @@ struct Number {
 
 class SpecFormat {
  public:
-  SpecFormat(Interpreter& run, const Spec& spec) : run_(run), spec_(spec) {}
+  // `is_said`: whether what a number prints was said by the conversation.
+  SpecFormat(Interpreter& run, const Spec& spec, bool is_said) : run_(run), spec_(spec), is_said_(is_said) {}
 
-  Value text(const std::string& text) {
+  Value text(const TextView& text) {
     if (spec_.sign != '\0' || spec_.no_negative_zero || spec_.alternate || spec_.align == '=')
       return refuse();
     if (spec_.grouping != '\0' || (spec_.type != '\0' && spec_.type != 's')) return refuse();
-    std::string_view shown = text;
+    TextView shown = text;
     if (spec_.precision >= 0) shown = first_characters(text, static_cast<size_t>(spec_.precision));
     return put(shown, '<');
   }
@@ -104,7 +105,7 @@ class SpecFormat {
     if (type == 'c') {
       const auto character = character_of(value);
       if (spec_.sign != '\0' || spec_.alternate || !character) return refuse();
-      return put(*character, '>');
+      return put(own(*character), '>');
     }
     Number number;
     number.sign = sign_of(value < 0);
@@ -199,17 +200,20 @@ class SpecFormat {
     constexpr int64_t kLongest = 1 << 20;
     if (zeros && spec_.width > kLongest) return run_.fail("it makes too much text");
     const std::string digits = grouped(number.digits, n_group, zeros ? spec_.width - n_around : 0);
-    if (align != '=') return put(number.sign + number.prefix + digits + number.rest, '>');
+    if (align != '=') return put(own(number.sign + number.prefix + digits + number.rest), '>');
     BoundedText out = run_.text();
-    out.append(number.sign + number.prefix);
+    out.append(own(number.sign + number.prefix));
     out.append_times(spec_.fill, spec_.width - n_around - static_cast<int64_t>(digits.size()));
-    out.append(digits + number.rest);
+    out.append(own(digits + number.rest));
     return run_.make(std::move(out));
   }
 
-  Value put(std::string_view text, char usual) {
+  TextView own(const std::string& number) const { return TextView::one_origin(number, !is_said_); }
+
+  Value put(const TextView& text, char usual) {
     const char align = spec_.align == '\0' ? usual : spec_.align;
-    const auto n_missing = std::max<int64_t>(0, spec_.width - static_cast<int64_t>(utf8::length(text)));
+    const auto n_missing =
+        std::max<int64_t>(0, spec_.width - static_cast<int64_t>(utf8::length(text.bytes())));
     const int64_t n_left = align == '>' || align == '=' ? n_missing : align == '^' ? n_missing / 2 : 0;
     BoundedText out = run_.text();
     out.append_times(spec_.fill, n_left);
@@ -220,6 +224,7 @@ class SpecFormat {
 
   Interpreter& run_;
   const Spec& spec_;
+  bool is_said_;
 };
 
 }  // namespace
@@ -229,8 +234,8 @@ Value format_value(Interpreter& run, const Value& value, std::string_view spec) 
   const auto read = read_spec(spec, value.text() != nullptr);
   if (!read || (value.text() == nullptr && !value.is_number()))
     return run.fail("a format has a specification that does not fit its value");
-  SpecFormat format(run, *read);
-  if (value.text() != nullptr) return format.text(*value.text());
+  SpecFormat format(run, *read, value.is_said());
+  if (value.text() != nullptr) return format.text(*value.marked_text());
   return value.is_float() ? format.real(*value.number()) : format.integer(*value.integer());
 }
 

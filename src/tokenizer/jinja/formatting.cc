@@ -40,8 +40,8 @@ struct Conversion {
 
 class PercentFormat {
  public:
-  PercentFormat(Interpreter& run, std::string_view format, const Value& values)
-      : run_(run), format_(format), values_(values), out_(run.text()) {
+  PercentFormat(Interpreter& run, const TextView& format, const Value& values)
+      : run_(run), marked_(format), format_(format.bytes()), values_(values), out_(run.text()) {
     if (values.is_kind(List::Kind::kTuple)) {
       positional_ = values.list()->items;
     } else {
@@ -52,7 +52,7 @@ class PercentFormat {
   Value result() {
     while (position_ < format_.size() && !run_.failed()) {
       const size_t percent = std::min(format_.find('%', position_), format_.size());
-      out_.append(format_.substr(position_, percent - position_));
+      out_.append(marked_.substr(position_, percent - position_));
       position_ = percent + 1;
       if (percent < format_.size()) convert(read());
     }
@@ -111,7 +111,7 @@ class PercentFormat {
 
   void convert(const Conversion& conversion) {
     if (run_.failed()) return;
-    if (conversion.type == '%') return put("%", conversion);
+    if (conversion.type == '%') return put(marked_.substr(position_ - 1, 1), conversion);
     const Value value = value_of(conversion);
     if (run_.failed()) return;
     switch (conversion.type) {
@@ -121,7 +121,7 @@ class PercentFormat {
         BoundedText text = run_.text();
         append_repr(value, text);
         const Value repr = run_.make(std::move(text));
-        return run_.failed() ? void() : put_text(*repr.text(), conversion);
+        return run_.failed() ? void() : put_text(*repr.marked_text(), conversion);
       }
       case 'a':
         return put_text(ascii_repr(run_, value), conversion);
@@ -151,16 +151,17 @@ class PercentFormat {
 
   // A character, or the number of one.
   void put_character(const Value& value, const Conversion& conversion) {
-    if (value.text() != nullptr && utf8::length(*value.text()) == 1) return put(*value.text(), conversion);
+    if (value.text() != nullptr && utf8::length(*value.text()) == 1)
+      return put(*value.marked_text(), conversion);
     const auto character = value.integer() ? character_of(*value.integer()) : std::nullopt;
     if (!character) {
       run_.fail("a format asks for a character and gets something else");
       return;
     }
-    put(*character, conversion);
+    put(TextView::one_origin(*character, !value.is_said()), conversion);
   }
 
-  void put_text(std::string_view text, const Conversion& conversion) {
+  void put_text(TextView text, const Conversion& conversion) {
     if (conversion.precision >= 0) text = first_characters(text, static_cast<size_t>(conversion.precision));
     put(text, conversion);
   }
@@ -180,7 +181,7 @@ class PercentFormat {
     if (digits.size() < n_digits) digits = std::string(n_digits - digits.size(), '0') + digits;
     if (has(conversion, '#') && base != 10) digits = (base == 8 ? "0o" : "0x") + digits;
     if (type == 'X') std::transform(digits.begin(), digits.end(), digits.begin(), ::toupper);
-    put_number(*n < 0, digits, conversion);
+    put_number(*n < 0, digits, value.is_said(), conversion);
   }
 
   void put_float(const Value& value, const Conversion& conversion) {
@@ -191,31 +192,32 @@ class PercentFormat {
     char buffer[kMostDigits + 400];
     const int n = std::snprintf(buffer, sizeof(buffer), format.c_str(), precision, std::abs(number));
     put_number(std::signbit(number) && !std::isnan(number), std::string(buffer, static_cast<size_t>(n)),
-               conversion);
+               value.is_said(), conversion);
   }
 
   static bool has(const Conversion& conversion, char flag) {
     return conversion.flags.find(flag) != std::string::npos;
   }
 
-  void put_number(bool negative, std::string digits, const Conversion& conversion) {
-    const std::string sign = negative ? "-" : has(conversion, '+') ? "+" : has(conversion, ' ') ? " " : "";
+  void put_number(bool negative, std::string digits, bool is_said, const Conversion& conversion) {
+    std::string sign = negative ? "-" : has(conversion, '+') ? "+" : has(conversion, ' ') ? " " : "";
     const size_t length = sign.size() + digits.size();
     const auto width = static_cast<size_t>(conversion.width);
     if (has(conversion, '0') && !has(conversion, '-') && length < width) {
       const size_t n_prefix = digits.size() > 1 && (digits[1] | 0x20) == 'x' ? 2 : 0;
       digits.insert(n_prefix, width - length, '0');
     }
-    put(sign + digits, conversion);
+    put(TextView::one_origin(sign += digits, !is_said), conversion);
   }
 
-  void put(std::string_view text, const Conversion& conversion) {
+  void put(const TextView& text, const Conversion& conversion) {
     const Value value =
         padded(run_, text, conversion.width, " ", has(conversion, '-') ? Side::kRight : Side::kLeft);
-    if (!run_.failed()) out_.append(*value.text());
+    if (!run_.failed()) out_.append(*value.marked_text());
   }
 
   Interpreter& run_;
+  TextView marked_;
   std::string_view format_;
   const Value& values_;
   std::vector<Value> positional_;
@@ -227,7 +229,7 @@ class PercentFormat {
 }  // namespace
 
 ReadInteger read_integer(std::string_view text, int64_t base) {
-  text = stripped(text, Side::kBoth, nullptr);
+  text = stripped(text, Side::kBoth, nullptr).bytes();
   const bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
   if (base < 0 || base == 1 || base > 36) return {};
@@ -257,12 +259,12 @@ ReadInteger read_integer(std::string_view text, int64_t base) {
 }
 
 std::optional<double> read_float(std::string_view text) {
-  text = stripped(text, Side::kBoth, nullptr);
+  text = stripped(text, Side::kBoth, nullptr).bytes();
   const bool negative = text.starts_with('-');
   if (negative || text.starts_with('+')) text.remove_prefix(1);
   const auto digits = without_separators(text);
   if (!digits || digits->empty()) return std::nullopt;
-  std::string lower_case = lower(*digits);
+  std::string lower_case = lower(*digits).take_bytes();
   if (lower_case == "infinity") lower_case = "inf";
   const bool is_word = lower_case == "inf" || lower_case == "nan";
   if (!is_word && lower_case.find_first_not_of("0123456789.e+-") != std::string::npos) return std::nullopt;
@@ -281,34 +283,36 @@ std::optional<std::string> character_of(int64_t code_point) {
   return out;
 }
 
-std::string ascii_repr(Interpreter& run, const Value& value) {
+Text ascii_repr(Interpreter& run, const Value& value) {
   BoundedText text = run.text();
   append_repr(value, text);
   const Value repr = run.make(std::move(text));
   if (run.failed()) return {};
-  std::string out;
-  for (size_t position = 0; position < repr.text()->size();) {
-    const utf8::Decoded c = utf8::decode(*repr.text(), position);
-    position += std::max<size_t>(1, c.n_bytes);
+  Text out;
+  const TextView view(*repr.marked_text());
+  for (size_t position = 0; position < view.size();) {
+    const utf8::Decoded c = utf8::decode(view.bytes(), position);
+    const TextView character = view.substr(position, std::max<size_t>(1, c.n_bytes));
+    position += character.size();
     if (c.code_point < 0x80) {
-      out += static_cast<char>(c.code_point);
+      character.each_part([&](std::string_view bytes, bool of_template) { out.append(bytes, of_template); });
       continue;
     }
     char buffer[12];
     const char* format = c.code_point < 0x100 ? "\\x%02x" : c.code_point < 0x10000 ? "\\u%04x" : "\\U%08x";
     std::snprintf(buffer, sizeof(buffer), format, static_cast<unsigned>(c.code_point));
-    out += buffer;
+    out.append(buffer, false);
   }
   return out;
 }
 
-Value format_percent(Interpreter& run, std::string_view format, const Value& values) {
+Value format_percent(Interpreter& run, const TextView& format, const Value& values) {
   return PercentFormat(run, format, values).result();
 }
 
-Value padded(Interpreter& run, std::string_view text, int64_t width, std::string_view fill, Side side) {
+Value padded(Interpreter& run, const TextView& text, int64_t width, const TextView& fill, Side side) {
   BoundedText out = run.text();
-  const auto length = static_cast<int64_t>(utf8::length(text));
+  const auto length = static_cast<int64_t>(utf8::length(text.bytes()));
   const int64_t n_missing = width > length ? width - length : 0;
   int64_t n_left = side == Side::kLeft ? n_missing : 0;
   if (side == Side::kBoth) n_left = n_missing / 2 + (n_missing & width & 1);  // as str.center() does
@@ -318,10 +322,10 @@ Value padded(Interpreter& run, std::string_view text, int64_t width, std::string
   return run.make(std::move(out));
 }
 
-Value escaped(Interpreter& run, std::string_view text) {
+Value escaped(Interpreter& run, const TextView& text) {
   BoundedText out = run.text();
   for (size_t i = 0; i < text.size() && !out.overflow(); ++i) {
-    switch (text[i]) {
+    switch (text.bytes()[i]) {
       case '&':
         out.append("&amp;");
         break;
@@ -344,10 +348,10 @@ Value escaped(Interpreter& run, std::string_view text) {
   return run.make(std::move(out));
 }
 
-std::string_view first_characters(std::string_view text, size_t n) {
+TextView first_characters(const TextView& text, size_t n) {
   size_t position = 0;
   for (; n > 0 && position < text.size(); --n)
-    position += std::max<size_t>(1, utf8::decode(text, position).n_bytes);
+    position += std::max<size_t>(1, utf8::decode(text.bytes(), position).n_bytes);
   return text.substr(0, position);
 }
 

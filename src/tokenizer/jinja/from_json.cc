@@ -14,16 +14,16 @@ constexpr size_t kMaxMembers = 4096;  // a mapping is searched from its beginnin
 // Called by the parser for one event after the other, so that no depth of the text is a depth of calls.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  bool null() override { return add(Value(None{})); }
-  bool boolean(bool value) override { return add(Value(value)); }
-  bool number_integer(number_integer_t value) override { return add(Value(int64_t{value})); }
+  bool null() override { return add(Value(None{}).as_said()); }
+  bool boolean(bool value) override { return add(Value(value).as_said()); }
+  bool number_integer(number_integer_t value) override { return add(Value(int64_t{value}).as_said()); }
   bool number_unsigned(number_unsigned_t value) override {
     if (value > INT64_MAX) return fail("holds a whole number beyond 64 bits");
-    return add(Value(static_cast<int64_t>(value)));
+    return add(Value(static_cast<int64_t>(value)).as_said());
   }
   bool number_float(number_float_t value, const string_t& text) override {
     if (text.find_first_of(".eE") == std::string::npos) return fail("holds a whole number beyond 64 bits");
-    return add(Value(value));
+    return add(Value(value).as_said());
   }
   bool string(string_t& value) override { return add(Value(std::move(value))); }
   bool binary(binary_t& /*value*/) override { return fail("is no JSON text"); }

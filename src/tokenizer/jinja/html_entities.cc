@@ -177,17 +177,19 @@ size_t read_reference(std::string_view text, std::string& out) {
 
 }  // namespace
 
-std::string unescaped_html(std::string_view text) {
-  std::string out;
+Text unescaped_html(TextView text) {
+  Text out;
+  const auto append = [&out](std::string_view part, bool of_template) { out.append(part, of_template); };
   while (!text.empty()) {
-    const size_t ampersand = std::min(text.find('&'), text.size());
-    out += text.substr(0, ampersand);
+    const size_t ampersand = std::min(text.bytes().find('&'), text.size());
+    text.substr(0, ampersand).each_part(append);
     text.remove_prefix(ampersand);
     if (text.empty()) break;
-    text.remove_prefix(1);
-    const size_t n = read_reference(text, out);
-    if (n == 0) out += '&';
-    text.remove_prefix(n);
+    std::string character;
+    const size_t n = read_reference(text.bytes().substr(1), character);
+    if (n == 0) text.substr(0, 1).each_part(append);
+    out.append(character, false);
+    text.remove_prefix(n + 1);
   }
   return out;
 }

@@ -1,13 +1,12 @@
 // References to characters in HTML: &amp; &#38; &#x26;
 #pragma once
 
-#include <string>
-#include <string_view>
+#include "tokenizer/jinja/text.h"
 
 namespace lazyfill::jinja {
 
 // Replaces references as Python's html.unescape() does. Of the names, those of HTML 4 are known; other text
 // stays as it is.
-std::string unescaped_html(std::string_view text);
+Text unescaped_html(TextView text);
 
 }  // namespace lazyfill::jinja

@@ -18,8 +18,8 @@ Interpreter::~Interpreter() {
   for (const auto& name_space : namespaces_) name_space->attributes.items.clear();
 }
 
-Result<std::string> Interpreter::render(const Body& body) {
-  std::string out = render_inner(body);
+Result<Text> Interpreter::render(const Body& body) {
+  Text out = render_inner(body);
   if (error_) return tl::unexpected(*error_);
   return out;
 }
@@ -43,19 +43,21 @@ bool Interpreter::spend(size_t n_steps) {
 }
 
 Value Interpreter::make(BoundedText text) {
-  if (text.overflow()) return fail("it makes too much text");
-  std::string bytes = text.take();
-  bytes_used_ += std::min(bytes.size(), limits_.max_bytes - bytes_used_);
-  return Value(std::move(bytes));
+  Text made = counted(std::move(text));
+  return failed() ? Value() : Value(std::move(made));
 }
 
-std::string Interpreter::str(const Value& value) {
+Text Interpreter::counted(BoundedText text) {
+  if (text.overflow()) fail("it makes too much text");
+  Text made = text.take();
+  bytes_used_ += std::min(made.n_bytes(), limits_.max_bytes - bytes_used_);
+  return made;
+}
+
+Text Interpreter::str(const Value& value) {
   BoundedText out = text();
   append_str(value, out);
-  if (out.overflow()) fail("it makes too much text");
-  std::string bytes = out.take();
-  bytes_used_ += std::min(bytes.size(), limits_.max_bytes - bytes_used_);
-  return bytes;
+  return counted(std::move(out));
 }
 
 std::vector<Value> Interpreter::items_of(const Value& value) {
@@ -71,7 +73,7 @@ std::vector<Value> Interpreter::items_of(const Value& value) {
     if (!spend(8 * text->size())) return items;
     for (size_t position = 0; position < text->size();) {
       const size_t n_bytes = std::max<size_t>(1, utf8::decode(*text, position).n_bytes);
-      items.emplace_back(text->substr(position, n_bytes));
+      items.emplace_back(TextView(*value.marked_text()).substr(position, n_bytes));
       position += n_bytes;
     }
   } else if (!value.is_undefined()) {
@@ -81,15 +83,12 @@ std::vector<Value> Interpreter::items_of(const Value& value) {
 }
 
 // A body whose output becomes a text instead of going out.
-std::string Interpreter::render_inner(const Body& body) {
+Text Interpreter::render_inner(const Body& body) {
   BoundedText inner = text();
   BoundedText* outer = std::exchange(output_, &inner);
   run(body);
   output_ = outer;
-  if (inner.overflow()) fail("it makes too much text");
-  std::string bytes = inner.take();
-  bytes_used_ += std::min(bytes.size(), limits_.max_bytes - bytes_used_);
-  return bytes;
+  return counted(std::move(inner));
 }
 
 Interpreter::Flow Interpreter::run(const Body& body) {
@@ -111,7 +110,7 @@ Interpreter::Flow Interpreter::run(const Stmt& stmt) {
   Flow flow = Flow::kNext;
   switch (stmt.kind) {
     case Stmt::Kind::kText:
-      output_->append(stmt.text);
+      output_->append(TextView::of_template(stmt.text));
       break;
     case Stmt::Kind::kOutput:
       append_str(eval(*stmt.expr), *output_);

@@ -44,7 +44,8 @@ class Interpreter {
   // Seconds since 1970 that strftime_now() shows, in local time.
   void set_now(int64_t now_s) { now_s_ = now_s; }
 
-  Result<std::string> render(const Body& body);
+  // With the origin of every part: what the body says, or what a global holds that was made as such.
+  Result<Text> render(const Body& body);
 
   // For the built-in filters, tests and methods.
   Value fail(const std::string& message);
@@ -54,7 +55,8 @@ class Interpreter {
   bool spend_search(size_t text_bytes, size_t wanted_bytes) { return spend(text_bytes * wanted_bytes / 256); }
   BoundedText text() const { return BoundedText(limits_.max_bytes - bytes_used_); }
   Value make(BoundedText text);  // the text as a value, its bytes counted
-  std::string str(const Value& value);
+  Text counted(BoundedText text);
+  Text str(const Value& value);
   // The items of a list, the keys of a mapping, the characters of a string.
   std::vector<Value> items_of(const Value& value);
   Value attribute(const Value& object, const std::string& name);
@@ -80,7 +82,7 @@ class Interpreter {
   Flow run_if(const Stmt& stmt);
   void run_for(const Stmt& stmt);
   Flow run_iteration(const Stmt& stmt, const std::vector<Value>& items, size_t index, const Value& loop);
-  std::string render_inner(const Body& body);
+  Text render_inner(const Body& body);
   void assign(const std::vector<Stmt::Target>& targets, const Value& value);
   void assign(const Stmt::Target& target, Value value);
 

@@ -14,10 +14,10 @@ constexpr int kMaxDepth = 64;
 void append_escape(char32_t unit, BoundedText& out) {
   char buffer[8];
   const int n = std::snprintf(buffer, sizeof(buffer), "\\u%04x", static_cast<unsigned>(unit) & 0xFFFFU);
-  out.append({buffer, static_cast<size_t>(n)});
+  out.append(std::string_view(buffer, static_cast<size_t>(n)));
 }
 
-void append_character(char32_t c, std::string_view bytes, bool ensure_ascii, BoundedText& out) {
+void append_character(char32_t c, const TextView& bytes, bool ensure_ascii, BoundedText& out) {
   constexpr std::string_view kFrom = "\"\\\n\r\t\b\f";
   constexpr std::string_view kTo = "\"\\nrtbf";
   const size_t special = c < 0x80 ? kFrom.find(static_cast<char>(c)) : std::string_view::npos;
@@ -34,20 +34,26 @@ void append_character(char32_t c, std::string_view bytes, bool ensure_ascii, Bou
   }
 }
 
-void append_text(const std::string& text, bool ensure_ascii, BoundedText& out) {
+void append_text(const Text& marked, bool ensure_ascii, BoundedText& out) {
+  const std::string& text = marked.bytes();
+  const TextView view(marked);
   out.append("\"");
   for (size_t position = 0; position < text.size() && !out.overflow();) {
     const utf8::Decoded c = utf8::decode(text, position);
     const size_t n_bytes = std::max<size_t>(1, c.n_bytes);
-    append_character(c.code_point, std::string_view(text).substr(position, n_bytes), ensure_ascii, out);
+    append_character(c.code_point, view.substr(position, n_bytes), ensure_ascii, out);
     position += n_bytes;
   }
   out.append("\"");
 }
 
+void append_word(std::string_view word, const Value& value, BoundedText& out) {
+  out.append(TextView::one_origin(word, !value.is_said()));
+}
+
 bool append_key(const Value& key, const JsonStyle& style, BoundedText& out) {
   if (key.text() != nullptr) {
-    append_text(*key.text(), style.ensure_ascii, out);
+    append_text(*key.marked_text(), style.ensure_ascii, out);
     return true;
   }
   if (!key.is_none() && !key.is_number()) return false;
@@ -105,15 +111,18 @@ bool append_json(const Value& value, const JsonStyle& style, BoundedText& out, i
   if (depth > kMaxDepth) return false;
   if (out.overflow()) return true;
   if (value.is_none()) {
-    out.append("null");
+    append_word("null", value, out);
   } else if (value.is_bool()) {
-    out.append(value.truthy() ? "true" : "false");
+    append_word(value.truthy() ? "true" : "false", value, out);
   } else if (value.is_float() && !std::isfinite(*value.number())) {
-    out.append(std::isnan(*value.number()) ? "NaN" : *value.number() > 0 ? "Infinity" : "-Infinity");
+    append_word(std::isnan(*value.number()) ? "NaN"
+                : *value.number() > 0       ? "Infinity"
+                                            : "-Infinity",
+                value, out);
   } else if (value.is_number()) {
     append_repr(value, out);
   } else if (value.text() != nullptr) {
-    append_text(*value.text(), style.ensure_ascii, out);
+    append_text(*value.marked_text(), style.ensure_ascii, out);
   } else if (value.is_kind(List::Kind::kList) || value.is_kind(List::Kind::kTuple)) {
     return append_list(*value.list(), style, out, depth);
   } else if (value.dict() != nullptr) {

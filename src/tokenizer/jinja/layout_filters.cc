@@ -133,6 +133,16 @@ std::vector<std::u32string> wrapped_lines(std::vector<std::u32string> chunks, co
   return lines;
 }
 
+// The next line as a part of its paragraph: nothing but white space before it was left out.
+TextView next_line(const TextView& paragraph, const std::u32string& line, size_t& position) {
+  std::string bytes;
+  for (const char32_t c : line) utf8::append(bytes, c);
+  while (position < paragraph.size() && !paragraph.bytes().substr(position).starts_with(bytes)) ++position;
+  const TextView part = paragraph.substr(position, bytes.size());
+  position += part.size();
+  return part;
+}
+
 Value word_wrap(Interpreter& run, const Value& value, const Args& arguments) {
   const Value* width = arguments.get(0, "width");
   const Value* breaks = arguments.get(1, "break_long_words");
@@ -144,12 +154,12 @@ Value word_wrap(Interpreter& run, const Value& value, const Args& arguments) {
     return run.fail("the filter 'wordwrap' takes texts");
   if (width != nullptr && !width->integer())
     return run.fail("the filter 'wordwrap' takes a whole number as width");
-  const std::string separator = has_separator ? *between->text() : "\n";
+  const TextView separator = has_separator ? TextView(*between->marked_text()) : TextView("\n");
   const WrapStyle style{static_cast<size_t>(std::max<int64_t>(columns, 0)),
                         breaks == nullptr || breaks->truthy(), hyphens == nullptr || hyphens->truthy()};
   BoundedText out = run.text();
   bool first_paragraph = true;
-  for (const std::string_view paragraph : lines_of(*value.text())) {
+  for (const TextView& paragraph : lines_of(*value.marked_text())) {
     if (columns <= 0) return run.fail("the filter 'wordwrap' takes a width above zero");
     // A long word is copied for every line that is taken off it.
     if (!run.spend(8 * paragraph.size()) ||
@@ -157,35 +167,37 @@ Value word_wrap(Interpreter& run, const Value& value, const Args& arguments) {
       return Value();
     if (!std::exchange(first_paragraph, false)) out.append(separator);
     bool first = true;
+    size_t position = 0;
     for (const std::u32string& line :
-         wrapped_lines(WordSplitter(paragraph, style.at_hyphens).chunks(), style)) {
+         wrapped_lines(WordSplitter(paragraph.bytes(), style.at_hyphens).chunks(), style)) {
       if (!std::exchange(first, false)) out.append(separator);
-      std::string bytes;
-      for (const char32_t c : line) utf8::append(bytes, c);
-      out.append(bytes);
+      out.append(next_line(paragraph, line, position));
     }
   }
   return run.make(std::move(out));
 }
 
 Value strip_tags(Interpreter& run, const Value& value, const Args&) {
-  const std::string text = run.str(value);
-  std::string kept;
+  const Text marked = run.str(value);
+  const TextView view(marked);
+  const std::string& text = marked.bytes();
+  BoundedText kept = run.text();
   size_t position = 0;
   for (size_t start = text.find('<'); start != std::string::npos; start = text.find('<', position)) {
     const bool comment = text.compare(start, 4, "<!--") == 0;
     const size_t end = comment ? text.find("-->", start + 4) : text.find('>', start);
     if (end == std::string::npos) break;
-    kept.append(text, position, start - position);
+    kept.append(view.substr(position, start - position));
     position = end + (comment ? 3 : 1);
   }
-  kept.append(text, position);
-  const Value words = split(run, kept, nullptr, -1, false);
+  kept.append(view.substr(position));
+  const Text without_tags = kept.take();
+  const Value words = split(run, without_tags, nullptr, -1, false);
   if (run.failed()) return Value();
   const Value joined_words = joined(run, words.list()->items, " ");
   if (run.failed()) return Value();
   BoundedText out = run.text();
-  out.append(unescaped_html(*joined_words.text()));
+  out.append(unescaped_html(*joined_words.marked_text()));
   return run.make(std::move(out));
 }
 
@@ -227,13 +239,13 @@ Value xml_attributes(Interpreter& run, const Value& value, const Args& arguments
     if (content.is_none() || content.is_undefined()) continue;
     if (key.text() == nullptr || key.text()->find_first_of("/>= \t\n\v\f\r") != std::string::npos)
       return run.fail("a name of an attribute has a character that it cannot have");
-    const Value name = escaped(run, *key.text());
+    const Value name = escaped(run, *key.marked_text());
     const Value shown = content.is_markup() ? content : escaped(run, run.str(content));
     if (run.failed()) return Value();
     if (!std::exchange(first, false)) out.append(" ");
-    out.append(*name.text());
+    out.append(*name.marked_text());
     out.append("=\"");
-    out.append(*shown.text());
+    out.append(*shown.marked_text());
     out.append("\"");
   }
   return run.make(std::move(out));

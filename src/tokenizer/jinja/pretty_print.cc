@@ -53,12 +53,12 @@ class PrettyPrinter {
   }
 
  private:
-  std::string repr(const Value& value) {
+  Text repr(const Value& value) {
     if (!run_.spend(value.extent().weight)) return {};
     BoundedText text = run_.text();
     append_repr(value, text);
     const Value made = run_.make(std::move(text));
-    return run_.failed() ? std::string() : *made.text();
+    return run_.failed() ? Text() : *made.marked_text();
   }
 
   static int64_t width_of(std::string_view text) { return static_cast<int64_t>(utf8::length(text)); }
@@ -71,8 +71,8 @@ class PrettyPrinter {
   // `indent`: where the value begins. `allowance`: columns that what closes around it needs behind it.
   void put(const Value& value, int64_t indent, int64_t allowance, int level) {
     if (run_.failed() || out_.overflow()) return;
-    const std::string line = repr(value);
-    const bool fits = width_of(line) <= kColumns - indent - allowance;
+    const Text line = repr(value);
+    const bool fits = width_of(line.bytes()) <= kColumns - indent - allowance;
     if (!fits && value.dict() != nullptr) return put_dict(value, indent, allowance + 1, level + 1);
     if (!fits && value.is_kind(List::Kind::kList)) {
       out_.append("[");
@@ -86,7 +86,7 @@ class PrettyPrinter {
       return out_.append(end);
     }
     if (!fits && value.text() != nullptr && !value.is_markup())
-      return put_text(*value.text(), indent, allowance, level == 0);
+      return put_text(*value.marked_text(), indent, allowance, level == 0);
     out_.append(line);
   }
 
@@ -105,28 +105,29 @@ class PrettyPrinter {
     for (size_t i = 0; i < items.size(); ++i) {
       if (i > 0) out_.append(",");
       if (i > 0) new_line(indent + 1);
-      const std::string key = repr(items[i].first);
+      const Text key = repr(items[i].first);
       out_.append(key);
       out_.append(": ");
-      put(items[i].second, indent + 1 + width_of(key) + 2, i + 1 == items.size() ? allowance : 1, level);
+      put(items[i].second, indent + 1 + width_of(key.bytes()) + 2, i + 1 == items.size() ? allowance : 1,
+          level);
     }
     out_.append("}");
   }
 
   // A long text becomes several, one below the other: a line each, and long lines between words.
-  void put_text(const std::string& text, int64_t indent, int64_t allowance, bool in_brackets) {
+  void put_text(const TextView& text, int64_t indent, int64_t allowance, bool in_brackets) {
     if (in_brackets) {
       ++indent;
       ++allowance;
     }
     const int64_t width = kColumns - indent;
-    std::vector<std::string> chunks;
-    std::string line_repr;
-    const std::vector<std::string_view> lines = lines_of(text, true);
+    std::vector<Text> chunks;
+    Text line_repr;
+    const std::vector<TextView> lines = lines_of(text, true);
     for (size_t i = 0; i < lines.size() && !run_.failed(); ++i) {
       const int64_t at_end = i + 1 == lines.size() ? allowance : 0;
-      line_repr = repr(Value(std::string(lines[i])));
-      if (width_of(line_repr) <= width - at_end) {
+      line_repr = repr(Value(lines[i]));
+      if (width_of(line_repr.bytes()) <= width - at_end) {
         chunks.push_back(line_repr);
       } else {
         break_line(lines[i], width, at_end, chunks);
@@ -142,22 +143,19 @@ class PrettyPrinter {
   }
 
   // Parts are words with the white space behind them; the last one needs `at_end` columns more.
-  void break_line(std::string_view line, int64_t width, int64_t at_end, std::vector<std::string>& chunks) {
-    std::string current;
+  void break_line(const TextView& line, int64_t width, int64_t at_end, std::vector<Text>& chunks) {
+    size_t first = 0;  // of the current chunk
     for (size_t begin = 0; begin < line.size() && !run_.failed();) {
-      const size_t end = end_of_part(line, begin);
-      const std::string_view part = line.substr(begin, end - begin);
-      const std::string candidate = repr(Value(current + std::string(part)));
+      const size_t end = end_of_part(line.bytes(), begin);
+      const Text candidate = repr(Value(line.substr(first, end - first)));
       if (end == line.size()) width -= at_end;
-      if (width_of(candidate) > width) {
-        if (!current.empty()) chunks.push_back(repr(Value(current)));
-        current = part;
-      } else {
-        current += part;
+      if (width_of(candidate.bytes()) > width) {
+        if (begin > first) chunks.push_back(repr(Value(line.substr(first, begin - first))));
+        first = begin;
       }
       begin = end;
     }
-    if (!current.empty()) chunks.push_back(repr(Value(current)));
+    if (first < line.size()) chunks.push_back(repr(Value(line.substr(first))));
   }
 
   static size_t end_of_part(std::string_view line, size_t position) {

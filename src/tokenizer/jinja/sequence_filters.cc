@@ -51,7 +51,7 @@ Value join(Interpreter& run, const Value& value, const Args& arguments) {
   if (const Value* attribute = arguments.get(1, "attribute")) {
     for (Value& item : items) item = item_at(run, item, *attribute);
   }
-  return joined(run, items, separator == nullptr ? std::string() : run.str(*separator));
+  return joined(run, items, separator == nullptr ? Text() : run.str(*separator));
 }
 
 Value items(Interpreter& run, const Value& value, const Args&) {
@@ -118,7 +118,7 @@ Value choose(Interpreter& run, const Value& value, const Args& arguments, bool b
   for (const Value& item : items_if_any(run, value)) {
     if (!run.spend(1)) return Value();
     const Value subject = by_attribute ? item_at(run, item, arguments.positional[0]) : item;
-    const bool holds = test == nullptr ? subject.truthy() : run.test(run.str(*test), subject, rest);
+    const bool holds = test == nullptr ? subject.truthy() : run.test(run.str(*test).bytes(), subject, rest);
     if (run.failed()) return Value();
     if (holds == wanted) kept.push_back(item);
   }
@@ -253,7 +253,7 @@ Value sum(Interpreter& run, const Value& value, const Args& arguments) {
 Value dictsort(Interpreter& run, const Value& value, const Args& arguments) {
   if (value.dict() == nullptr) return run.fail("the filter 'dictsort' takes a mapping");
   const Value* by = arguments.get(1, "by");
-  const std::string place = by == nullptr ? "key" : run.str(*by);
+  const std::string place = by == nullptr ? "key" : run.str(*by).bytes();
   if (place != "key" && place != "value") return run.fail("'dictsort' sorts by \"key\" or by \"value\"");
   Args by_key;
   by_key.named = {{"case_sensitive", Value(flag(arguments, 0, "case_sensitive"))},

@@ -29,17 +29,31 @@ char32_t lower_of(char32_t c) {
   return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
 }
 
+// Appends the characters one by one as `map` gives them, each of its old origin.
 template <class Map>
-std::string mapped(std::string_view text, Map map) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t position = 0; position < text.size();) {
-    const utf8::Decoded c = utf8::decode(text, position);
-    if (c.n_bytes == 0) break;  // values are valid UTF-8
-    utf8::append(out, map(c.code_point));
-    position += c.n_bytes;
-  }
+void append_mapped(const TextView& text, Map map, Text& out) {
+  text.each_part([&](std::string_view part, bool of_template) {
+    std::string bytes;
+    bytes.reserve(part.size());
+    for (size_t position = 0; position < part.size();) {
+      const utf8::Decoded c = utf8::decode(part, position);
+      if (c.n_bytes == 0) break;  // values are valid UTF-8
+      utf8::append(bytes, map(c.code_point));
+      position += c.n_bytes;
+    }
+    out.append(bytes, of_template);
+  });
+}
+
+template <class Map>
+Text mapped(const TextView& text, Map map) {
+  Text out;
+  append_mapped(text, map, out);
   return out;
+}
+
+void append_view(const TextView& text, Text& out) {
+  text.each_part([&out](std::string_view part, bool of_template) { out.append(part, of_template); });
 }
 
 size_t last_character(std::string_view text) {
@@ -48,8 +62,8 @@ size_t last_character(std::string_view text) {
   return at;
 }
 
-std::vector<std::string_view> split_by_space(std::string_view text, int64_t max_count, bool from_right) {
-  std::vector<std::string_view> parts;
+std::vector<TextView> split_by_space(TextView text, int64_t max_count, bool from_right) {
+  std::vector<TextView> parts;
   while (true) {
     text = stripped(text, from_right ? Side::kRight : Side::kLeft, nullptr);
     if (text.empty()) break;
@@ -59,8 +73,9 @@ std::vector<std::string_view> split_by_space(std::string_view text, int64_t max_
     }
     size_t length = 0;
     while (length < text.size()) {
-      const size_t at = from_right ? last_character(text.substr(0, text.size() - length)) : length;
-      const utf8::Decoded c = utf8::decode(text, at);
+      const std::string_view bytes = text.bytes();
+      const size_t at = from_right ? last_character(bytes.substr(0, bytes.size() - length)) : length;
+      const utf8::Decoded c = utf8::decode(bytes, at);
       if (is_python_space(c.code_point)) break;
       length += std::max<size_t>(1, c.n_bytes);
     }
@@ -70,11 +85,11 @@ std::vector<std::string_view> split_by_space(std::string_view text, int64_t max_
   return parts;
 }
 
-std::vector<std::string_view> split_by(std::string_view text, std::string_view separator, int64_t max_count,
-                                       bool from_right) {
-  std::vector<std::string_view> parts;
+std::vector<TextView> split_by(TextView text, std::string_view separator, int64_t max_count,
+                               bool from_right) {
+  std::vector<TextView> parts;
   while (max_count < 0 || static_cast<int64_t>(parts.size()) < max_count) {
-    const size_t found = from_right ? text.rfind(separator) : text.find(separator);
+    const size_t found = from_right ? text.bytes().rfind(separator) : text.bytes().find(separator);
     if (found == std::string_view::npos) break;
     const size_t after = found + separator.size();
     parts.push_back(from_right ? text.substr(after) : text.substr(0, found));
@@ -86,48 +101,51 @@ std::vector<std::string_view> split_by(std::string_view text, std::string_view s
 
 }  // namespace
 
-std::string_view stripped(std::string_view text, Side side, const std::string* set) {
+TextView stripped(const TextView& text, Side side, const std::string* set) {
+  std::string_view rest = text.bytes();
   const auto goes = [&](size_t at, size_t n_bytes) {
-    if (set == nullptr) return is_python_space(utf8::decode(text, at).code_point);
-    return set->find(text.substr(at, n_bytes)) != std::string::npos;
+    if (set == nullptr) return is_python_space(utf8::decode(rest, at).code_point);
+    return set->find(rest.substr(at, n_bytes)) != std::string::npos;
   };
-  while (side != Side::kRight && !text.empty()) {
-    const size_t n_bytes = std::max<size_t>(1, utf8::decode(text, 0).n_bytes);
+  size_t n_before = 0;
+  while (side != Side::kRight && !rest.empty()) {
+    const size_t n_bytes = std::max<size_t>(1, utf8::decode(rest, 0).n_bytes);
     if (!goes(0, n_bytes)) break;
-    text.remove_prefix(n_bytes);
+    rest.remove_prefix(n_bytes);
+    n_before += n_bytes;
   }
-  while (side != Side::kLeft && !text.empty()) {
-    const size_t at = last_character(text);
-    if (!goes(at, text.size() - at)) break;
-    text = text.substr(0, at);
+  while (side != Side::kLeft && !rest.empty()) {
+    const size_t at = last_character(rest);
+    if (!goes(at, rest.size() - at)) break;
+    rest = rest.substr(0, at);
   }
-  return text;
+  return text.substr(n_before, rest.size());
 }
 
 // The sharp s is the one letter of a large language whose upper case is two letters.
-std::string upper(std::string_view text) {
-  std::string out;
+Text upper(const TextView& text) {
+  Text out;
   for (size_t begin = 0; begin < text.size();) {
-    const size_t sharp = std::min(text.find("\u00DF", begin), text.size());
-    out += mapped(text.substr(begin, sharp - begin), upper_of);
-    if (sharp < text.size()) out += "SS";
+    const size_t sharp = std::min(text.bytes().find("\u00DF", begin), text.size());
+    append_mapped(text.substr(begin, sharp - begin), upper_of, out);
+    if (sharp < text.size()) append_view("SS", out);
     begin = sharp + 2;
   }
   return out;
 }
 
-std::string lower(std::string_view text) {
+Text lower(const TextView& text) {
   return mapped(text, lower_of);
 }
 
-std::string capitalized(std::string_view text) {
+Text capitalized(const TextView& text) {
   bool first = true;
   return mapped(text, [&](char32_t c) { return std::exchange(first, false) ? upper_of(c) : lower_of(c); });
 }
 
 // str.title() starts a word after every character that has no case; the filter only after spaces, dashes and
 // brackets.
-std::string titled(std::string_view text, bool words_by_letters) {
+Text titled(const TextView& text, bool words_by_letters) {
   bool at_start = true;
   return mapped(text, [&](char32_t c) {
     const char32_t out = at_start ? upper_of(c) : lower_of(c);
@@ -137,7 +155,7 @@ std::string titled(std::string_view text, bool words_by_letters) {
   });
 }
 
-Value replaced(Interpreter& run, std::string_view text, std::string_view from, std::string_view to,
+Value replaced(Interpreter& run, const TextView& text, std::string_view from, const TextView& to,
                int64_t max_count) {
   if (!run.spend_search(text.size(), from.size())) return Value();
   BoundedText out = run.text();
@@ -145,9 +163,9 @@ Value replaced(Interpreter& run, std::string_view text, std::string_view from, s
   for (int64_t n = 0; max_count < 0 || n < max_count; ++n) {
     // An empty pattern stands before every character and at the end.
     const size_t step = from.empty() && position < text.size()
-                            ? std::max<size_t>(1, utf8::decode(text, position).n_bytes)
+                            ? std::max<size_t>(1, utf8::decode(text.bytes(), position).n_bytes)
                             : 0;
-    const size_t found = from.empty() ? position : text.find(from, position);
+    const size_t found = from.empty() ? position : text.bytes().find(from, position);
     if (found == std::string_view::npos || !run.spend(1)) break;
     out.append(text.substr(position, found - position));
     out.append(to);
@@ -161,22 +179,21 @@ Value replaced(Interpreter& run, std::string_view text, std::string_view from, s
   return run.make(std::move(out));
 }
 
-Value split(Interpreter& run, std::string_view text, const std::string* separator, int64_t max_count,
+Value split(Interpreter& run, const TextView& text, const std::string* separator, int64_t max_count,
             bool from_right) {
   if (separator != nullptr && separator->empty()) return run.fail("a text cannot be split by nothing");
   if (!run.spend(text.size() / 8)) return Value();
   if (separator != nullptr && !run.spend_search(text.size(), separator->size())) return Value();
-  std::vector<std::string_view> parts = separator == nullptr
-                                            ? split_by_space(text, max_count, from_right)
-                                            : split_by(text, *separator, max_count, from_right);
+  std::vector<TextView> parts = separator == nullptr ? split_by_space(text, max_count, from_right)
+                                                     : split_by(text, *separator, max_count, from_right);
   if (from_right) std::reverse(parts.begin(), parts.end());
   if (!run.spend(8 * parts.size())) return Value();
   std::vector<Value> values;
-  for (const std::string_view part : parts) values.emplace_back(std::string(part));
+  for (const TextView& part : parts) values.emplace_back(part);
   return Value::list(std::move(values));
 }
 
-Value joined(Interpreter& run, const std::vector<Value>& items, std::string_view separator) {
+Value joined(Interpreter& run, const std::vector<Value>& items, const TextView& separator) {
   BoundedText out = run.text();
   for (size_t i = 0; i < items.size(); ++i) {
     if (i > 0) out.append(separator);
@@ -185,8 +202,9 @@ Value joined(Interpreter& run, const std::vector<Value>& items, std::string_view
   return run.make(std::move(out));
 }
 
-std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends) {
-  std::vector<std::string_view> lines;
+std::vector<TextView> lines_of(const TextView& view, bool keep_ends) {
+  const std::string_view text = view.bytes();
+  std::vector<TextView> lines;
   size_t begin = 0;
   for (size_t position = 0; position < text.size();) {
     const utf8::Decoded c = utf8::decode(text, position);
@@ -197,20 +215,25 @@ std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends) {
                       c.code_point == 0x2028 || c.code_point == 0x2029;
     if (!ends || c.n_bytes == 0) continue;
     if (c.code_point == '\r' && position < text.size() && text[position] == '\n') ++position;
-    lines.push_back(text.substr(begin, (keep_ends ? position : at) - begin));
+    lines.push_back(view.substr(begin, (keep_ends ? position : at) - begin));
     begin = position;
   }
-  if (begin < text.size()) lines.push_back(text.substr(begin));
+  if (begin < text.size()) lines.push_back(view.substr(begin));
   return lines;
 }
 
-std::string swapped_case(std::string_view text) {
-  std::string out;
+Text swapped_case(const TextView& text) {
+  Text out;
   for (size_t position = 0; position < text.size();) {
-    const utf8::Decoded c = utf8::decode(text, position);
-    const std::string_view bytes = text.substr(position, std::max<size_t>(1, c.n_bytes));
-    out += is_lower(c.code_point) ? upper(bytes) : is_upper(c.code_point) ? lower(bytes) : std::string(bytes);
-    position += bytes.size();
+    const utf8::Decoded c = utf8::decode(text.bytes(), position);
+    const TextView character = text.substr(position, std::max<size_t>(1, c.n_bytes));
+    position += character.size();
+    if (is_lower(c.code_point)) {
+      append_view(upper(character), out);
+    } else {
+      append_mapped(
+          character, is_upper(c.code_point) ? lower_of : [](char32_t same) { return same; }, out);
+    }
   }
   return out;
 }

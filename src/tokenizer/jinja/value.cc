@@ -41,18 +41,19 @@ void append_hex(char32_t c, BoundedText& out) {
   char buffer[12];
   const char* format = c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x";
   const int n = std::snprintf(buffer, sizeof(buffer), format, static_cast<unsigned>(c));
-  out.append({buffer, static_cast<size_t>(n)});
+  out.append(std::string_view(buffer, static_cast<size_t>(n)));
 }
 
-void append_text_repr(const std::string& text, BoundedText& out) {
-  const bool single = text.find('\'') == std::string::npos || text.find('"') != std::string::npos;
+void append_text_repr(const TextView& marked, BoundedText& out) {
+  const std::string_view text = marked.bytes();
+  const bool single = text.find('\'') == std::string_view::npos || text.find('"') != std::string_view::npos;
   const std::string_view quote = single ? "'" : "\"";
   out.append(quote);
   for (size_t position = 0; position < text.size() && !out.overflow();) {
     const utf8::Decoded c = utf8::decode(text, position);
-    const std::string_view bytes = std::string_view(text).substr(position, std::max<size_t>(1, c.n_bytes));
+    const TextView bytes = marked.substr(position, std::max<size_t>(1, c.n_bytes));
     position += bytes.size();
-    if (c.code_point == '\\' || bytes == quote) {
+    if (c.code_point == '\\' || bytes.bytes() == quote) {
       out.append("\\");
       out.append(bytes);
     } else if (c.code_point == '\n') {
@@ -246,7 +247,7 @@ std::string float_repr(double value) {
 }
 
 void append_str(const Value& value, BoundedText& out) {
-  if (value.text() != nullptr) return out.append(*value.text());
+  if (value.text() != nullptr) return out.append(*value.marked_text());
   if (!value.is_undefined()) append_repr(value, out);
 }
 
@@ -275,17 +276,22 @@ void append_list_repr(const List& list, BoundedText& out, int depth) {
   if (is_view) out.append(")");
 }
 
+void append_scalar(const Value& value, BoundedText& out) {
+  const std::string text = value.is_none()   ? "None"
+                           : value.is_bool() ? (value.truthy() ? "True" : "False")
+                           : value.is_int()  ? std::to_string(*value.integer())
+                                             : float_repr(*value.number());
+  out.append(TextView::one_origin(text, !value.is_said()));
+}
+
 }  // namespace
 
 void append_repr(const Value& value, BoundedText& out, int depth) {
   if (depth > kMaxDepth || out.overflow()) return out.append("...");
   if (value.is_undefined()) return out.append("Undefined");
-  if (value.is_none()) return out.append("None");
-  if (value.is_bool()) return out.append(value.truthy() ? "True" : "False");
-  if (value.is_int()) return out.append(std::to_string(*value.integer()));
-  if (value.is_float()) return out.append(float_repr(*value.number()));
+  if (value.is_none() || value.is_number()) return append_scalar(value, out);
   if (value.is_markup()) out.append("Markup(");
-  if (value.text() != nullptr) append_text_repr(*value.text(), out);
+  if (value.text() != nullptr) append_text_repr(*value.marked_text(), out);
   if (value.is_markup()) out.append(")");
   if (value.text() != nullptr) return;
   if (value.list() != nullptr) return append_list_repr(*value.list(), out, depth);

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "tokenizer/jinja/text.h"
+
 namespace lazyfill::jinja {
 
 class Value;
@@ -58,12 +60,12 @@ struct Namespace {
 struct Function;
 // Text that is HTML already, as the filters "safe" and "escape" give it: what is added to it gets escaped.
 struct Markup {
-  std::shared_ptr<const std::string> text;
+  std::shared_ptr<const Text> text;
 };
 
 class Value {
  public:
-  using Text = std::shared_ptr<const std::string>;
+  using TextPtr = std::shared_ptr<const Text>;
   using ListPtr = std::shared_ptr<const List>;
   using DictPtr = std::shared_ptr<const Dict>;
   using NamespacePtr = std::shared_ptr<Namespace>;
@@ -75,7 +77,9 @@ class Value {
   explicit Value(bool value) : data_(value) {}
   explicit Value(int64_t value) : data_(value) {}
   explicit Value(double value) : data_(value) {}
-  explicit Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {}
+  explicit Value(Text text) : data_(std::make_shared<const Text>(std::move(text))) {}
+  explicit Value(const TextView& text) : Value(text.copy()) {}
+  explicit Value(std::string text) : Value(Text(std::move(text))) {}
   explicit Value(const char* text) : Value(std::string(text)) {}
   explicit Value(List list);
   explicit Value(Dict dict);
@@ -86,9 +90,8 @@ class Value {
   static Value tuple(std::vector<Value> items) { return make(List::Kind::kTuple, std::move(items)); }
   static Value iterator(std::vector<Value> items) { return make(List::Kind::kIterator, std::move(items)); }
   static Value make(List::Kind kind, std::vector<Value> items);
-  static Value markup(std::string text) {
-    return Value(Markup{std::make_shared<const std::string>(std::move(text))});
-  }
+  static Value of_template(std::string text) { return Value(Text(std::move(text), true)); }
+  static Value markup(Text text) { return Value(Markup{std::make_shared<const Text>(std::move(text))}); }
 
   bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   bool is_none() const { return std::holds_alternative<None>(data_); }
@@ -99,8 +102,19 @@ class Value {
 
   // Null when the value is of another type.
   const std::string* text() const {
+    const Text* text = marked_text();
+    return text == nullptr ? nullptr : &text->bytes();
+  }
+  // The same with the origin of its parts.
+  const Text* marked_text() const {
     const auto* markup = std::get_if<Markup>(&data_);
-    return markup == nullptr ? pointee<Text>() : markup->text.get();
+    return markup == nullptr ? pointee<TextPtr>() : markup->text.get();
+  }
+  // Numbers, truths and texts: whether what they print was said by the conversation, at least in part.
+  bool is_said() const { return marked_text() != nullptr ? !marked_text()->is_all_of_template() : said_; }
+  Value&& as_said(bool said = true) && {
+    said_ = said_ || said;
+    return std::move(*this);
   }
   bool is_markup() const { return std::holds_alternative<Markup>(data_); }
   const List* list() const { return pointee<ListPtr>(); }  // of any kind
@@ -130,9 +144,10 @@ class Value {
     return pointer == nullptr ? nullptr : pointer->get();
   }
 
-  std::variant<Undefined, None, bool, int64_t, double, Text, ListPtr, DictPtr, NamespacePtr, FunctionPtr,
+  std::variant<Undefined, None, bool, int64_t, double, TextPtr, ListPtr, DictPtr, NamespacePtr, FunctionPtr,
                Markup>
       data_;
+  bool said_ = false;  // of what is no text; lists and mappings do not need it
 };
 
 // Something that can be called: a global function, a method with its object, or a macro.
@@ -144,29 +159,6 @@ struct Function {
   size_t macro = 0;  // kMacro: place in the interpreter's list
   size_t scope = 0;  // kMacro: where it was defined; see Interpreter::Scope
   size_t scope_end = 0;
-};
-
-// Text that grows only as far as a limit allows.
-class BoundedText {
- public:
-  explicit BoundedText(size_t max_bytes) : max_bytes_(max_bytes) {}
-  void append(std::string_view piece) {
-    if (piece.size() > max_bytes_ - text_.size()) overflow_ = true;
-    if (!overflow_) text_.append(piece);
-  }
-  // What would not fit is not begun: the count may be a hostile one.
-  void append_times(std::string_view piece, int64_t count) {
-    if (count <= 0 || piece.empty()) return;
-    if (static_cast<uint64_t>(count) > (max_bytes_ - text_.size()) / piece.size()) overflow_ = true;
-    for (; count > 0 && !overflow_; --count) text_.append(piece);
-  }
-  bool overflow() const { return overflow_; }
-  std::string take() { return std::move(text_); }
-
- private:
-  std::string text_;
-  size_t max_bytes_;
-  bool overflow_ = false;
 };
 
 bool equals(const Value& a, const Value& b, int depth = 0);
