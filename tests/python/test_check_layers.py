@@ -10,7 +10,7 @@ import pytest
 def check(root, tmp_path):
     def run(**files):
         for name, text in files.items():
-            path = tmp_path / name.replace("__", "/").replace("_h", ".h")
+            path = tmp_path / name.replace("__", "/").replace("_h", ".h").replace("_cc", ".cc")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return subprocess.run([sys.executable, root / "scripts" / "check_layers.py", tmp_path],
@@ -68,3 +68,40 @@ def test_long_file_is_found(check):
     assert check(src__base__a_h="\n" * 499).returncode == 0
     result = check(src__base__a_h="\n" * 500)
     assert result.returncode == 1 and "500 lines are too many" in result.stdout
+
+
+def test_files_of_the_core_are_shorter(check):
+    assert check(src__engine__a_h="\n" * 350, src__cli__a_h="\n" * 351).returncode == 0
+    for folder in ("engine", "cache", "model"):
+        result = check(**{f"src__{folder}__b_h": "\n" * 351})
+        assert result.returncode == 1 and f"src/{folder}/b.h:351: 351 lines are too many" in result.stdout
+    assert check(src__cache__c_test_cc="\n" * 351).stdout.count("c_test") == 0
+
+
+def body(n_lines, indentation):
+    return "".join(f"{indentation}call({i});\n" for i in range(n_lines))
+
+
+@pytest.mark.parametrize("function, first, n_around", [
+    ("int f(int a) {\n%s}\n", 3, 2),
+    ("Result<void> f(int a,\n               int b) {\n%s}\n", 3, 3),
+    ("A::A(int a)\n    : a_(a),\n      b_(a) {\n%s}\n", 3, 4),
+    ("template <class T>\nint f(T a) {\n%s}\n", 4, 2),
+    ("class A {\n public:\n  // Says it.\n  int f() const {\n    for (;;) {\n%s    }\n  }\n\n private:\n  int a_;\n};\n", 6, 4),
+    ("int f() {\n#ifdef A\n\n%s#endif\n}\n", 3, 5),
+])
+def test_long_function_of_the_core_is_found(check, function, first, n_around):
+    text = "namespace a {\n\n%s\n}  // namespace a\n"
+    just = text % (function % body(60 - n_around, " " * 6))
+    assert check(src__engine__a_cc=just).returncode == 0
+    long = text % (function % body(61 - n_around, " " * 6))
+    result = check(src__engine__a_cc=long)
+    assert result.returncode == 1
+    assert result.stdout == f"src/engine/a.cc:{first}: a function of 61 lines (limit 60); split it\n"
+    assert check(src__engine__a_cc="", src__cli__a_cc=long).returncode == 0
+
+
+def test_many_short_functions_and_a_long_table_pass(check):
+    functions = "".join(f"int f{i}() {{\n{body(20, '  ')}}}\n\n" for i in range(9))
+    table = "constexpr int kTable[] = {\n" + "    1,\n" * 100 + "};\n"
+    assert check(src__model__a_cc=functions + table).returncode == 0
