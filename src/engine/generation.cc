@@ -4,7 +4,6 @@
 #include "engine/sampling.h"
 #include "engine/session_impl.h"
 #include "engine/text_stream.h"
-#include "pruning/policy.h"
 
 namespace lazyfill {
 namespace {
@@ -55,16 +54,16 @@ class Run {
     result_.prompt_token_ids = s_.tokens;
     if (auto resolved = s_.resolve(); !resolved) return resolved;
     result_.lazy.choice = s_.plan.choice;
-    const bool filters = leaves(Leaves::kPrompt) && !schedule().empty() && s_.is_first_step();
-    n_cached_prompt_ = s_.tokens.size();
-    auto trace = filters ? filtered_step() : step();
+    auto trace = step();
     if (!trace) return tl::unexpected(trace.error());
     result_.timings.prefill_ms = ms_since(start_);
-    count_computed(*trace);
+    n_cached_prompt_ = s_.tokens.size();
+    n_whole_layers_ = trace->n_whole_layers;
     result_.lazy_used = !schedule().empty();
     result_.lazy.schedule = schedule();
-    result_.lazy.attention_kept = trace->attention_kept;
-    for (StageTrace& stage : trace->stages) result_.lazy.kept.push_back(std::move(stage.kept));
+    result_.lazy.attention_kept = trace->step.attention_kept;
+    for (auto* stages : {&trace->filter, &trace->step.stages})
+      for (StageTrace& stage : *stages) result_.lazy.kept.push_back(std::move(stage.kept));
     return {};
   }
 
@@ -84,45 +83,21 @@ class Run {
         result_.finish_reason = FinishReason::kCancelled;
         return {};
       }
-      count_computed(*trace);
     }
     return {};
   }
 
-  void count_computed(const StepTrace& trace) {
-    if (trace.stages.empty() || leaves(Leaves::kPrompt)) return;
-    std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
-    for (const StageTrace& stage : trace.stages) counts.push_back(stage.n_prompt_rows);
-  }
-
-  // Leaves::kPrompt: a first pass up to the stage's layer chooses tokens; the session forgets the others, and
-  // the model starts again with those alone. Later turns are plain additions.
-  Result<StepTrace> filtered_step() {
-    const Plan choosing{.schedule = std::span(schedule()).first(1),
-                        .lazy = &s_.plan.lazy,
-                        .prompt_end = s_.prompt_end,
-                        .only_choose = true};
-    auto chosen = s_.step_by(choosing, keep_going_, callbacks_.stop);
-    if (!chosen) return chosen;
-    std::vector<int32_t> tokens;
-    for (int32_t position : chosen->stages.front().kept)
-      tokens.push_back(s_.tokens[static_cast<size_t>(position)]);
-    s_.tokens = std::move(tokens);
-    s_.prompt_end = s_.tokens.size();
-    n_cached_prompt_ = s_.tokens.size();
-    auto trace = step();
-    if (trace) trace->stages = std::move(chosen->stages);
-    return trace;
-  }
-
   // All tokens that are not in the cache yet.
-  Result<StepTrace> step() {
+  Result<SessionTrace> step() {
     auto trace = s_.step(keep_going_, callbacks_.stop);
-    if (trace) result_.lazy.revived_rows += trace->n_revived;
+    if (!trace) return trace;
+    result_.lazy.revived_rows += trace->step.n_revived;
+    if (trace->step.stages.empty()) return trace;
+    std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
+    for (const StageTrace& stage : trace->step.stages) counts.push_back(stage.n_prompt_rows);
     return trace;
   }
 
-  bool leaves(Leaves what) const { return policy_info(s_.plan.lazy).leaves == what; }
   const std::vector<ScheduleStage>& schedule() const { return s_.plan.stages; }
 
   int32_t choose(size_t n) {
@@ -168,19 +143,14 @@ class Run {
     std::vector<double> fractions;
     const size_t n_prompt = result_.prompt_token_ids.size();
     for (size_t layer = 0; layer < engine_.model.config.n_layers; ++layer) {
-      size_t n_computed = was_whole(layer) ? n_prompt : 0;
+      // Rivals compute tokens and forget them: what is in the cache says too little.
+      size_t n_computed = layer < n_whole_layers_ ? n_prompt : 0;
       for (size_t position = 0; n_computed < n_prompt && position < n_cached_prompt_; ++position) {
         n_computed += s_.cache.columns(layer).has(static_cast<int32_t>(position)) ? 1 : 0;
       }
       fractions.push_back(static_cast<double>(n_computed) / static_cast<double>(n_prompt));
     }
     return fractions;
-  }
-
-  // Rivals compute tokens at this layer and forget them: what is in the cache says too little.
-  bool was_whole(size_t layer) const {
-    return leaves(Leaves::kColumns) ||
-           (leaves(Leaves::kPrompt) && !schedule().empty() && layer <= schedule().front().layer);
   }
 
   bool report(const Progress& progress) {
@@ -198,6 +168,7 @@ class Run {
   const GenerateOptions& options_;
   const Callbacks& callbacks_;
   TextStream text_;
+  size_t n_whole_layers_ = 0;
   size_t n_cached_prompt_ = 0;  // prompt tokens that the session holds: all but those that left the prompt
   KeepGoing keep_going_{this};
   Clock::time_point start_ = Clock::now();

@@ -2,6 +2,7 @@
 #include <new>
 #include <string>
 
+#include "engine/rivals.h"
 #include "engine/sampling.h"
 #include "engine/session_impl.h"
 #include "pruning/policy.h"
@@ -82,15 +83,13 @@ std::vector<TokenIndex> Session::Impl::voters() const {
   return voters;
 }
 
-Result<StepTrace> Session::Impl::step(FunctionRef<bool(const Progress&)> keep_going,
-                                      const std::stop_token& stop) {
+Result<SessionTrace> Session::Impl::step(FunctionRef<bool(const Progress&)> keep_going,
+                                         const std::stop_token& stop) {
+  if (policy_info(plan.lazy).leaves != Leaves::kRows) return step_of_rival(*this, keep_going, stop);
   const std::vector<TokenIndex> voting = voters();
-  Plan by{plan.stages, &plan.lazy, prompt_end, voting};
-  const Leaves leaves = policy_info(plan.lazy).leaves;
-  if (leaves != Leaves::kRows) by.schedule = {};
-  if (leaves == Leaves::kColumns && is_first_step() && !plan.stages.empty())
-    by.eviction = &plan.stages.front();
-  return step_by(by, keep_going, stop);
+  auto trace = step_by({plan.stages, &plan.lazy, prompt_end, voting}, keep_going, stop);
+  if (!trace) return tl::unexpected(trace.error());
+  return SessionTrace{.step = std::move(*trace)};
 }
 
 Result<StepTrace> Session::Impl::step_by(const Plan& other, FunctionRef<bool(const Progress&)> keep_going,

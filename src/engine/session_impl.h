@@ -10,6 +10,15 @@
 
 namespace lazyfill {
 
+// What computing a session's new tokens did.
+struct SessionTrace {
+  StepTrace step;
+  // Rivals: the first layers that took in every token, of which the session holds fewer since; and the stage
+  // that chose tokens before the step, the others being no part of the session.
+  size_t n_whole_layers = 0;
+  std::vector<StageTrace> filter = {};
+};
+
 struct Session::Impl {
   Impl(std::shared_ptr<Executor::Impl> of_executor, LazyOptions options, const SequenceCache::Shape& shape);
 
@@ -47,8 +56,8 @@ struct Session::Impl {
   // The plan for a prompt that is to be computed.
   Result<void> resolve();
   // Computes the tokens that are not computed yet, by the plan.
-  Result<StepTrace> step(FunctionRef<bool(const Progress&)> keep_going, const std::stop_token& stop);
-  // The same by another one.
+  Result<SessionTrace> step(FunctionRef<bool(const Progress&)> keep_going, const std::stop_token& stop);
+  // One step by the given one.
   Result<StepTrace> step_by(const Plan& other, FunctionRef<bool(const Progress&)> keep_going,
                             const std::stop_token& stop);
   int32_t draw(const SamplingOptions& options);
