@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -104,3 +105,33 @@ def test_every_field_of_the_record_is_documented(root, lazyfill, smollm2):
             if isinstance(value, dict):
                 assert set(value) <= documented[name], name
     assert set().union(*records) == set(documented) - {"prompt_logprobs"}  # it needs a flag for the whole run
+
+
+def test_the_example_of_the_architecture_is_what_happens(root, lazyfill, smollm2, probe):
+    text = " ".join((root / "docs" / "architecture.md").read_text(encoding="utf-8").split())
+    prompt, schedule = re.search(r'lazyfill run -p "(.*?)" --lazy (\S+) --temp 0', text).groups()
+    numbers = [[int(number) for number in re.findall(r"\d+", re.search(pattern, text)[1])] for pattern in (
+        r"Tokens ([\d, and]+) stay\.", r"stay\. Tokens ([\d, and]+) leave", r"eight tokens now: ([\d, and]+) are to stay",
+        r"are to stay\. Token (\d+)", r"Aux Cache holds tokens ([\d, and]+)\.")]
+    said = subprocess.run([lazyfill, "tokenize", "-m", smollm2, "--json", "-p", prompt], capture_output=True, text=True, check=True)
+    ids = json.loads(said.stdout)["token_ids"]
+    kept, left, kept_then, revived, left_then = numbers
+    answer = ids[revived[0]]  # "the earlier" one
+    ran = probe.run(smollm2, [{"tokens": ids, "prompt_end": len(ids)}, {"tokens": [answer], "prompt_end": len(ids)}],
+                    lazy={"schedule": schedule, "max_revived": 1})
+    first, second = (step["stages"][0] for step in ran.steps)
+    assert (first["kept"], second["kept"], second["revived"]) == (kept, kept_then, revived)
+    assert sorted(kept + left) == list(range(len(ids))) and ran.dropped[first["layer"]] == left_then
+    assert ran.steps[0]["logits"][-1].argmax() == answer
+
+
+def test_the_librarys_example_compiles(root, tmp_path):
+    compiler = shutil.which("c++")
+    if not compiler:
+        pytest.skip("there is no C++ compiler")
+    blocks = re.findall(r"```cpp\n(.*?)```", (root / "docs" / "library.md").read_text(encoding="utf-8"), re.DOTALL)
+    program = tmp_path / "example.cc"
+    program.write_text(next(block for block in blocks if "int main" in block), encoding="utf-8")
+    done = subprocess.run([compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", root / "include", program],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
