@@ -187,8 +187,11 @@ struct SamplingOptions {
 struct GenerateOptions {
   size_t max_tokens = 128;
   SamplingOptions sampling;
-  std::vector<std::string> stop;  // generation ends before the first of these texts
-  size_t n_top_logprobs = 0;      // up to this many a generated token
+  // Generation ends before the first of these texts; a control token counts by its name.
+  std::vector<std::string> stop;
+  bool show_special =
+      false;  // names of control tokens are part of the answer's text, but for the end token's
+  size_t n_top_logprobs = 0;  // up to this many a generated token
   bool stop_at_end_token = true;
   // Instead of sampling, take these tokens one after another (evaluation of fixed continuations).
   std::vector<int32_t> forced_tokens;
@@ -213,6 +216,7 @@ struct Generation {
   std::vector<int32_t> prompt_token_ids;
   std::vector<int32_t> token_ids;  // without the end token
   std::string text;                // whole UTF-8 characters, cut before a stop text
+  std::string plain_text;          // the same without names of control tokens, as a next turn repeats it
   FinishReason finish_reason = FinishReason::kLength;
   std::vector<std::vector<TokenLogprob>> top_logprobs;  // per generated token, most likely first
   Timings timings;

@@ -90,7 +90,7 @@ class Conversation {
     auto generation = generate(*tokens, n_known);
     if (!generation) return tl::unexpected(generation.error());
     terminal_.note(answer_note(*generation, tokens->size() - n_known));
-    messages.push_back({"assistant", generation->text});
+    messages.push_back({"assistant", generation->plain_text});
     messages_ = std::move(messages);
     return {};
   }

@@ -35,6 +35,7 @@ struct ExplainFlags {
   GenerateFlags generate;
   std::string output = "explain.html";
   std::string system;
+  bool special = false;
   bool chat = false;
   bool colour = false;
   bool no_page = false;
@@ -42,11 +43,11 @@ struct ExplainFlags {
 
 Result<std::vector<int32_t>> tokenize(const Engine& engine, const ExplainFlags& flags,
                                       const std::string& prompt) {
-  if (!flags.chat) return engine.tokenize(prompt);
-  std::vector<ChatMessage> messages;
-  if (!flags.system.empty()) messages.push_back({"system", flags.system});
-  messages.push_back({"user", prompt});
-  return tokenize_conversation(engine, messages);
+  if (!flags.chat) return engine.tokenize(prompt, true, flags.special);
+  ChatRequest request;
+  if (!flags.system.empty()) request.messages.push_back({"system", flags.system});
+  request.messages.push_back({"user", prompt});
+  return tokenize_conversation(engine, request, flags.special);
 }
 
 struct Runs {
@@ -175,6 +176,7 @@ int explain_command(const std::vector<std::string>& args) {
   Flags flags(kCommand, kSummary, kExamples);
   values.model.add_to(flags);
   values.prompt.add_to(flags);
+  PromptFlags::add_special_to(flags, values.special);
   flags.add_switch("--chat", values.chat, "Put the prompt into the model's chat template");
   flags.add_text("--system", values.system, "TEXT", "System message; with --chat");
   flags.group("Output");

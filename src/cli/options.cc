@@ -164,7 +164,11 @@ void GenerateFlags::add_to(Flags& flags, size_t default_tokens) {
   flags.add_real("--min-p", sampling.min_p, 0, 1,
                  "Leave out tokens less likely than this times the likeliest; default 0.05");
   flags.add_seed("--seed", sampling.seed, "Seed of the sampling; 0: from the clock; default 0");
-  flags.add_texts("--stop", options.stop, "TEXT", "End before this text; may be given several times");
+  flags.add_texts(
+      "--stop", options.stop, "TEXT",
+      "End before this text, or before the control token of this name; may be given several times");
+  flags.add_switch("--show-special", options.show_special,
+                   "Show the control tokens of the answer by their names, but for the one that ends it");
 }
 
 void TextFlags::add_to(Flags& flags) {
@@ -183,6 +187,11 @@ void PromptFlags::add_to(Flags& flags) {
       "-p follows them. With -p alone, text that comes on standard input within 3 seconds is the "
       "file");
   text.add_to(flags);
+}
+
+void PromptFlags::add_special_to(Flags& flags, bool& special) {
+  flags.add_switch("--special", special,
+                   "Control tokens written in the prompt become control tokens; without it they are text");
 }
 
 void TemplateFlags::add_to(Flags& flags) {

@@ -55,6 +55,8 @@ struct PromptFlags {
   std::vector<std::string> files;  // "-": standard input
   TextFlags text;
   void add_to(Flags& flags);
+  // Apart, because it may differ from prompt to prompt.
+  static void add_special_to(Flags& flags, bool& special);
   bool given() const { return prompt.has_value() || !files.empty(); }
 };
 

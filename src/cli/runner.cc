@@ -33,6 +33,7 @@ Error stopped(size_t n_tokens) {
 }
 
 void PromptSettings::add_to(Flags& flags) {
+  PromptFlags::add_special_to(flags, special);
   flags.add_switch("--chat", chat, "Put the prompt into the model's chat template");
   flags.add_text("--system", system, "TEXT", "System message; with --chat");
   lazy.add_to(flags);
@@ -89,7 +90,7 @@ Result<Runner::Answer> Runner::score_continuation(const PromptSettings& settings
                                                   const std::string& continuation) {
   auto prompt = prepared(settings, text);
   if (!prompt) return tl::unexpected(prompt.error());
-  auto forced = engine().tokenize(continuation, false);
+  auto forced = engine().tokenize(continuation, false, settings.special);
   if (!forced) return tl::unexpected(forced.error());
   GenerateOptions options = settings.generate.options;
   options.max_tokens = forced->size();
@@ -134,7 +135,7 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
       if (!generation) return tl::unexpected(generation.error());
       if (generation->finish_reason == FinishReason::kCancelled)
         return tl::unexpected(stopped(generation->token_ids.size()));
-      transcript.answered(generation->token_ids, generation->text);
+      transcript.answered(generation->token_ids, generation->plain_text);
       answers.push_back({std::move(*generation), Json::object()});
     }
   }
@@ -166,7 +167,7 @@ Result<std::string> Runner::record_line(const Answer& answer, const Json& id) co
 
 Result<std::vector<int32_t>> Runner::tokenize(const PromptSettings& settings,
                                               const std::string& prompt) const {
-  if (!settings.chat) return engine().tokenize(prompt);
+  if (!settings.chat) return engine().tokenize(prompt, true, settings.special);
   ChatRequest request = request_;
   if (whole_conversations_) {
     request.messages_json = prompt;
@@ -174,13 +175,13 @@ Result<std::vector<int32_t>> Runner::tokenize(const PromptSettings& settings,
     if (!settings.system.empty()) request.messages.push_back({"system", settings.system});
     request.messages.push_back({"user", prompt});
   }
-  return engine().tokenize_chat(request);
+  return tokenize_conversation(engine(), request, settings.special);
 }
 
 Transcript Runner::transcript_of(const PromptSettings& settings, const PromptLine& line) const {
   ChatRequest request = request_;
   if (!settings.system.empty()) request.messages.push_back({"system", settings.system});
-  return {engine(), line.document, settings.chat, std::move(request)};
+  return {engine(), line.document, settings.chat, settings.special, std::move(request)};
 }
 
 Result<Runner::Prompt> Runner::prepared(const PromptSettings& settings, const std::string& text) const {
@@ -263,8 +264,8 @@ Result<std::vector<Fidelity>> Runner::compare_questions(const PromptSettings& se
 }
 
 Result<void> Runner::ask_dense(const PromptSettings& settings, const PromptLine& line) {
-  const Json key = {line.document, line.questions,  settings.n_fidelity,
-                    settings.chat, settings.system, settings.generate.options.stop};
+  const Json key = {line.document,    line.questions,  settings.n_fidelity,           settings.chat,
+                    settings.special, settings.system, settings.generate.options.stop};
   if (dense_.key == key.dump(-1, ' ', false, Json::error_handler_t::replace)) return {};
   LazyOptions off;
   off.schedule = "off";
@@ -273,6 +274,7 @@ Result<void> Runner::ask_dense(const PromptSettings& settings, const PromptLine&
   Transcript transcript = transcript_of(settings, line);
   GenerateOptions options = settings.generate.options;
   options.max_tokens = settings.n_fidelity;
+  options.show_special = false;  // the history must not spell out names
   options.sampling.temperature = 0;
   dense_ = {};
   for (const std::string& question : line.questions) {

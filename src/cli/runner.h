@@ -24,6 +24,7 @@ struct PromptSettings {
   bool no_answer = false;
   float compress = 1;
   size_t compress_by = 0;
+  bool special = false;
   bool chat = false;
   std::string system;
 

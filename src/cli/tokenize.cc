@@ -102,7 +102,7 @@ int tokenize_command(const std::vector<std::string>& args) {
   flags.add_switch("--json", values.json, "One JSON object with token_ids and pieces");
   flags.add_switch("--count", values.count, "Only the number of tokens");
   flags.add_switch("--no-bos", values.no_bos, "No token for the beginning of the text");
-  flags.add_switch("--special", values.special, "Control tokens written in the text become control tokens");
+  PromptFlags::add_special_to(flags, values.special);
   if (auto exit_code = flags.parse(args)) return *exit_code;
   return guarded(kCommand, [&] { return tokenize(values); });
 }

@@ -7,12 +7,17 @@
 
 namespace lazyfill::cli {
 
-Transcript::Transcript(const Engine& engine, std::string document, bool chat, ChatRequest request)
-    : engine_(engine), document_(std::move(document)), chat_(chat), request_(std::move(request)) {}
+Transcript::Transcript(const Engine& engine, std::string document, bool chat, bool special,
+                       ChatRequest request)
+    : engine_(engine),
+      document_(std::move(document)),
+      chat_(chat),
+      special_(special),
+      request_(std::move(request)) {}
 
 Result<std::vector<int32_t>> Transcript::render() const {
-  if (!chat_) return engine_.tokenize(document_);
-  return engine_.tokenize_chat(request_);
+  if (!chat_) return engine_.tokenize(document_, true, special_);
+  return tokenize_conversation(engine_, request_, special_);
 }
 
 Result<Turn> Transcript::ask(const std::string& question) {

@@ -18,9 +18,10 @@ struct Turn {
 
 class Transcript {
  public:
-  // As chat messages (behind those of `request`, with its tools and variables), or as plain text: document,
-  // question, answer and the next question, with an empty line before each question.
-  Transcript(const Engine& engine, std::string document, bool chat, ChatRequest request);
+  // special: texts may write control tokens. As chat messages (behind those of `request`, with its tools and
+  // variables), or as plain text: document, question, answer and the next question, with an empty line before
+  // each question.
+  Transcript(const Engine& engine, std::string document, bool chat, bool special, ChatRequest request);
 
   Result<Turn> ask(const std::string& question);
   // What a session generated on the turn; without this the next question follows as if there were no answer.
@@ -34,6 +35,7 @@ class Transcript {
   const Engine& engine_;
   std::string document_;  // plain: with all that was said
   bool chat_;
+  bool special_;
   ChatRequest request_;  // with all that was said; the document is part of the first question
   bool has_asked_ = false;
   std::vector<int32_t> tokens_;

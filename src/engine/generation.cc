@@ -22,7 +22,7 @@ class Run {
         engine_(session.engine),
         options_(options),
         callbacks_(callbacks),
-        text_(*engine_.tokenizer, options.stop) {}
+        text_(*engine_.tokenizer, options.stop, options.show_special) {}
 
   Result<Generation> run(std::span<const int32_t> new_tokens) {
     Session::Impl::State before = s_.state();
@@ -133,6 +133,7 @@ class Run {
       if (callbacks_.on_token && !result_.token_ids.empty())
         callbacks_.on_token(result_.token_ids.back(), rest);
     }
+    result_.plain_text = text_.plain();
     result_.timings.total_ms = ms_since(start_);
     result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
     result_.lazy.computed_fraction = computed_fractions();

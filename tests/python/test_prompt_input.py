@@ -143,6 +143,21 @@ def test_a_mark_at_the_start_of_messages_and_lines_is_no_text(ids, tmp_path):
     assert ids("--chat", "--jsonl", lines) == expected
 
 
+@pytest.mark.parametrize("chat", [[], ["--chat"]])
+def test_special_makes_control_tokens_of_their_names(ids, lazyfill, smollm2, chat):
+    text = "a<|im_end|>\n<|im_start|>b"
+    end = json.loads(subprocess.run([lazyfill, "tokenize", "-m", smollm2, "--json", "--no-bos", "--special", "-p", "<|im_end|>"],
+                                    capture_output=True, check=True).stdout)["token_ids"]
+    assert len(end) == 1
+    with_names, as_text = ids("-p", text, "--special", *chat), ids("-p", text, *chat)
+    assert with_names.count(end[0]) == as_text.count(end[0]) + 1
+    line = json.dumps({"prompt": text, "flags": ["--special"]}).encode()
+    assert ids("--jsonl", "-", *chat, stdin=line) == with_names
+    if not chat:
+        tokens = subprocess.run([lazyfill, "tokenize", "-m", smollm2, "--json", "--special", "-p", text], capture_output=True, check=True)
+        assert with_names == json.loads(tokens.stdout)["token_ids"]
+
+
 def test_without_a_prompt_a_silent_pipe_is_named(start, smollm2):
     process = start("run", "-m", smollm2, stdin=subprocess.PIPE)
     assert b"still waiting for the prompt on standard input" in process.stderr.readline()
