@@ -73,10 +73,15 @@ class Answers:
         """A line, and the records that it gives: one, or one a question."""
         self.process.stdin.write(json.dumps(line) + "\n")
         self.process.stdin.flush()
-        records = [self.process.stdout.readline() for _ in range(n_records)]
-        if not all(records):
-            raise SystemExit(f"lazyfill run ended with exit code {self.process.wait()}; its message stands above")
-        return [json.loads(record) for record in records]
+        records = []
+        while len(records) < n_records:
+            text = self.process.stdout.readline()
+            if not text:
+                raise SystemExit(f"lazyfill run ended with exit code {self.process.wait()}; its message stands above")
+            records.append(json.loads(text))
+            if "error" in records[-1]:  # the only record of its line
+                raise SystemExit("lazyfill run could not answer; its message stands above")
+        return records
 
     def __exit__(self, *_):
         self.process.stdin.close()

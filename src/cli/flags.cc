@@ -239,17 +239,23 @@ void Flags::add_file(std::string& target, const std::string& help) {
   app_->add_option("file", target, help)->type_name("MODEL.gguf");
 }
 
-int Flags::refuse(const std::string& sentence) const {
-  return wrong_usage(command_, where_ + sentence);
+std::optional<int> Flags::parse(std::vector<std::string> args) {
+  auto done = read(std::move(args));
+  if (done) return std::nullopt;
+  if (done.error().code != ErrorCode::kCancelled) return wrong_usage(command_, done.error().message);
+  std::printf("%s", app_->help().c_str());
+  return kExitDone;
 }
 
-std::optional<int> Flags::parse(std::vector<std::string> args) {
+Result<void> Flags::read(std::vector<std::string> args) {
+  const auto refuse = [](std::string sentence) {
+    return fail(ErrorCode::kInvalidArgument, std::move(sentence));
+  };
   std::reverse(args.begin(), args.end());  // the order CLI11 takes a vector in
   try {
     app_->parse(std::move(args));
   } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app_->help().c_str());
-    return kExitDone;
+    return fail(ErrorCode::kCancelled, "--help is no flag here");
   } catch (const CLI::ValidationError& error) {
     // "--flag: takes a number ..." reads better as one sentence.
     std::string message = error.what();
@@ -264,15 +270,14 @@ std::optional<int> Flags::parse(std::vector<std::string> args) {
     return refuse(printable(error.what()));
   }
   const std::vector<std::string> unknown = app_->remaining();
-  if (!unknown.empty()) return report_unknown(unknown);
-  return std::nullopt;
+  if (!unknown.empty()) return refuse(unknown_sentence(unknown));
+  return {};
 }
 
-int Flags::report_unknown(const std::vector<std::string>& unknown) const {
+std::string Flags::unknown_sentence(const std::vector<std::string>& unknown) const {
   const std::string& first = unknown.front();
-  if (first.empty() || first.front() != '-') {
-    return refuse("unexpected argument " + quote(first) + "; texts with spaces need quotation marks");
-  }
+  if (first.empty() || first.front() != '-')
+    return "unexpected argument " + quote(first) + "; texts with spaces need quotation marks";
   std::vector<std::string> names;
   for (const CLI::Option* option : app_->get_options()) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
@@ -280,7 +285,7 @@ int Flags::report_unknown(const std::vector<std::string>& unknown) const {
   const std::string flag = split(first, '=').front();
   std::string sentence = "unknown flag " + quote(flag);
   if (const auto candidate = nearest(flag, names)) sentence += "; did you mean " + *candidate + "?";
-  return refuse(sentence);
+  return sentence;
 }
 
 }  // namespace lazyfill::cli

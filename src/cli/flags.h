@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "lazyfill/error.h"
 #include "lazyfill/types.h"
 
 namespace CLI {
@@ -55,21 +56,18 @@ class Flags {
                   const std::string& help);
   void add_file(std::string& target, const std::string& help);  // one positional argument
 
-  // Where the flags stand when that is not the command line: "line 3 of FILE: ", said before every sentence.
-  void set_where(std::string where) { where_ = std::move(where); }
-
   // Empty: go on. Else the exit code: the help was asked for, or the usage was wrong and a sentence is
   // printed.
   std::optional<int> parse(std::vector<std::string> args);
+  // The same where they do not stand on the command line: nothing is printed, and there is no help.
+  Result<void> read(std::vector<std::string> args);
 
  private:
   CLI::Option* finish(CLI::Option* option, const std::string& placeholder);
-  int refuse(const std::string& sentence) const;
-  int report_unknown(const std::vector<std::string>& unknown) const;
+  std::string unknown_sentence(const std::vector<std::string>& unknown) const;
 
   std::string command_;
   std::string group_ = "Options";
-  std::string where_;
   std::unique_ptr<CLI::App> app_;
 };
 

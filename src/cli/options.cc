@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "cli/json_text.h"
+#include "cli/messages.h"
 #include "cli/text.h"
 #include "cli/text_input.h"
 #include "lazyfill/policies.h"
@@ -207,14 +209,16 @@ Result<ChatRequest> TemplateFlags::resolve(const TextFlags& flags) const {
   if (!tools_file.empty()) {
     auto text = read_text_file(tools_file, flags);
     if (!text) return tl::unexpected(text.error());
-    const auto tools = nlohmann::ordered_json::parse(*text, nullptr, false);
-    if (!tools.is_array())
+    const auto tools = parse_json(*text, quote(tools_file) + ", which holds no JSON array of tools,");
+    if (!tools) return tl::unexpected(tools.error());
+    if (!tools->is_array())
       return fail(ErrorCode::kInvalidFile, quote(tools_file) + " holds no JSON array of tools");
     request.tools_json = std::move(*text);
   }
   if (!variables.empty()) {
-    const auto object = nlohmann::ordered_json::parse(variables, nullptr, false);
-    if (!object.is_object())
+    const auto object = parse_json(variables, "--template-vars takes a JSON object, but this");
+    if (!object) return tl::unexpected(object.error());
+    if (!object->is_object())
       return fail(ErrorCode::kInvalidArgument,
                   "--template-vars takes a JSON object, such as '{\"name\": true}'");
     request.variables_json = variables;
@@ -225,12 +229,22 @@ Result<ChatRequest> TemplateFlags::resolve(const TextFlags& flags) const {
 Result<std::string> read_messages(const std::string& path, const TextFlags& flags) {
   auto text = read_text_file(path, flags);
   if (!text) return tl::unexpected(text.error());
-  const auto value = nlohmann::ordered_json::parse(*text, nullptr, false);
-  if (value.is_array()) return text;
-  if (value.is_object() && value.contains("messages") && value["messages"].is_array())
-    return value["messages"].dump();
-  return fail(ErrorCode::kInvalidFile,
-              quote(path) + " holds no JSON array of messages, each with \"role\" and \"content\"");
+  const auto value = parse_json(*text, quote(path) + ", which holds no JSON array of messages,");
+  if (!value) return tl::unexpected(value.error());
+  size_t begin = 0;
+  std::string array = *text;
+  if (value->is_object()) {
+    for (const JsonSpan& span : json_spans(*text)) {
+      if (span.name != "messages") continue;
+      begin = span.begin;
+      array = text->substr(span.begin, span.end - span.begin);
+    }
+  }
+  const MessagesFault fault = find_fault_in_messages(array);
+  if (fault.sentence.empty()) return array;
+  return fail(ErrorCode::kInvalidFile, quote(path) + ", " +
+                                           position_text(position_of(*text, begin + fault.byte)) +
+                                           ": the conversation " + fault.sentence);
 }
 
 std::string wanted_isa() {

@@ -1,5 +1,6 @@
 #include "cli/record.h"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -59,6 +60,47 @@ Json timings_json(const Generation& generation, double load_ms) {
           {"prefill_tokens_per_s", prefill_tokens_per_s(generation)},
           {"decode_tokens_per_s", decode_tokens_per_s(generation)},
           {"total_ms", timings.total_ms}};
+}
+
+const char* error_name(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kInvalidFile:
+      return "invalid_line";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kNotFound:
+      return "not_found";
+    case ErrorCode::kContextExceeded:
+      return "context_exceeded";
+    case ErrorCode::kOutOfMemory:
+      return "out_of_memory";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+  }
+  return "invalid_argument";
+}
+
+// The library escapes the control characters below U+0020, but U+009B and its like steer terminals too.
+std::string without_controls(std::string_view json) {
+  std::string out;
+  out.reserve(json.size() + 1);
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (size_t i = 0; i < json.size(); ++i) {
+    const auto next = static_cast<unsigned char>(i + 1 < json.size() ? json[i + 1] : '\0');
+    if (json[i] == '\x7F') {
+      out += "\\u007f";
+    } else if (json[i] == '\xC2' && next >= 0x80 && next < 0xA0) {
+      out += "\\u00";
+      out += kDigits[next >> 4];
+      out += kDigits[next & 15];
+      ++i;
+    } else {
+      out += json[i];
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -129,26 +171,23 @@ uint64_t peak_rss_bytes() {
 }
 
 std::string json_line(const Json& value) {
-  const std::string line = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  // The library escapes the control characters below U+0020, but U+009B and its like steer terminals too.
-  std::string out;
-  out.reserve(line.size() + 1);
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  for (size_t i = 0; i < line.size(); ++i) {
-    const auto next = static_cast<unsigned char>(i + 1 < line.size() ? line[i + 1] : '\0');
-    if (line[i] == '\x7F') {
-      out += "\\u007f";
-    } else if (line[i] == '\xC2' && next >= 0x80 && next < 0xA0) {
-      out += "\\u00";
-      out += kDigits[next >> 4];
-      out += kDigits[next & 15];
-      ++i;
-    } else {
-      out += line[i];
-    }
-  }
-  out += '\n';
-  return out;
+  return without_controls(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + '\n';
+}
+
+std::string json_line(const Json& object, const std::string& id) {
+  std::string line = json_line(object);
+  if (id.empty()) return line;
+  std::string member = "\"id\":" + without_controls(id) + (object.empty() ? "" : ",");
+  std::replace_if(
+      member.begin(), member.end(), [](char c) { return c == '\t' || c == '\r'; },
+      ' ');  // no text holds them bare
+  return line.insert(1, member);
+}
+
+Json error_record(const Error& error, size_t line, size_t column) {
+  Json what = {{"code", error_name(error.code)}, {"message", error.message}, {"line", line}};
+  if (column > 0) what["column"] = column;
+  return {{"version", 1}, {"line", line}, {"error", std::move(what)}};
 }
 
 }  // namespace lazyfill::cli

@@ -21,5 +21,9 @@ double decode_tokens_per_s(const Generation& generation);  // 0 with fewer than 
 
 // One line without control characters; invalid UTF-8 is replaced.
 std::string json_line(const nlohmann::ordered_json& value);
+// The same of an object, with this JSON as its "id", as it was written; empty: without.
+std::string json_line(const nlohmann::ordered_json& object, const std::string& id);
+// A record in place of an answer. column: 0 where the error is not one of the line's text.
+nlohmann::ordered_json error_record(const Error& error, size_t line, size_t column);
 
 }  // namespace lazyfill::cli

@@ -1,4 +1,5 @@
 // lazyfill run: one prompt or many, generates.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -6,6 +7,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/json_text.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/prompt_line.h"
@@ -14,6 +16,7 @@
 #include "cli/summary.h"
 #include "cli/text.h"
 #include "cli/text_input.h"
+#include "tokenizer/utf8.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -28,8 +31,6 @@ constexpr char kExamples[] =
     "  lazyfill run -m model.gguf -f long.txt -n 32 --temp 0 --lazy 9:0.5,15:0.5,22:0.5 --json out.json\n"
     "  cat long.txt | lazyfill run --lazy off\n"
     "  lazyfill run --jsonl prompts.jsonl --json answers.jsonl     # one object with \"prompt\" a line\n";
-constexpr size_t kTopLogprobs = 20;
-const std::vector<std::string> kCompressors = {"information", "random"};
 
 struct RunFlags {
   ModelFlags model;
@@ -51,7 +52,7 @@ struct RunFlags {
     flags.add_text(
         "--jsonl", jsonl, "FILE",
         "Many prompts: one JSON object a line, with \"prompt\" (and \"continuation\": a text to be "
-        "scored in place of an answer), or with \"document\" and \"questions\"; \"flags\" are for "
+        "scored in place of an answer), \"messages\", or \"document\" and \"questions\"; \"flags\" are for "
         "this line alone; - for standard input");
     settings.add_to(flags);
     flags.add_text("--json", json, "FILE",
@@ -63,16 +64,16 @@ struct RunFlags {
   }
 };
 
-int run_one(Runner& runner, const RunFlags& flags, const std::string& prompt, bool stream,
+int run_one(Runner& runner, const PromptSettings& settings, const std::string& prompt, bool stream,
             std::optional<OutputFile>& output) {
-  auto answer = runner.answer(flags.settings, prompt, stream, output.has_value());
+  auto answer = runner.answer(settings, prompt, stream, output.has_value());
   if (!answer) {
     if (answer.error().code == ErrorCode::kCancelled) return report_failure(kCommand, stopped(0));
     return report_failure(kCommand, answer.error());
   }
   runner.terminal().note(generation_summary(answer->generation));
   if (output) {
-    auto line = runner.record_line(*answer, nullptr);
+    auto line = runner.record_line(*answer, "");
     if (!line) return report_failure(kCommand, line.error());
     if (auto written = output->write(*line); !written) {
       return report_failure(kCommand, written.error());
@@ -84,35 +85,41 @@ int run_one(Runner& runner, const RunFlags& flags, const std::string& prompt, bo
   return kExitDone;
 }
 
-// The settings of a line with flags of its own. A value: the exit code of wrong usage, after its sentence.
-std::optional<int> settings_of(const PromptLine& line, const std::string& where,
-                               const std::vector<std::string>& args, PromptSettings& settings) {
-  {
+// The settings of a line: the command line's, then its own.
+Result<PromptSettings> settings_of(const PromptLine& line, const RunFlags& command,
+                                   const std::vector<std::string>& args) {
+  PromptSettings settings = command.settings;
+  if (!line.flags.empty()) {
     PromptSettings unused;  // a flag that cannot change from line to line is refused
     Flags known(kCommand, kSummary, kExamples);
     unused.add_to(known);
-    known.set_where(where);
-    if (auto exit_code = known.parse(line.flags)) return exit_code;
+    if (auto read = known.read(line.flags); !read)
+      return fail(ErrorCode::kInvalidArgument, "its \"flags\": " + read.error().message);
+    RunFlags all;
+    Flags flags(kCommand, kSummary, kExamples);
+    all.add_to(flags);
+    std::vector<std::string> together = args;
+    together.insert(together.end(), line.flags.begin(), line.flags.end());
+    if (auto read = flags.read(together); !read) return tl::unexpected(read.error());
+    settings = all.settings;
   }
-  RunFlags all;
-  Flags flags(kCommand, kSummary, kExamples);
-  all.add_to(flags);
-  flags.set_where(where);
-  std::vector<std::string> together = args;
-  together.insert(together.end(), line.flags.begin(), line.flags.end());
-  if (auto exit_code = flags.parse(together)) return exit_code;
-  if (const std::string sentence = all.settings.contradiction(); !sentence.empty())
-    return wrong_usage(kCommand, where + sentence);
-  settings = all.settings;
-  return std::nullopt;
+  if (!line.messages.empty()) {
+    if (!settings.system.empty())
+      return fail(ErrorCode::kInvalidArgument,
+                  "its \"messages\" are the whole conversation: leave --system out");
+    settings.chat = settings.whole_conversation = true;
+  }
+  if (std::string sentence = settings.contradiction(); !sentence.empty())
+    return fail(ErrorCode::kInvalidArgument, std::move(sentence));
+  return settings;
 }
 
 Result<std::vector<Runner::Answer>> answers_to(Runner& runner, const PromptLine& line,
                                                const PromptSettings& settings) {
   if (!line.document.empty()) return runner.answer_questions(settings, line);
-  auto answer = line.continuation.empty()
-                    ? runner.answer(settings, line.prompt, false, true)
-                    : runner.score_continuation(settings, line.prompt, line.continuation);
+  const std::string& prompt = line.messages.empty() ? line.prompt : line.messages;
+  auto answer = line.continuation.empty() ? runner.answer(settings, prompt, false, true)
+                                          : runner.score_continuation(settings, prompt, line.continuation);
   if (!answer) return tl::unexpected(answer.error());
   if (answer->generation.finish_reason == FinishReason::kCancelled)
     return tl::unexpected(stopped(answer->generation.token_ids.size()));
@@ -121,37 +128,90 @@ Result<std::vector<Runner::Answer>> answers_to(Runner& runner, const PromptLine&
   return answers;
 }
 
-int run_many(Runner& runner, const RunFlags& flags, const std::vector<std::string>& args, std::istream& input,
-             OutputFile& output) {
-  size_t number = 0;
-  const auto where = [&] { return "line " + std::to_string(number) + " of " + quote(flags.jsonl) + ": "; };
-  const auto fail_line = [&](const Error& error) {
-    return report_failure(kCommand, {error.code, where() + error.message});
-  };
-  for (std::string text; std::getline(input, text);) {
-    ++number;
-    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-    auto valid = checked_text(std::move(text), "the text", flags.prompt.text);
-    if (!valid) return fail_line(valid.error());
-    auto line = parse_prompt_line(*valid);
-    if (!line) return fail_line(line.error());
-    PromptSettings settings = flags.settings;
-    if (!line->flags.empty()) {
-      if (auto exit_code = settings_of(*line, where(), args, settings)) return *exit_code;
+// The lines of --jsonl, one after another. A line that fails gets a record that says why, and costs the
+// others nothing.
+class Lines {
+ public:
+  Lines(Runner& runner, const RunFlags& flags, const std::vector<std::string>& args, OutputFile& output)
+      : runner_(runner), flags_(flags), args_(args), output_(output) {}
+
+  int run(std::istream& input) {
+    size_t n_lines = 0;
+    for (std::string text; std::getline(input, text);) {
+      if (++number_ == 1) drop_byte_order_mark(text);
+      if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
+      ++n_lines;
+      if (auto done = answer(std::move(text)); !done)
+        return report_failure(kCommand, located(done.error(), 0));
     }
-    auto answers = answers_to(runner, *line, settings);
-    if (!answers) return fail_line(answers.error());
+    if (input.bad())
+      return report_failure(kCommand, {ErrorCode::kNotFound, "cannot read " + quote(flags_.jsonl)});
+    if (n_lines == 0)
+      return report_failure(kCommand, {ErrorCode::kInvalidFile, quote(flags_.jsonl) + " holds no line"});
+    return has_failed_ ? kExitFailed : kExitDone;
+  }
+
+ private:
+  // An error ends the run.
+  Result<void> answer(std::string text) {
+    const std::string mended = utf8::replace_invalid(text);
+    const auto [fault_in_mended, _] = std::mismatch(mended.begin(), mended.end(), text.begin(), text.end());
+    auto valid = checked_text(std::move(text), "the text", flags_.prompt.text);
+    if (!valid) {
+      const auto byte = static_cast<size_t>(fault_in_mended - mended.begin());
+      return refuse(parse_prompt_line(mended).id, valid.error(), position_of(mended, byte).column);
+    }
+    const ParsedLine line = parse_prompt_line(*valid);
+    if (!line.prompt) {
+      const LineFault& fault = line.prompt.error();
+      return refuse(line.id, fault.error, position_of(*valid, fault.byte).column);
+    }
+    auto settings = settings_of(*line.prompt, flags_, args_);
+    if (!settings)
+      return refuse(line.id, settings.error(), position_of(*valid, line.prompt->flags_byte).column);
+    auto answers = answers_in_memory(*line.prompt, *settings);
+    if (!answers) return refuse(line.id, answers.error(), 0);
     for (const Runner::Answer& answer : *answers) {
-      auto record = runner.record_line(answer, line->id);
-      if (!record) return fail_line(record.error());
-      if (auto written = output.write(*record); !written) return fail_line(written.error());
-      runner.terminal().note("line " + std::to_string(number) + ": " + generation_summary(answer.generation));
+      auto record = runner_.record_line(answer, line.id);
+      if (!record) return refuse(line.id, record.error(), 0);
+      if (auto written = output_.write(*record); !written) return written;
+      runner_.terminal().note("line " + std::to_string(number_) + ": " +
+                              generation_summary(answer.generation));
+    }
+    return {};
+  }
+
+  // The next line may be a shorter one.
+  Result<std::vector<Runner::Answer>> answers_in_memory(const PromptLine& line,
+                                                        const PromptSettings& settings) {
+    try {
+      return answers_to(runner_, line, settings);
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::kOutOfMemory, "not enough memory for this line");
     }
   }
-  if (number == 0)
-    return report_failure(kCommand, {ErrorCode::kInvalidFile, quote(flags.jsonl) + " holds no line"});
-  return kExitDone;
-}
+
+  // column: 0 where the error is not one of the text.
+  Result<void> refuse(const std::string& id, const Error& error, size_t column) {
+    if (error.code == ErrorCode::kCancelled) return tl::unexpected(error);
+    has_failed_ = true;
+    report_failure(kCommand, located(error, column));
+    return output_.write(json_line(error_record(error, number_, column), id));
+  }
+
+  Error located(const Error& error, size_t column) const {
+    return {error.code, "line " + std::to_string(number_) +
+                            (column > 0 ? ", column " + std::to_string(column) : "") + " of " +
+                            quote(flags_.jsonl) + ": " + error.message};
+  }
+
+  Runner& runner_;
+  const RunFlags& flags_;
+  const std::vector<std::string>& args_;
+  OutputFile& output_;
+  size_t number_ = 0;
+  bool has_failed_ = false;
+};
 
 // What is asked of the command line alone, before the model is loaded.
 std::optional<int> check_flags(const RunFlags& flags) {
@@ -225,12 +285,16 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
   if (!stages) return report_schedule_error(kCommand, stages.error());
 
   Runner runner(std::move(*loaded), *context, flags.model.quiet, interrupt);
-  runner.with_template(std::move(*request), !flags.messages.empty());
+  runner.with_template(std::move(*request));
   if (flags.perplexity) runner.with_prompt_logprobs();
   runner.terminal().note(model_summary(runner.engine().info()));
   const bool stream = !output || !output->is_standard_output();  // a record there stands alone
-  if (!many) return run_one(runner, flags, prompt, stream, output);
-  return run_many(runner, flags, args, flags.jsonl == "-" ? std::cin : file, *output);
+  if (!many) {
+    PromptSettings settings = flags.settings;
+    settings.whole_conversation = !flags.messages.empty();
+    return run_one(runner, settings, prompt, stream, output);
+  }
+  return Lines(runner, flags, args, *output).run(flags.jsonl == "-" ? std::cin : file);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cli/conversation.h"
+#include "cli/messages.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
@@ -152,30 +153,35 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
   return answers;
 }
 
-Result<std::string> Runner::record_line(const Answer& answer, const Json& id) const {
+Result<std::string> Runner::record_line(const Answer& answer, const std::string& id) const {
   Json record = make_record(answer.generation, loaded_.load_ms);
   record["activation_bits"] = activation_bits(engine().info());
-  if (!id.is_null()) record["id"] = id;
   record.update(answer.extra);
   if (prompt_logprobs_) {
     auto logprobs = executor().token_logprobs(answer.generation.prompt_token_ids, interrupt_.token());
     if (!logprobs) return tl::unexpected(logprobs.error());
     record["prompt_logprobs"] = *logprobs;
   }
-  return json_line(record);
+  return json_line(record, id);
 }
 
 Result<std::vector<int32_t>> Runner::tokenize(const PromptSettings& settings,
                                               const std::string& prompt) const {
   if (!settings.chat) return engine().tokenize(prompt, true, settings.special);
   ChatRequest request = request_;
-  if (whole_conversations_) {
+  if (settings.whole_conversation) {
     request.messages_json = prompt;
   } else {
     if (!settings.system.empty()) request.messages.push_back({"system", settings.system});
     request.messages.push_back({"user", prompt});
   }
-  return tokenize_conversation(engine(), request, settings.special);
+  auto tokens = tokenize_conversation(engine(), request, settings.special);
+  if (tokens && prints_parts_as_list(engine(), request)) {
+    terminal_.warn(
+        "the model's chat template knows no content in parts and prints it as a list: give each content as "
+        "one text");
+  }
+  return tokens;
 }
 
 Transcript Runner::transcript_of(const PromptSettings& settings, const PromptLine& line) const {

@@ -26,6 +26,7 @@ struct PromptSettings {
   size_t compress_by = 0;
   bool special = false;
   bool chat = false;
+  bool whole_conversation = false;  // a prompt is the JSON array of all messages, not the user's message
   std::string system;
 
   void add_to(Flags& flags);
@@ -42,12 +43,8 @@ class Runner {
   const Executor& executor() const { return loaded_.executor; }
   // Records get the dense model's logarithm of each prompt token's probability.
   void with_prompt_logprobs() { prompt_logprobs_ = true; }
-  // What chat templates get beside the messages: tools and variables. whole: a prompt is the JSON array of
-  // all messages, not the user's message.
-  void with_template(ChatRequest request, bool whole) {
-    request_ = std::move(request);
-    whole_conversations_ = whole;
-  }
+  // What chat templates get beside the messages: tools and variables.
+  void with_template(ChatRequest request) { request_ = std::move(request); }
 
   struct Answer {
     Generation generation;
@@ -62,7 +59,8 @@ class Runner {
   // One a question; they lie in one session, each with the answers before it.
   Result<std::vector<Answer>> answer_questions(const PromptSettings& settings, const PromptLine& line);
 
-  Result<std::string> record_line(const Answer& answer, const nlohmann::ordered_json& id) const;
+  // id: JSON, or empty.
+  Result<std::string> record_line(const Answer& answer, const std::string& id) const;
 
  private:
   // A prompt after --compress.
@@ -94,7 +92,6 @@ class Runner {
   Terminal terminal_;
   bool prompt_logprobs_ = false;
   ChatRequest request_;
-  bool whole_conversations_ = false;
   DenseAnswers dense_;
 };
 

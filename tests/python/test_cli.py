@@ -234,9 +234,10 @@ def test_jsonl_keeps_what_is_finished(run, smollm2, tmp_path):
     prompts, answers = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     prompts.write_text('{"prompt": "One", "id": "a"}\n\n{"prompt": "Two"}\n{"prompt": 3}\n{"prompt": "Four"}\n')
     result = run("run", "-m", smollm2, "--quiet", *GREEDY, "--jsonl", prompts, "--json", answers)
-    assert_fails(result, 1, "line 4", "prompt")
+    assert_fails(result, 1, "line 4, column 12", "prompt")
     records = [json.loads(line) for line in answers.read_text().splitlines()]
-    assert len(records) == 2 and records[0]["id"] == "a" and "id" not in records[1]
+    assert len(records) == 4 and records[0]["id"] == "a" and "id" not in records[1]
+    assert "error" in records[2] and records[3]["text"]
 
 
 def test_a_model_file_that_shrinks_is_an_error(lazyfill, smollm2, tmp_path):

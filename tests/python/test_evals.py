@@ -155,3 +155,10 @@ def test_a_needle_lies_between_sentences():
     assert ". The password of the harbour office is" in middle["prompt"]
     assert 500 < middle["prompt"].index("The password") < 800
     assert last["prompt"].index("The password") >= 1400
+
+
+def test_a_line_that_fails_ends_the_measuring(lazyfill, smollm2):
+    with program.Answers(lazyfill, smollm2, ["-n", "1"]) as answers:
+        assert answers.ask(prompt="One")["token_ids"]
+        with pytest.raises(SystemExit, match="could not answer"):
+            answers.ask_all(2, document="word " * 9000, questions=["One?", "Two?"])

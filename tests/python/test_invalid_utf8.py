@@ -92,8 +92,16 @@ def test_is_refused_by_every_command(run, smollm2, tmp_path):
     for command in ["run", "tokenize"]:
         assert_fails(run(command, "-m", smollm2, "-p", os.fsdecode(b"caf\xe9")), 1, "UTF-8", "byte 3")
     assert_fails(run("tokenize", "-m", smollm2, "-f", path), 1, "UTF-8", "byte 5", "--invalid-utf8 replace")
-    assert_fails(run("run", "-m", smollm2, "--quiet", "--jsonl", "-", stdin=b'{"prompt": "caf\xe9"}\n'), 1, "line 1", "UTF-8", "byte 15")
     assert_fails(run("chat", "-m", smollm2, "--quiet", stdin=b"caf\xe9\n"), 1, "question", "UTF-8", "byte 3")
+
+
+def test_costs_a_line_of_many_alone(run, smollm2):
+    lines = '{"id": 7, "prompt": "é'.encode() + b'caf\xe9"}\n{"prompt": "One"}\n'
+    result = run("run", "-m", smollm2, "--quiet", "-n", 1, "--jsonl", "-", stdin=lines)
+    bad, good = [json.loads(record) for record in result.stdout.splitlines()]
+    assert result.returncode == 1 and b"line 1, column 26 of '-'" in result.stderr
+    assert bad["id"] == 7 and bad["error"]["column"] == 26 and "UTF-8" in bad["error"]["message"] and "byte 26" in bad["error"]["message"]
+    assert "error" not in good
 
 
 def test_is_replaced_where_asked_for(run, smollm2, tmp_path):

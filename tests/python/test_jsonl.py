@@ -79,19 +79,69 @@ def test_comparing_alone_gives_the_same_as_beside_an_answer(ask):
     assert both[2]["fidelity"]["mean_kl"] != both[0]["fidelity"]["mean_kl"]
 
 
-@pytest.mark.parametrize("line, code, part", [
-    ({"prompt": "a", "flags": ["--lazzy", "off"]}, 2, "line 2 of '-': unknown flag '--lazzy'"),
-    ({"prompt": "a", "flags": ["--threads", "1"]}, 2, "line 2 of '-': unknown flag '--threads'"),
-    ({"prompt": "a", "flags": ["--no-answer"]}, 2, "line 2 of '-': --no-answer needs --fidelity"),
-    ({"prompt": "a", "flags": ["--lazy", "99:0.5"]}, 1, "line 2 of '-': layer 99"),
-    ({"document": "a"}, 1, "line 2 of '-': needs both"),
-    ({"document": "a", "questions": ["b"], "flags": ["--compress", "0.5"]}, 1, "line 2 of '-': a document with questions"),
-    ({"document": "word " * 9000, "questions": ["b"]}, 1, "line 2 of '-': the prompt has"),
+@pytest.mark.parametrize("line, place, part", [
+    ({"prompt": "a", "flags": ["--lazzy", "off"]}, "line 2, column 26 of '-'", "unknown flag '--lazzy'"),
+    ({"prompt": "a", "flags": ["--threads", "1"]}, "line 2, column 26 of '-'", "unknown flag '--threads'"),
+    ({"prompt": "a", "flags": ["--help"]}, "line 2, column 26 of '-'", "--help is no flag here"),
+    ({"prompt": "a", "flags": ["-h"]}, "line 2, column 26 of '-'", "--help is no flag here"),
+    ({"prompt": "a", "flags": ["--no-answer"]}, "line 2, column 26 of '-'", "--no-answer needs --fidelity"),
+    ({"prompt": "a", "flags": ["--lazy", "99:0.5"]}, "line 2 of '-'", "layer 99"),
+    ({"document": "a"}, "line 2, column 1 of '-'", "needs both"),
+    ({"prompt": 3}, "line 2, column 12 of '-'", "has no text \"prompt\""),
+    ({"messages": [{"role": "user", "content": "a"}, {"content": "b"}]}, "line 2, column 49 of '-'", "number 2 has no \"role\""),
+    ({"document": "a", "questions": ["b"], "flags": ["--compress", "0.5"]}, "line 2 of '-'", "a document with questions"),
+    ({"document": "word " * 9000, "questions": ["b"]}, "line 2 of '-'", "the prompt has"),
+    ({"prompt": "word " * 9000}, "line 2 of '-'", "the prompt has"),
 ])
-def test_a_wrong_line_is_named(ask, line, code, part):
-    exit_code, found, error = ask({"prompt": "One"}, line, {"prompt": "Two"})
-    assert exit_code == code and len(found) == 1
-    assert part in error.splitlines()[0], error
+def test_a_wrong_line_gets_a_record_and_the_others_are_answered(ask, line, place, part):
+    exit_code, found, error = ask({"prompt": "One", "id": 1}, line | {"id": [2]}, {"prompt": "Two", "id": 3})
+    assert exit_code == 1 and [record["id"] for record in found] == [1, [2], 3], error
+    assert found[0]["text"] and found[2]["text"] and "text" not in found[1]
+    assert part in found[1]["error"]["message"] and found[1]["line"] == found[1]["error"]["line"] == 2
+    assert f"{place}: " in error and part in error and len(error.splitlines()) == 1
+    column = found[1]["error"].get("column")
+    assert (f"column {column} of" in place) == (column is not None)
+
+
+@pytest.fixture
+def ask_bytes(lazyfill, smollm2):
+    def call(data, *flags):
+        done = subprocess.run([lazyfill, "run", "-m", smollm2, "--quiet", "--temp", "0", "-n", "2", "--jsonl", "-", *flags], input=data,
+                              capture_output=True, timeout=300, check=False)
+        return done.returncode, done.stdout.splitlines(), done.stderr.decode()
+
+    return call
+
+
+def test_text_that_is_no_json_costs_its_line_alone(ask_bytes):
+    bad = [b'{"prompt": "a"', b'{"id": 5, "prompt": oops}', b"word", b"[1]", b'{"prompt": "\xff"}', b'{"prompt": "a"} x']
+    code, lines, error = ask_bytes(b"\n".join([b'{"prompt": "One"}', *bad, b'{"prompt": "Two"}']))
+    records = [json.loads(line) for line in lines]
+    assert code == 1 and len(records) == 8 and len(error.splitlines()) == 6
+    assert "text" in records[0] and "text" in records[7]
+    assert [record["error"]["line"] for record in records[1:7]] == [2, 3, 4, 5, 6, 7]
+    assert all(record["error"]["column"] >= 1 and record["error"]["message"] for record in records[1:7])
+    assert records[2]["id"] == 5 and 20 <= records[2]["error"]["column"] <= 22
+
+
+@pytest.mark.parametrize("spelled", [b"123456789012345678901234567890", b"1.10", b"-0.0", b"1E5", b"1e999", b"null", b"true", b'"a \\u00e9"',
+                                     b'{"a": [1, 2.50]}', b"[]", b'""'])
+def test_ids_come_back_as_they_were(ask_bytes, spelled):
+    code, lines, error = ask_bytes(b'{"id": ' + spelled + b', "prompt": "One"}\n{"id": ' + spelled + b', "prompt": 1}\n')
+    assert code == 1 and len(lines) == 2, error
+    for line in lines:
+        assert b'"id":' + spelled + b"," in line and json.loads(line)
+
+
+def test_messages_in_a_line_are_those_of_the_flag(ask, ask_bytes, tmp_path):
+    talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+    lines, = records(ask({"messages": talk}))
+    path = tmp_path / "talk.json"
+    path.write_text(json.dumps(talk))
+    same, = records(ask({"prompt": "Hello", "flags": ["--chat", "--system", "Be brief."]}))
+    assert lines["prompt_token_ids"] == same["prompt_token_ids"] and lines["text"] == same["text"]
+    scored, = records(ask({"messages": talk, "continuation": lines["text"]}))
+    assert scored["prompt_token_ids"] == lines["prompt_token_ids"] and scored["continuation_logprobs"]
 
 
 @pytest.mark.parametrize("policy", ["lazy", "static"])
