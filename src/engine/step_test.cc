@@ -187,6 +187,19 @@ TEST_P(StepTest, ASequenceHasTheSameBitsBesideOthers) {
   }
 }
 
+// Rows that share a choice of columns do so wherever the neighbours' rows make blocks end. Of the longer one
+// the last 70 rows of the body are less than a whole choice, and the 96 before them leave out columns.
+TEST_P(StepTest, SparseRowsShareAChoiceWhereverBlocksEnd) {
+  Way way{"sparse"};
+  way.lazy.attention_mass = 0.8F;
+  const size_t n_tokens = 576 + 96 + 70 + 1;
+  Sequence one = sequence(way, n_tokens, 14);
+  Sequence neighbour = sequence({"dense"}, 10, 15);
+  Workspace workspace(2);
+  for (size_t i = 0; i <= kAnswer; ++i) run_together(workspace, {&neighbour, &one});
+  expect_same(one, alone(way, n_tokens, 14));
+}
+
 TEST_P(StepTest, PromptsAndAnswersOfDifferentWaysGoTogether) {
   const std::vector<Way> ways = all_ways();
   std::vector<Sequence> together;

@@ -63,8 +63,7 @@ size_t legal_end(std::span<const View> views, size_t begin, size_t end) {
   if (!is_sparse(*view)) return end;
   const size_t before = view->row_begin + (end - view->row_begin) / kSparseRows * kSparseRows;
   if (before > begin) return before;
-  const size_t behind = std::max(view->row_begin, begin) - view->row_begin;
-  return std::min(view->row_begin + (behind / kSparseRows + 1) * kSparseRows, view->row_end);
+  return end_of_choice(*view, std::max(view->row_begin, begin));
 }
 
 // Into blocks of so many rows. Where `n_threads` is not 0, equally many for each thread, and the rows that
@@ -86,6 +85,11 @@ void add_block(const Rows& rows, size_t begin, size_t end, std::vector<Block>& b
 }
 
 }  // namespace
+
+size_t end_of_choice(const View& view, size_t row) {
+  const size_t n_before = (row - view.row_begin) / kSparseRows;
+  return std::min(view.row_begin + (n_before + 1) * kSparseRows, view.row_end);
+}
 
 BlockPlan plan_blocks(const Rows& rows, bool outputs_only, size_t max_rows, size_t n_threads) {
   BlockPlan plan;

@@ -27,4 +27,8 @@ struct BlockPlan {
 // All rows (outputs_only: those whose output is wanted) in blocks of at most `max_rows` or a little more.
 BlockPlan plan_blocks(const Rows& rows, bool outputs_only, size_t max_rows, size_t n_threads);
 
+// Where the rows from `row` on that share a choice of columns end, in a view that may leave out some: counted
+// from the view's first row, so that neighbours, which move the blocks, do not move it.
+size_t end_of_choice(const View& view, size_t row);
+
 }  // namespace lazyfill

@@ -220,16 +220,18 @@ class LayerPass {
     scratch.groups.clear();
     scratch.tasks.reserve(n_pieces_of(block));  // groups point to them
     for (const View& view : views_of(block)) {
-      const size_t begin = std::max(block.begin, view.row_begin);
-      const size_t end = std::min(block.end, view.row_end);
-      float* out = scratch.attended.data() + (begin - block.begin) * c_.q_dim();
-      const size_t first_task = scratch.tasks.size();
-      for (const Piece& piece : view.pieces) scratch.tasks.push_back(task_of(view, piece, begin, end));
-      if (is_sparse(view, end, scratch.tasks[first_task])) {
-        sparse_attention(k_, scratch.tasks[first_task], view.attention_mass, out, team,
-                         context_.scratch.attention, view.pairs);
-      } else {
-        scratch.groups.push_back({std::span(scratch.tasks).subspan(first_task), view.form, out});
+      const size_t view_end = std::min(block.end, view.row_end);
+      for (size_t begin = std::max(block.begin, view.row_begin), end = begin; begin < view_end; begin = end) {
+        end = part_end(view, begin, view_end);
+        float* out = scratch.attended.data() + (begin - block.begin) * c_.q_dim();
+        const size_t first_task = scratch.tasks.size();
+        for (const Piece& piece : view.pieces) scratch.tasks.push_back(task_of(view, piece, begin, end));
+        if (is_sparse(view, begin, view_end)) {
+          sparse_attention(k_, scratch.tasks[first_task], view.attention_mass, out, team,
+                           context_.scratch.attention, view.pairs);
+        } else {
+          scratch.groups.push_back({std::span(scratch.tasks).subspan(first_task), view.form, out});
+        }
       }
     }
     attention(k_, scratch.groups, team, context_.scratch.attention);
@@ -245,16 +247,30 @@ class LayerPass {
     return {first, last};
   }
 
+  // At most: the parts of a view are whole choices of columns but for the first and the last.
   size_t n_pieces_of(const Block& block) const {
     size_t n = 0;
-    for (const View& view : views_of(block)) n += view.pieces.size();
+    for (const View& view : views_of(block)) n += view.pieces.size() * (block.n_rows() / kSparseRows + 2);
     return n;
   }
 
-  // The newest rows, which are the question more often than not, see everything.
-  static bool is_sparse(const View& view, size_t end, const AttentionTask& task) {
-    return view.attention_mass < 1 && view.form == RowForm::kMany && view.pieces.size() == 1 &&
-           view.row_end - end + view.rows_behind >= kDenseLastRows && fits_sparse_attention(task);
+  // As far as the rows from `begin` on all leave out columns, or all see everything.
+  size_t part_end(const View& view, size_t begin, size_t view_end) const {
+    if (view.attention_mass >= 1) return view_end;
+    const bool sparse = is_sparse(view, begin, view_end);
+    size_t end = std::min(end_of_choice(view, begin), view_end);
+    while (end < view_end && is_sparse(view, end, view_end) == sparse)
+      end = std::min(end_of_choice(view, end), view_end);
+    return end;
+  }
+
+  // Whether the choice that begins at a row leaves out columns. The newest rows, which are the question more
+  // often than not, see everything.
+  bool is_sparse(const View& view, size_t begin, size_t view_end) const {
+    if (view.attention_mass >= 1 || view.form != RowForm::kMany || view.pieces.size() != 1) return false;
+    const size_t end = std::min(end_of_choice(view, begin), view_end);
+    return view.row_end - end + view.rows_behind >= kDenseLastRows &&
+           fits_sparse_attention(task_of(view, view.pieces[0], begin, end));
   }
 
   // hidden += down(activation(gate) * up), or the weighted sum of that over each row's experts
