@@ -8,6 +8,18 @@
 #include "pruning/policy.h"
 
 namespace lazyfill {
+namespace {
+
+template <class Fn>
+Result<void> or_out_of_memory(Fn fn) {
+  try {
+    return fn();
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "not enough memory for a prompt of this length; shorten it");
+  }
+}
+
+}  // namespace
 
 Session::Impl::Impl(std::shared_ptr<Executor::Impl> of_executor, LazyOptions options,
                     const SequenceCache::Shape& shape)
@@ -162,14 +174,16 @@ Result<void> Session::step(const Callbacks& callbacks) {
     if (callbacks.on_progress) callbacks.on_progress(progress);
     return !callbacks.stop.stop_requested();
   };
-  try {
+  const bool is_new_prompt = s.is_new_prompt;
+  Result<void> done = or_out_of_memory([&]() -> Result<void> {
     if (auto resolved = s.resolve(); !resolved) return resolved;
     auto trace = s.step(keep_going, callbacks.stop);
     if (!trace) return tl::unexpected(trace.error());
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for a prompt of this length; shorten it");
-  }
-  return {};
+    return {};
+  });
+  // The prompt is still new: its plan is made when it is computed, by the options of then.
+  if (!done) s.is_new_prompt = is_new_prompt;
+  return done;
 }
 
 Result<int32_t> Session::sample(const SamplingOptions& options) {
