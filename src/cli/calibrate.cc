@@ -8,7 +8,6 @@
 
 #include "cli/calibration_texts.h"
 #include "cli/command.h"
-#include "cli/conversation.h"
 #include "cli/fidelity.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
@@ -18,6 +17,7 @@
 #include "cli/text.h"
 #include "cli/text_input.h"
 #include "cli/text_loss.h"
+#include "conversation/conversation.h"
 #include "engine/presets.h"
 #include "pruning/policy.h"
 #include "pruning/preset.h"

@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "cli/command.h"
-#include "cli/conversation.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
 #include "cli/text_input.h"
+#include "conversation/conversation.h"
 
 namespace lazyfill::cli {
 namespace {

@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "cli/command.h"
-#include "cli/conversation.h"
 #include "cli/explain_page.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
@@ -12,6 +11,7 @@
 #include "cli/summary.h"
 #include "cli/text.h"
 #include "cli/text_input.h"
+#include "conversation/conversation.h"
 
 namespace lazyfill::cli {
 namespace {

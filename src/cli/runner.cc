@@ -4,11 +4,11 @@
 #include <cstdio>
 #include <utility>
 
-#include "cli/conversation.h"
 #include "cli/messages.h"
 #include "cli/record.h"
 #include "cli/summary.h"
 #include "cli/text.h"
+#include "conversation/conversation.h"
 #include "pruning/compression.h"
 
 namespace lazyfill::cli {

@@ -12,7 +12,7 @@
 #include "cli/options.h"
 #include "cli/prompt_line.h"
 #include "cli/terminal.h"
-#include "cli/transcript.h"
+#include "conversation/transcript.h"
 
 namespace lazyfill::cli {
 

@@ -7,7 +7,7 @@
 
 #include "lazyfill/engine.h"
 
-namespace lazyfill::cli {
+namespace lazyfill {
 
 // What the model's chat template makes of the messages, as tokens.
 Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine,
@@ -21,4 +21,4 @@ Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine, const C
 // How many tokens at the beginning are the same.
 size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b);
 
-}  // namespace lazyfill::cli
+}  // namespace lazyfill

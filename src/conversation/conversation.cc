@@ -1,8 +1,8 @@
-#include "cli/conversation.h"
+#include "conversation/conversation.h"
 
 #include <algorithm>
 
-namespace lazyfill::cli {
+namespace lazyfill {
 
 Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine,
                                                    const std::vector<ChatMessage>& messages,
@@ -25,4 +25,4 @@ size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& 
       std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(shorter), b.begin()).first - a.begin());
 }
 
-}  // namespace lazyfill::cli
+}  // namespace lazyfill

@@ -1,8 +1,8 @@
-#include "cli/conversation.h"
+#include "conversation/conversation.h"
 
 #include <gtest/gtest.h>
 
-namespace lazyfill::cli {
+namespace lazyfill {
 namespace {
 
 TEST(CommonPrefix, CountsEqualTokens) {
@@ -13,4 +13,4 @@ TEST(CommonPrefix, CountsEqualTokens) {
 }
 
 }  // namespace
-}  // namespace lazyfill::cli
+}  // namespace lazyfill

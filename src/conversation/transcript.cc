@@ -1,11 +1,11 @@
-#include "cli/transcript.h"
+#include "conversation/transcript.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "cli/conversation.h"
+#include "conversation/conversation.h"
 
-namespace lazyfill::cli {
+namespace lazyfill {
 
 Transcript::Transcript(const Engine& engine, std::string document, bool chat, bool special,
                        ChatRequest request)
@@ -58,4 +58,4 @@ Result<Generation> generate_turn(Session& session, const Turn& turn, const Gener
   return session.generate(turn.tokens, options, callbacks);
 }
 
-}  // namespace lazyfill::cli
+}  // namespace lazyfill

@@ -8,7 +8,7 @@
 
 #include "lazyfill/engine.h"
 
-namespace lazyfill::cli {
+namespace lazyfill {
 
 // What turns a session that holds the conversation so far into one that ends with the next question.
 struct Turn {
@@ -46,4 +46,4 @@ Result<Generation> generate_turn(Session& session, const Turn& turn, const Gener
                                  const Callbacks& callbacks);
 Result<void> take_back(Session& session, const Turn& turn);
 
-}  // namespace lazyfill::cli
+}  // namespace lazyfill
