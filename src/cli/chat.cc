@@ -1,10 +1,8 @@
 // lazyfill chat: a conversation in the terminal over one session, about a document where one is given.
-#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "cli/command.h"
@@ -43,14 +41,14 @@ struct ChatFlags {
   std::string system;
 };
 
-class Conversation {
+class Chat {
  public:
-  Conversation(const ChatFlags& flags, ChatRequest request, const Engine& engine, Session session,
-               std::string document, size_t context_tokens, Interrupt& interrupt)
+  Chat(const ChatFlags& flags, ChatRequest request, const Engine& engine, Session session,
+       std::string document, size_t context_tokens, Interrupt& interrupt)
       : flags_(flags),
         request_(std::move(request)),
         engine_(engine),
-        session_(std::move(session)),
+        conversation_(std::move(session)),
         document_(std::move(document)),
         context_tokens_(context_tokens),
         interrupt_(interrupt),
@@ -66,16 +64,17 @@ class Conversation {
     one->resize(common_prefix(*one, *other));
     if (one->empty()) return {};
     if (auto fits = check_prompt_fits(one->size(), context_tokens_, engine_.info()); !fits) return fits;
+    if (auto n_new = conversation_.sync(*one); !n_new) return tl::unexpected(n_new.error());
     GenerateOptions options;
     options.max_tokens = 1;  // a step gives one token at least; it is taken back below
     options.sampling.temperature = 0;
     ProgressBar bar(terminal_, "reading");
-    auto generation = session_.generate(*one, options, watched(bar, interrupt_.token(), false));
+    auto generation = conversation_.generate(options, watched(bar, interrupt_.token(), false));
     if (!generation) return tl::unexpected(generation.error());
     bar.clear();
     terminal_.note("read " + grouped(one->size()) + " tokens in " +
                    duration_text(generation->timings.ttft_ms) + ", lazy " + lazy_text(generation->lazy));
-    return session_.rewind(one->size());
+    return conversation_.rewind(one->size());
   }
 
   // On an error the conversation stays as it was.
@@ -85,11 +84,11 @@ class Conversation {
     auto tokens = render(messages);
     if (!tokens) return tl::unexpected(tokens.error());
     if (auto fits = check_prompt_fits(tokens->size(), context_tokens_, engine_.info()); !fits) return fits;
-    const size_t n_known =
-        std::min(tokens->size() - 1, common_prefix(*tokens, session_.tokens()));  // a step needs a row
-    auto generation = generate(*tokens, n_known);
+    auto n_new = conversation_.sync(*tokens);
+    if (!n_new) return tl::unexpected(n_new.error());
+    auto generation = generate();
     if (!generation) return tl::unexpected(generation.error());
-    terminal_.note(answer_note(*generation, tokens->size() - n_known));
+    terminal_.note(answer_note(*generation, *n_new));
     messages.push_back({"assistant", generation->plain_text});
     messages_ = std::move(messages);
     return {};
@@ -122,15 +121,9 @@ class Conversation {
     return engine_.tokenize_chat(request);
   }
 
-  // Only what the session does not hold yet is new: the rest of the conversation is there already.
-  Result<Generation> generate(const std::vector<int32_t>& tokens, size_t n_known) {
-    if (n_known < session_.tokens().size()) {
-      if (auto done = session_.rewind(n_known); !done) return tl::unexpected(done.error());
-    }
-    const std::span<const int32_t> fresh = std::span(tokens).subspan(n_known);
+  Result<Generation> generate() {
     ProgressBar bar(terminal_, "prefill");
-    auto generation =
-        session_.generate(fresh, flags_.generate.options, watched(bar, interrupt_.token(), true));
+    auto generation = conversation_.generate(flags_.generate.options, watched(bar, interrupt_.token(), true));
     bar.clear();
     if (generation) std::printf("\n");
     std::fflush(stdout);
@@ -147,7 +140,7 @@ class Conversation {
   const ChatFlags& flags_;
   ChatRequest request_;  // tools and variables
   const Engine& engine_;
-  Session session_;
+  Conversation conversation_;
   std::string document_;
   size_t context_tokens_;
   Interrupt& interrupt_;
@@ -157,14 +150,14 @@ class Conversation {
 };
 
 // True: leave.
-bool obey(const std::string& line, Conversation& conversation) {
+bool obey(const std::string& line, Chat& chat) {
   const std::vector<std::string> words = split(line, ' ');
   if (words[0] == "/quit" || words[0] == "/exit") return true;
   if (words[0] == "/clear") {
-    conversation.clear();
+    chat.clear();
   } else if (words[0] == "/save" && words.size() > 1) {
     const std::string path = line.substr(words[0].size() + 1);
-    if (auto saved = conversation.save(path); !saved) report_failure(kCommand, saved.error());
+    if (auto saved = chat.save(path); !saved) report_failure(kCommand, saved.error());
   } else {
     if (words[0] != "/help") std::fprintf(stderr, "unknown: %s\n", quote(line).c_str());
     std::fprintf(stderr, "%s\n", kHelp);
@@ -174,7 +167,7 @@ bool obey(const std::string& line, Conversation& conversation) {
 
 // One failed question does not end a conversation at a terminal, but it does decide the exit code of a
 // script.
-int converse(Conversation& conversation, const TextFlags& flags, Interrupt& interrupt) {
+int converse(Chat& chat, const TextFlags& flags, Interrupt& interrupt) {
   const bool at_terminal = is_terminal(Stream::kInput);
   bool is_first = true;
   int exit_code = kExitDone;
@@ -187,13 +180,13 @@ int converse(Conversation& conversation, const TextFlags& flags, Interrupt& inte
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.find_first_not_of(" \t") == std::string::npos) continue;
     if (line.front() == '/') {
-      if (obey(line, conversation)) break;
+      if (obey(line, chat)) break;
       continue;
     }
     interrupt.end_program_at_once(false);
     interrupt.reset();
     auto question = checked_text(line, "the question", flags);
-    auto asked = question ? conversation.ask(*question) : Result<void>(tl::unexpected(question.error()));
+    auto asked = question ? chat.ask(*question) : Result<void>(tl::unexpected(question.error()));
     if (!asked) exit_code = report_failure(kCommand, asked.error());
     if (!asked && !at_terminal) break;
   }
@@ -228,11 +221,11 @@ int chat(const ChatFlags& flags) {
   if (!session) return report_failure(kCommand, session.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
-  Conversation conversation(flags, std::move(*request), engine, std::move(*session), std::move(*document),
-                            *context, interrupt);
-  if (auto read = conversation.read_document(); !read) return report_failure(kCommand, read.error());
+  Chat talk(flags, std::move(*request), engine, std::move(*session), std::move(*document), *context,
+            interrupt);
+  if (auto read = talk.read_document(); !read) return report_failure(kCommand, read.error());
   if (is_terminal(Stream::kInput)) terminal.note("/help shows the commands");
-  return converse(conversation, flags.text, interrupt);
+  return converse(talk, flags.text, interrupt);
 }
 
 }  // namespace

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "engine/logits.h"
 
 namespace lazyfill::cli {
 namespace {
 
-Result<Generation> generate(Session& session, std::span<const int32_t> new_tokens,
+Result<Generation> generate(Conversation& conversation, std::span<const int32_t> tokens,
                             const GenerateOptions& options, const Callbacks& callbacks) {
-  auto generation = session.generate(new_tokens, options, callbacks);
+  if (auto n_new = conversation.sync(tokens); !n_new) return tl::unexpected(n_new.error());
+  auto generation = conversation.generate(options, callbacks);
   if (generation && generation->finish_reason == FinishReason::kCancelled)
     return fail(ErrorCode::kCancelled, "stopped");
   return generation;
@@ -38,7 +40,7 @@ double kl_divergence(std::span<const float> log_p, std::span<const float> log_q)
   return std::max(kl, 0.0);
 }
 
-Result<DenseReference> dense_turn(Session& dense, std::span<const int32_t> new_tokens,
+Result<DenseReference> dense_turn(Conversation& dense, std::span<const int32_t> tokens,
                                   const GenerateOptions& options, const std::stop_token& stop) {
   DenseReference reference;
   Callbacks callbacks;
@@ -46,7 +48,7 @@ Result<DenseReference> dense_turn(Session& dense, std::span<const int32_t> new_t
   callbacks.on_logits = [&](std::span<const float> logits) {
     reference.logprobs.push_back(log_softmax(logits));
   };
-  auto generation = generate(dense, new_tokens, options, callbacks);
+  auto generation = generate(dense, tokens, options, callbacks);
   if (!generation) return tl::unexpected(generation.error());
   reference.continuation = std::move(generation->token_ids);
   reference.text = std::move(generation->text);
@@ -54,7 +56,7 @@ Result<DenseReference> dense_turn(Session& dense, std::span<const int32_t> new_t
   return reference;
 }
 
-Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_tokens,
+Result<Fidelity> follow_turn(Conversation& conversation, std::span<const int32_t> tokens,
                              const DenseReference& dense, const std::stop_token& stop) {
   Fidelity fidelity;
   const size_t n_tokens = dense.logprobs.size();
@@ -75,13 +77,13 @@ Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_toke
   options.sampling.temperature = 0;
   options.stop_at_end_token = false;
   options.forced_tokens = dense.continuation;
-  auto generation = generate(session, new_tokens, options, callbacks);
+  auto generation = generate(conversation, tokens, options, callbacks);
   if (!generation) return tl::unexpected(generation.error());
   if (n_tokens > 0) fidelity.agreement = static_cast<double>(n_equal) / static_cast<double>(n_tokens);
-  // The token that this session chose where the dense answer had ended is none of the conversation.
+  // The token that was chosen here where the dense answer had ended is none of the conversation.
   const size_t n_extra = generation->token_ids.size() - dense.continuation.size();
   if (n_extra > 0) {
-    if (auto done = session.rewind(session.tokens().size() - n_extra); !done)
+    if (auto done = conversation.rewind(conversation.tokens().size() - n_extra); !done)
       return tl::unexpected(done.error());
   }
   fidelity.generation = std::move(*generation);
@@ -98,7 +100,8 @@ Result<DenseReference> dense_reference(const Executor& executor, std::vector<int
   options.max_tokens = n_tokens;
   options.sampling.temperature = 0;
   options.stop_at_end_token = false;
-  auto reference = dense_turn(*session, prompt, options, stop);
+  Conversation conversation(std::move(*session));
+  auto reference = dense_turn(conversation, prompt, options, stop);
   if (reference) reference->prompt = std::move(prompt);
   return reference;
 }
@@ -108,7 +111,8 @@ Result<Fidelity> measure_fidelity(const Executor& executor, const DenseReference
   auto session =
       executor.start_session({.context_tokens = dense.prompt.size() + dense.logprobs.size(), .lazy = lazy});
   if (!session) return tl::unexpected(session.error());
-  return follow_turn(*session, dense.prompt, dense, stop);
+  Conversation conversation(std::move(*session));
+  return follow_turn(conversation, dense.prompt, dense, stop);
 }
 
 }  // namespace lazyfill::cli

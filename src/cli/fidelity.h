@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "lazyfill/engine.h"
+#include "conversation/conversation.h"
 
 namespace lazyfill::cli {
 
@@ -39,11 +39,11 @@ Result<DenseReference> dense_reference(const Executor& executor, std::vector<int
 Result<Fidelity> measure_fidelity(const Executor& executor, const DenseReference& dense,
                                   const LazyOptions& lazy, const std::stop_token& stop);
 
-// The same turn by turn, on sessions that hold what came before: the dense one's answer, as `options` end it,
-// and the other one along it. Both sessions then hold that answer.
-Result<DenseReference> dense_turn(Session& dense, std::span<const int32_t> new_tokens,
+// The same turn by turn, on conversations that hold what came before, and are to become `tokens`: the dense
+// one's answer, as `options` end it, and the other one along it. Both then hold that answer.
+Result<DenseReference> dense_turn(Conversation& dense, std::span<const int32_t> tokens,
                                   const GenerateOptions& options, const std::stop_token& stop);
-Result<Fidelity> follow_turn(Session& session, std::span<const int32_t> new_tokens,
+Result<Fidelity> follow_turn(Conversation& conversation, std::span<const int32_t> tokens,
                              const DenseReference& dense, const std::stop_token& stop);
 
 }  // namespace lazyfill::cli

@@ -123,20 +123,22 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
     auto session =
         executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
     if (!session) return tl::unexpected(session.error());
+    Conversation conversation(std::move(*session));
     Transcript transcript = transcript_of(settings, line);
     for (const std::string& question : line.questions) {
-      auto turn = transcript.ask(question);
-      if (!turn) return tl::unexpected(turn.error());
-      if (auto fits = check_prompt_fits(transcript.n_tokens(), context_tokens_, engine().info()); !fits)
+      auto tokens = transcript.ask(question);
+      if (!tokens) return tl::unexpected(tokens.error());
+      if (auto fits = check_prompt_fits(tokens->size(), context_tokens_, engine().info()); !fits)
         return tl::unexpected(fits.error());
+      if (auto n_new = conversation.sync(*tokens); !n_new) return tl::unexpected(n_new.error());
       ProgressBar bar(terminal_, "prefill");
       auto generation =
-          generate_turn(*session, *turn, settings.generate.options, watched(bar, interrupt_.token(), false));
+          conversation.generate(settings.generate.options, watched(bar, interrupt_.token(), false));
       bar.clear();
       if (!generation) return tl::unexpected(generation.error());
       if (generation->finish_reason == FinishReason::kCancelled)
         return tl::unexpected(stopped(generation->token_ids.size()));
-      transcript.answered(generation->token_ids, generation->plain_text);
+      transcript.answered(generation->plain_text);
       answers.push_back({std::move(*generation), Json::object()});
     }
   }
@@ -254,16 +256,16 @@ Result<std::vector<Fidelity>> Runner::compare_questions(const PromptSettings& se
   auto session =
       executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
   if (!session) return tl::unexpected(session.error());
+  Conversation conversation(std::move(*session));
   Transcript transcript = transcript_of(settings, line);
   std::vector<Fidelity> compared;
   for (size_t i = 0; i < line.questions.size(); ++i) {
-    auto turn = transcript.ask(line.questions[i]);
-    if (!turn) return tl::unexpected(turn.error());
+    auto tokens = transcript.ask(line.questions[i]);
+    if (!tokens) return tl::unexpected(tokens.error());
     const DenseReference& dense = dense_.turns[i];
-    if (auto done = take_back(*session, *turn); !done) return tl::unexpected(done.error());
-    auto fidelity = follow_turn(*session, turn->tokens, dense, interrupt_.token());
+    auto fidelity = follow_turn(conversation, *tokens, dense, interrupt_.token());
     if (!fidelity) return tl::unexpected(fidelity.error());
-    transcript.answered(dense.continuation, dense.text);
+    transcript.answered(dense.text);
     compared.push_back(std::move(*fidelity));
   }
   return compared;
@@ -277,6 +279,7 @@ Result<void> Runner::ask_dense(const PromptSettings& settings, const PromptLine&
   off.schedule = "off";
   auto session = executor().start_session({.context_tokens = context_tokens_, .lazy = off});
   if (!session) return tl::unexpected(session.error());
+  Conversation conversation(std::move(*session));
   Transcript transcript = transcript_of(settings, line);
   GenerateOptions options = settings.generate.options;
   options.max_tokens = settings.n_fidelity;
@@ -284,17 +287,16 @@ Result<void> Runner::ask_dense(const PromptSettings& settings, const PromptLine&
   options.sampling.temperature = 0;
   dense_ = {};
   for (const std::string& question : line.questions) {
-    auto turn = transcript.ask(question);
-    if (!turn) return tl::unexpected(turn.error());
+    auto tokens = transcript.ask(question);
+    if (!tokens) return tl::unexpected(tokens.error());
     // One more than is left: the last token of an answer is never computed.
-    if (auto fits = check_prompt_fits(transcript.n_tokens() + settings.n_fidelity - 1, context_tokens_,
-                                      engine().info());
+    if (auto fits =
+            check_prompt_fits(tokens->size() + settings.n_fidelity - 1, context_tokens_, engine().info());
         !fits)
       return fits;
-    if (auto done = take_back(*session, *turn); !done) return done;
-    auto dense = dense_turn(*session, turn->tokens, options, interrupt_.token());
+    auto dense = dense_turn(conversation, *tokens, options, interrupt_.token());
     if (!dense) return tl::unexpected(dense.error());
-    transcript.answered(dense->continuation, dense->text);
+    transcript.answered(dense->text);
     dense_.turns.push_back(std::move(*dense));
   }
   dense_.key = key.dump(-1, ' ', false, Json::error_handler_t::replace);

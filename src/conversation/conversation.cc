@@ -1,6 +1,7 @@
 #include "conversation/conversation.h"
 
 #include <algorithm>
+#include <string>
 
 namespace lazyfill {
 
@@ -19,10 +20,59 @@ Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine, const C
       [&engine](const std::string& text) { return engine.tokenize(text, false, true); });
 }
 
-size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
   const size_t shorter = std::min(a.size(), b.size());
   return static_cast<size_t>(
       std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(shorter), b.begin()).first - a.begin());
+}
+
+Result<size_t> Conversation::sync(std::span<const int32_t> tokens) {
+  size_t n_kept = 0;
+  if (n_filtered_ == 0 || tokens.empty()) {  // none at all is an error
+    auto kept = session_.sync(tokens);
+    if (!kept) return kept;
+    n_kept = *kept;
+  } else {
+    n_kept = std::min(common_prefix(tokens, tokens_), tokens.size() - 1);
+    if (n_held(n_kept) == 0) n_kept = 0;
+    if (auto rewound = rewind(n_kept); !rewound) return tl::unexpected(rewound.error());
+    if (auto added = session_.append(tokens.subspan(n_kept)); !added) return tl::unexpected(added.error());
+  }
+  tokens_.assign(tokens.begin(), tokens.end());
+  return tokens.size() - n_kept;
+}
+
+Result<Generation> Conversation::generate(const GenerateOptions& options, const Callbacks& callbacks) {
+  const size_t n_before = session_.tokens().size();
+  auto generation = session_.generate({}, options, callbacks);
+  if (!generation) return generation;
+  if (session_.tokens().size() < n_before + generation->token_ids.size()) {
+    n_filtered_ = tokens_.size();
+    chosen_ = generation->lazy.kept.front();
+  }
+  tokens_.insert(tokens_.end(), generation->token_ids.begin(), generation->token_ids.end());
+  return generation;
+}
+
+Result<void> Conversation::rewind(size_t n_tokens) {
+  if (n_tokens > tokens_.size()) {
+    return fail(ErrorCode::kInvalidArgument, "cannot rewind to " + std::to_string(n_tokens) +
+                                                 " tokens: there are " + std::to_string(tokens_.size()));
+  }
+  const size_t n_still_held = n_held(n_tokens);
+  if (auto rewound = session_.rewind(n_still_held); !rewound) return rewound;
+  tokens_.resize(n_tokens);
+  if (n_tokens < n_filtered_) {
+    n_filtered_ = n_tokens;
+    chosen_.resize(n_still_held);
+  }
+  return {};
+}
+
+size_t Conversation::n_held(size_t n_tokens) const {
+  if (n_tokens >= n_filtered_) return n_tokens - n_filtered_ + chosen_.size();
+  const auto end = std::lower_bound(chosen_.begin(), chosen_.end(), static_cast<int32_t>(n_tokens));
+  return static_cast<size_t>(end - chosen_.begin());
 }
 
 }  // namespace lazyfill

@@ -1,20 +1,14 @@
-// What is asked about one document, question after question, and which tokens each turn adds to a session.
+// What is asked about one document, question after question, as the tokens that a conversation has at each
+// turn.
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "lazyfill/engine.h"
 
 namespace lazyfill {
-
-// What turns a session that holds the conversation so far into one that ends with the next question.
-struct Turn {
-  size_t n_back = 0;            // newest tokens to take back: an answer can be spelled otherwise in a prompt
-  std::vector<int32_t> tokens;  // then to be added; not empty
-};
 
 class Transcript {
  public:
@@ -23,11 +17,10 @@ class Transcript {
   // each question.
   Transcript(const Engine& engine, std::string document, bool chat, bool special, ChatRequest request);
 
-  Result<Turn> ask(const std::string& question);
-  // What a session generated on the turn; without this the next question follows as if there were no answer.
-  void answered(std::span<const int32_t> token_ids, const std::string& text);
-  // The tokens of a session that went through all turns.
-  size_t n_tokens() const { return tokens_.size(); }
+  // The tokens of all that was said, up to this question. Not empty.
+  Result<std::vector<int32_t>> ask(const std::string& question);
+  // What was generated on it; without this the next question follows as if there were no answer.
+  void answered(const std::string& text);
 
  private:
   Result<std::vector<int32_t>> render() const;
@@ -38,12 +31,6 @@ class Transcript {
   bool special_;
   ChatRequest request_;  // with all that was said; the document is part of the first question
   bool has_asked_ = false;
-  std::vector<int32_t> tokens_;
 };
-
-// Takes back and adds.
-Result<Generation> generate_turn(Session& session, const Turn& turn, const GenerateOptions& options,
-                                 const Callbacks& callbacks);
-Result<void> take_back(Session& session, const Turn& turn);
 
 }  // namespace lazyfill

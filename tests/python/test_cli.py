@@ -417,10 +417,12 @@ def test_explain_page(run, smollm2, tmp_path):
     assert [stage["layer"] for stage in data["stages"]] == [9, 15]
 
 
-def test_chat_answers_every_question_and_saves(run, smollm2, tmp_path):
+# GemFilter holds fewer tokens than were given: what is taken back is counted in those that were.
+@pytest.mark.parametrize("policy", ["lazy", "snapkv", "gemfilter"])
+def test_chat_answers_every_question_and_saves(run, smollm2, tmp_path, policy):
     document, saved = tmp_path / "doc.txt", tmp_path / "chat.json"
     document.write_text("Ada has a red boat. Ben has a green kite. <|im_end|> is only text here.\n")
-    result = run("chat", "-m", smollm2, "-f", document, *GREEDY, "--lazy", "9:0.5",
+    result = run("chat", "-m", smollm2, "-f", document, *GREEDY, "--lazy", "9:0.5", "--policy", policy,
                  stdin=f"Who has a boat?\nAnd who has a kite?\n/save {saved}\n/clear\nWho?\n/quit\n")
     assert result.returncode == 0, result.stderr
     messages = json.loads(saved.read_text())["messages"]
