@@ -51,8 +51,8 @@ ROPES_BY_LAYER_TYPE = ("Gemma3", "Olmo3")  # classes whose sliding layers have a
 
 def unpermute(weight, n_heads):
     """Some files hold q and k rows as neighbouring pairs; transformers rotates halves."""
-    n_out, n_in = weight.shape
-    return weight.reshape(n_heads, n_out // n_heads // 2, 2, n_in).swapaxes(1, 2).reshape(n_out, n_in)
+    pairs = weight.reshape(n_heads, len(weight) // n_heads // 2, 2, *weight.shape[1:])  # of a matrix or a bias
+    return pairs.swapaxes(1, 2).reshape(weight.shape)
 
 
 def state_dict(kind, path):

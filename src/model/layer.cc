@@ -236,7 +236,7 @@ class LayerPass {
     }
     attention(k_, scratch.groups, team, context_.scratch.attention);
     scratch.input.set(k_, scratch.attended.data(), block.n_rows(), c_.q_dim());
-    add_product(w_.o, scratch, w_.post_attention_norm, block, team);
+    add_product(w_.o, w_.o_bias, scratch, w_.post_attention_norm, block, team);
   }
 
   std::span<const View> views_of(const Block& block) const {
@@ -291,22 +291,27 @@ class LayerPass {
         {&w_.gate, &scratch.input.as(w_.gate.row_format, precision), scratch.gate.data(), c_.d_ff},
         {&w_.up, &scratch.input.as(w_.up.row_format, precision), scratch.up.data(), c_.d_ff}};
     multiply(k_, products, team);
+    add_bias(scratch.gate.data(), w_.gate_bias, n);
+    add_bias(scratch.up.data(), w_.up_bias, n);
     k_.gated(c_.activation, scratch.gate.data(), scratch.up.data(), n * c_.d_ff);
     scratch.input.set(k_, scratch.gate.data(), n, c_.d_ff);
-    add_product(w_.down, scratch, w_.post_ffn_norm, block, team);
+    add_product(w_.down, w_.down_bias, scratch, w_.post_ffn_norm, block, team);
   }
 
   // add_residual() of a product, which goes straight to the hidden states where nothing lies between.
-  void add_product(const PackedMatrix& weight, LayerScratch::PerThread& scratch,
-                   const std::vector<float>& post_norm, const Block& block, Team team) {
+  void add_product(const PackedMatrix& weight, const std::vector<float>& bias,
+                   LayerScratch::PerThread& scratch, const std::vector<float>& post_norm, const Block& block,
+                   Team team) {
     const PackedRows& input = scratch.input.as(weight.row_format, block.precision(w_.precise.rest));
     if (post_norm.empty() && c_.residual_scale == 1) {
       matmul(k_, weight, input, hidden(block), weight.n_out, true, team);
+      add_bias(hidden(block), bias, block.n_rows());
       return;
     }
     scratch.normed.ensure(block.n_rows() * c_.d_model);  // this thread's blocks may all have been smaller
     float* product = scratch.normed.data();              // free: its rows have been multiplied already
     matmul(k_, weight, input, product, weight.n_out, false, team);
+    add_bias(product, bias, block.n_rows());
     add_residual(product, post_norm, block);
   }
 

@@ -52,6 +52,9 @@ class Loader {
   }
 
   std::vector<float> vector(const std::string& name, size_t n) { return floats(name, {n}); }
+  std::vector<float> vector_if_any(const std::string& name, size_t n) {
+    return has(name) ? vector(name, n) : std::vector<float>();
+  }
 
   bool only_checks() const { return only_check_; }
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
@@ -140,7 +143,7 @@ void load_projections(Loader& load, const ModelConfig& config, const std::string
     layer.k = load.matrix(prefix + "attn_k.weight", kv_dim, d_model);
     layer.v = load.matrix(prefix + "attn_v.weight", kv_dim, d_model);
   }
-  // Some Llamas have biases too.
+  // Some Llamas have biases too, and in the other products of a layer.
   if (config.qkv_bias || load.has(prefix + "attn_q.bias")) {
     layer.q_bias = load.vector(prefix + "attn_q.bias", q_dim);
     layer.k_bias = load.vector(prefix + "attn_k.bias", kv_dim);
@@ -176,6 +179,9 @@ void load_feed_forward(Loader& load, const ModelConfig& config, const std::strin
   layer.gate = fused ? load.part(up, {d_model, 2 * d_ff}, 0, d_ff) : load.matrix(gate, d_ff, d_model);
   layer.up = fused ? load.part(up, {d_model, 2 * d_ff}, d_ff, d_ff) : load.matrix(up, d_ff, d_model);
   layer.down = load.matrix(prefix + "ffn_down.weight", d_model, d_ff);
+  if (!fused) layer.gate_bias = load.vector_if_any(prefix + "ffn_gate.bias", d_ff);
+  if (!fused) layer.up_bias = load.vector_if_any(prefix + "ffn_up.bias", d_ff);
+  layer.down_bias = load.vector_if_any(prefix + "ffn_down.bias", d_model);
 }
 
 LayerWeights load_layer(Loader& load, const ModelConfig& config, size_t index) {
@@ -185,6 +191,7 @@ LayerWeights load_layer(Loader& load, const ModelConfig& config, size_t index) {
   if (config.pre_norms) layer.attention_norm = load.vector(prefix + "attn_norm.weight", d_model);
   load_projections(load, config, prefix, layer);
   layer.o = load.matrix(prefix + "attn_output.weight", d_model, config.q_dim());
+  layer.o_bias = load.vector_if_any(prefix + "attn_output.bias", d_model);
   if (config.post_norms)
     layer.post_attention_norm = load.vector(prefix + "post_attention_norm.weight", d_model);
   if (config.pre_norms) layer.ffn_norm = load.vector(prefix + "ffn_norm.weight", d_model);

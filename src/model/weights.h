@@ -36,10 +36,13 @@ struct LayerWeights {
   std::vector<float> q_norm;               // [head_dim] or [q_dim]: see QkNorm
   std::vector<float> k_norm;               // [head_dim] or [kv_dim]
   PackedMatrix o;                          // [d_model, q_dim]
+  std::vector<float> o_bias;               // [d_model]
   std::vector<float> post_attention_norm;  // [d_model], with post_norms
   std::vector<float> ffn_norm;             // [d_model], with pre_norms
   PackedMatrix gate, up;                   // [d_ff, d_model]; without experts
   PackedMatrix down;                       // [d_model, d_ff]; without experts
+  std::vector<float> gate_bias, up_bias;   // [d_ff]
+  std::vector<float> down_bias;            // [d_model]
   PackedMatrix router;                     // [n_experts, d_model] in fp32
   std::vector<Expert> experts;             // [n_experts]
   std::vector<float> post_ffn_norm;        // [d_model], with post_norms

@@ -231,13 +231,16 @@ class Model:
     def finish(self, layer, hidden, attended):
         """The rest of the layer after attention: output projection and feed-forward, each with its residual."""
         c = self.config
-        y = attended @ self.weight("attn_output", layer).T
+        y = self._projection(layer, "attn_output", attended)
         if self._has("post_attention_norm", layer):
             y = self._norm(y, self.weight("post_attention_norm", layer))
         hidden = hidden + y * self.dtype(c.residual_scale)
         x = self._norm(hidden, self.weight("ffn_norm", layer)) if self._has("ffn_norm", layer) else hidden
-        y = self._mix(layer, x) if c.n_experts else self._feed_forward(x, *(
-            self.weight(name, layer) for name in ("ffn_gate", "ffn_up", "ffn_down")))
+        if c.n_experts:
+            y = self._mix(layer, x)
+        else:
+            gate, up = (self._projection(layer, name, x) for name in ("ffn_gate", "ffn_up"))
+            y = self._projection(layer, "ffn_down", self._activation(gate) * up)
         if self._has("post_ffw_norm", layer):
             y = self._norm(y, self.weight("post_ffw_norm", layer))
         return hidden + y * self.dtype(c.residual_scale)

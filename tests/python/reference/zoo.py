@@ -40,6 +40,7 @@ class Kind:
     n_context: int = 256
     rms_eps: float = 1e-5
     tied: bool = False
+    biases: bool = False  # in every product of a layer
     tensors: dict = dataclasses.field(default_factory=dict)  # beside the weights: factors of the rotation
     # For the golden: the class of transformers (without "Config" and "ForCausalLM"), and what its configuration must be told
     # beside the sizes, the rotation, the window and the number of experts used.
@@ -92,6 +93,7 @@ KINDS = {
                                                   "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}),
     "llama-linear": Kind("llama", {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
     "llama-yarn": Kind("llama", {**_YARN, "rope.scaling.yarn_beta_fast": 8.0, "rope.scaling.yarn_beta_slow": 2.0}),
+    "llama-biases": Kind("llama", {"rope.dimension_count": 32}, biases=True, hf_config={"attention_bias": True, "mlp_bias": True}),
     "mistral": Kind("llama", {"attention.sliding_window": 16, "rope.dimension_count": 32}, hf_class="Mistral"),
     "mixtral": Kind("llama", {"expert_count": 8, "expert_used_count": 4, "rope.freq_base": 1000000.0},
                     hf_class="Mixtral", hf_config={"num_local_experts": 8}),
@@ -198,13 +200,15 @@ def _weights(writer, kind, random):
             matrix(block + "attn_q", q_dim, d_model, gain=gain)
             matrix(block + "attn_k", kv_dim, d_model, gain=gain)
             matrix(block + "attn_v", kv_dim, d_model)
-        if arch == "qwen2":
+        if arch == "qwen2" or kind.biases:
             for part, n in (("q", q_dim), ("k", kv_dim), ("v", kv_dim)):
                 writer.add_tensor(f"{block}attn_{part}.bias", numbers(n, 0.5))
         if heads_normed:
             norm(block + "attn_q_norm", q_dim if arch == "olmo2" else kind.head_dim, around=1.6)
             norm(block + "attn_k_norm", kv_dim if arch == "olmo2" else kind.head_dim, around=1.6)
         matrix(block + "attn_output", d_model, q_dim)
+        for part, n in (("attn_output", d_model), ("ffn_gate", d_ff), ("ffn_up", d_ff), ("ffn_down", d_model)) if kind.biases else ():
+            writer.add_tensor(f"{block}{part}.bias", numbers(n, 0.3))
         if kind.n_experts:
             d_expert = kind.metadata.get("expert_feed_forward_length", d_ff)
             router = numbers((kind.n_experts, d_model), 0.2 / d_model ** 0.5)
