@@ -244,7 +244,10 @@ void print_model(const Json& value, const gguf::File& file) {
   print_sizes(file, text("architecture"));
   const Json& model = value["model"];
   const Json& tokenizer = value["tokenizer"];
-  if (tokenizer["can_run"]) print_tokenizer(tokenizer);
+  if (tokenizer["can_run"]) {
+    print_tokenizer(tokenizer);
+    for (const Json& warning : tokenizer["warnings"]) print_field("warning", warning.get<std::string>());
+  }
   print_field("chat template", chat_template_text(value["chat_template"]));
   if (value["chat_template"]["present"]) {
     print_field("  begins with", value["chat_template"]["first_line"].get<std::string>());

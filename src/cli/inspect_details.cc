@@ -83,7 +83,8 @@ Json tokenizer_json(const gguf::File& file) {
           {"n_tokens", (*tokenizer)->n_tokens()},
           {"bos_id", (*tokenizer)->bos_id()},
           {"eos_id", (*tokenizer)->eos_id()},
-          {"special_tokens", special_tokens(file, **tokenizer)}};
+          {"special_tokens", special_tokens(file, **tokenizer)},
+          {"warnings", (*tokenizer)->warnings()}};
 }
 
 Json chat_template_json(const gguf::File& file) {

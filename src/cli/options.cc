@@ -14,6 +14,7 @@
 
 #include "cli/json_text.h"
 #include "cli/messages.h"
+#include "cli/terminal.h"
 #include "cli/text.h"
 #include "cli/text_input.h"
 #include "lazyfill/policies.h"
@@ -281,6 +282,7 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
   if (!engine) return tl::unexpected(engine.error());
   auto executor = engine->start_executor({});
   if (!executor) return tl::unexpected(executor.error());
+  for (const std::string& warning : engine->info().warnings) Terminal(true).warn(warning);
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return LoadedEngine{std::move(*engine), std::move(*executor), load_ms};

@@ -100,6 +100,7 @@ ModelInfo describe(const Engine::Impl& engine) {
   info.isa = engine.model.kernels->name;
   for (const LayerConfig& layer : config.layers) info.layer_windows.push_back(layer.window);
   info.has_chat_template = engine.chat_template.has_value();
+  info.warnings = engine.tokenizer->warnings();
   return info;
 }
 

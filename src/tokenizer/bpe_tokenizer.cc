@@ -105,8 +105,11 @@ class BpeTokenizer final : public VocabularyTokenizer {
     find_byte_tokens();
   }
 
-  Result<void> read_merges(std::span<const std::string> merges) {
+  Result<void> read_merges(const TokenizerData& data) {
+    const std::span<const std::string> merges = data.merges;
+    const StringIndex others = tokens_of_other_types(data);
     std::vector<char> joined;
+    std::string written;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
       const std::string_view merge = merges[rank];
       const size_t space = merge.find(' ', 1);
@@ -116,14 +119,24 @@ class BpeTokenizer final : public VocabularyTokenizer {
       n_left = joined.size();
       known = known && append_token(merge.substr(space + 1), joined);
       const std::string_view text(joined.data(), joined.size());
-      const int32_t left = known ? tokens_.find(text.substr(0, n_left)) : -1;
-      const int32_t right = known ? tokens_.find(text.substr(n_left)) : -1;
-      const int32_t merged = known ? tokens_.find(text) : -1;
+      const auto find = [&](std::string_view bytes, std::string_view as_written) {
+        const int32_t id = known ? tokens_.find(bytes) : -1;
+        return id >= 0 ? id : others.find(as_written);
+      };
+      written.assign(merge);
+      if (space != std::string_view::npos) written.erase(space, 1);
+      const int32_t left = find(text.substr(0, n_left), merge.substr(0, space));
+      const int32_t right =
+          space == std::string_view::npos ? -1 : find(text.substr(n_left), merge.substr(space + 1));
+      const int32_t merged = find(text, written);
       if (left < 0 || right < 0 || merged < 0) {
         return fail(ErrorCode::kInvalidFile, "tokenizer.ggml.merges entry " + std::to_string(rank) +
                                                  " joins tokens that are not in the vocabulary");
       }
-      merges_.insert(left, right, {static_cast<int32_t>(rank), merged});
+      // Text never becomes a control token by merging: encode() takes those as they are written, or not at
+      // all.
+      if (vocabulary().type(merged) != TokenType::kControl)
+        merges_.insert(left, right, {static_cast<int32_t>(rank), merged});
     }
     return {};
   }
@@ -140,6 +153,17 @@ class BpeTokenizer final : public VocabularyTokenizer {
   std::string_view kind() const override { return kind_; }
 
  private:
+  // Merges may lead to tokens that are also found in texts as they are written, and to unused ones.
+  StringIndex tokens_of_other_types(const TokenizerData& data) const {
+    StringIndex others(n_tokens());
+    for (size_t i = 0; i < n_tokens(); ++i) {
+      const auto id = static_cast<int32_t>(i);
+      if (vocabulary().type(id) != TokenType::kNormal && vocabulary().type(id) != TokenType::kByte)
+        others.insert(data.tokens[i], id);
+    }
+    return others;
+  }
+
   void find_byte_tokens() {
     byte_ids_.fill(-1);
     for (size_t byte = 0; byte < byte_ids_.size() && !pre_.habits().is_plain; ++byte) {
@@ -229,7 +253,7 @@ Result<std::unique_ptr<Tokenizer>> make_bpe_tokenizer(const TokenizerData& data)
       Vocabulary::build(data, plain ? Vocabulary::Form::kPlain : Vocabulary::Form::kByteLevel, {});
   if (!vocabulary) return tl::unexpected(vocabulary.error());
   auto tokenizer = std::make_unique<BpeTokenizer>(std::move(*vocabulary), data, std::move(*pre));
-  if (auto read = tokenizer->read_merges(data.merges); !read) return tl::unexpected(read.error());
+  if (auto read = tokenizer->read_merges(data); !read) return tl::unexpected(read.error());
   return tokenizer;
 }
 

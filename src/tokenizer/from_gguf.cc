@@ -17,6 +17,36 @@ Result<std::span<const std::string>> strings_of(const gguf::File& file, std::str
   return fail(ErrorCode::kInvalidFile, std::string(key) + " is not an array of strings");
 }
 
+// The id of a special token, where the vocabulary has it. Published files hold -1, 4294967295 and ids of
+// longer vocabularies: what was meant is unknown, but everything else works.
+std::optional<uint64_t> special_id(const gguf::File& file, std::string_view name, size_t n_tokens,
+                                   std::vector<std::string>& warnings) {
+  const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
+  if (file.find(key) == nullptr) return std::nullopt;
+  const auto id = file.get_uint(key);
+  if (id && *id < n_tokens) return *id;
+  warnings.push_back("the file's " + key + (id ? " is " + std::to_string(*id) : std::string(" is no id")) +
+                     ", but the vocabulary has " + std::to_string(n_tokens) + " tokens: it is left out");
+  return std::nullopt;
+}
+
+void read_special_ids(const gguf::File& file, TokenizerData& data) {
+  struct Id {
+    std::string_view name;
+    std::optional<uint64_t>* target;  // null: only checked
+  };
+  const Id ids[] = {{"bos", &data.bos_id},   {"eos", &data.eos_id}, {"unknown", &data.unknown_id},
+                    {"eot", &data.eot_id},   {"eom", &data.eom_id}, {"seperator", &data.separator_id},
+                    {"cls", &data.class_id}, {"padding", nullptr},  {"mask", nullptr},
+                    {"prefix", nullptr},     {"suffix", nullptr},   {"middle", nullptr},
+                    {"fim_pre", nullptr},    {"fim_suf", nullptr},  {"fim_mid", nullptr},
+                    {"fim_pad", nullptr},    {"fim_rep", nullptr},  {"fim_sep", nullptr}};
+  for (const Id& id : ids) {
+    const auto value = special_id(file, id.name, data.tokens.size(), data.warnings);
+    if (id.target != nullptr) *id.target = value;
+  }
+}
+
 // Reads an optional key into `target`: nothing when it is absent, an error when it is not what it should be.
 template <class T, class Getter>
 Result<void> read_optional(const gguf::File& file, std::string_view key, Getter getter, T& target) {
@@ -39,6 +69,7 @@ Result<TokenizerData> read_tokenizer_data(const gguf::File& file) {
   if (!tokens) return tl::unexpected(tokens.error());
   data.tokens = *tokens;
   data.name = file.get_string("general.name").value_or("");
+  read_special_ids(file, data);
   if (data.model == "gpt2" || data.model == "gemma4") {
     auto merges = strings_of(file, "tokenizer.ggml.merges");
     if (!merges) return tl::unexpected(merges.error());
@@ -48,13 +79,6 @@ Result<TokenizerData> read_tokenizer_data(const gguf::File& file) {
            read_optional(file, "tokenizer.ggml.pre", &File::get_string, data.pre),
            read_optional(file, "tokenizer.ggml.scores", &File::get_floats, data.scores),
            read_optional(file, "tokenizer.ggml.token_type", &File::get_ints, data.types),
-           read_optional(file, "tokenizer.ggml.bos_token_id", &File::get_uint, data.bos_id),
-           read_optional(file, "tokenizer.ggml.eos_token_id", &File::get_uint, data.eos_id),
-           read_optional(file, "tokenizer.ggml.unknown_token_id", &File::get_uint, data.unknown_id),
-           read_optional(file, "tokenizer.ggml.eot_token_id", &File::get_uint, data.eot_id),
-           read_optional(file, "tokenizer.ggml.eom_token_id", &File::get_uint, data.eom_id),
-           read_optional(file, "tokenizer.ggml.seperator_token_id", &File::get_uint, data.separator_id),
-           read_optional(file, "tokenizer.ggml.cls_token_id", &File::get_uint, data.class_id),
            read_optional(file, "tokenizer.ggml.add_bos_token", &File::get_bool, data.add_bos),
            read_optional(file, "tokenizer.ggml.add_eos_token", &File::get_bool, data.add_eos),
            read_optional(file, "tokenizer.ggml.add_sep_token", &File::get_bool, data.add_separator),
@@ -74,7 +98,9 @@ Result<TokenizerData> read_tokenizer_data(const gguf::File& file) {
 Result<std::unique_ptr<Tokenizer>> Tokenizer::from_gguf(const gguf::File& file) {
   const auto data = read_tokenizer_data(file);
   if (!data) return tl::unexpected(data.error());
-  return make_tokenizer(*data);
+  auto tokenizer = make_tokenizer(*data);
+  if (tokenizer) (*tokenizer)->warnings_ = data->warnings;
+  return tokenizer;
 }
 
 }  // namespace lazyfill

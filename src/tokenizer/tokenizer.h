@@ -45,6 +45,11 @@ class Tokenizer {
   // Ends generation: EOS, and end-of-turn tokens of chat models.
   virtual bool is_end(int32_t id) const = 0;
   virtual std::string_view kind() const = 0;  // "bpe (smollm)", "sentencepiece"
+  // Sentences about what the file says and what was left out because it cannot be meant.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  std::vector<std::string> warnings_;
 };
 
 // Turns a stream of generated tokens into text that is always whole UTF-8 characters; what no character can

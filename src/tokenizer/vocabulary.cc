@@ -10,15 +10,29 @@
 namespace lazyfill {
 namespace {
 
+// Also a tag of HTML, which Gemma's vocabulary holds as a user-defined token: it only ends a text where it is
+// a control token.
+constexpr std::string_view kTagName = "</s>";
+
 // Tokens that end a turn or a text in the chat formats of published models.
-constexpr std::array<std::string_view, 14> kEndNames{
-    "<|endoftext|>", "<|im_end|>",           "<|end|>",    "<|end_of_text|>",
-    "<|eot_id|>",    "<|eom_id|>",           "<|return|>", "<|end_of_turn|>",
-    "<end_of_turn>", "<end_of_utterance>",   "<|eot|>",    "<EOT>",
-    "</s>",          "<｜end▁of▁sentence｜>"};
+constexpr std::array<std::string_view, 22> kEndNames{"<|endoftext|>", "<|im_end|>",
+                                                     "<|end|>",       "<|end_of_text|>",
+                                                     "<|eot_id|>",    "<|eom_id|>",
+                                                     "<|return|>",    "<|end_of_turn|>",
+                                                     "<end_of_turn>", "<end_of_utterance>",
+                                                     "<|eot|>",       "<EOT>",
+                                                     "<|call|>",      "<|calls|>",
+                                                     "<|flush|>",     "_<EOT>",
+                                                     "[EOT]",         "[EOS]",
+                                                     "<eos>",         "<turn|>",
+                                                     kTagName,        "<｜end▁of▁sentence｜>"};
 
 // The GPT-2 alphabet: visible Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up.
 constexpr size_t kAlphabetEnd = 256 + 68;
+
+bool is_end_name(std::string_view text) {
+  return std::find(kEndNames.begin(), kEndNames.end(), text) != kEndNames.end();
+}
 
 std::array<int16_t, kAlphabetEnd> make_byte_of() {
   std::array<int16_t, kAlphabetEnd> byte_of{};
@@ -104,7 +118,8 @@ Result<void> Vocabulary::read_texts(const TokenizerData& data, Form form) {
   offsets_.push_back(0);
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const std::string& token = data.tokens[i];
-    const bool encoded = form == Form::kByteLevel && types_[i] == TokenType::kNormal;
+    const bool encoded =
+        form == Form::kByteLevel && (types_[i] == TokenType::kNormal || types_[i] == TokenType::kUnused);
     if (!encoded || !append_byte_level(token, bytes_)) {
       if (encoded) types_[i] = TokenType::kUnused;  // no merge can make it
       bytes_.insert(bytes_.end(), token.begin(), token.end());
@@ -151,12 +166,17 @@ void Vocabulary::find_unsaid_ids(const Names& names) {
 }
 
 void Vocabulary::find_end_tokens() {
+  std::vector<int32_t> between;  // parts of a turn, where the end of the turn has another name
+  bool ends_otherwise = false;
   for (size_t i = 0; i < size(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    // Gemma's vocabulary holds the HTML tag "</s>" as a user-defined token: only control tokens end a turn.
-    if (types_[i] != TokenType::kControl) continue;
-    if (std::find(kEndNames.begin(), kEndNames.end(), text(id)) != kEndNames.end()) end_ids_.push_back(id);
+    if (!is_end_name(text(id)) || (types_[i] != TokenType::kControl && text(id) == kTagName)) continue;
+    // Converters leave other types to it, by which text that spells it would become the token.
+    types_[i] = TokenType::kControl;
+    (text(id) == "<|end|>" ? between : end_ids_).push_back(id);
+    ends_otherwise = ends_otherwise || text(id) == "<|call|>" || text(id) == "<|calls|>";
   }
+  if (!ends_otherwise) end_ids_.insert(end_ids_.end(), between.begin(), between.end());
   std::sort(end_ids_.begin(), end_ids_.end());
 }
 

@@ -25,6 +25,7 @@ struct TokenizerData {
   std::vector<float> scores;            // empty: none
   std::vector<int64_t> types;           // empty: all normal
   std::optional<uint64_t> bos_id, eos_id, unknown_id, eot_id, eom_id, separator_id, class_id;
+  std::vector<std::string> warnings;  // of what was left out of this
   std::optional<bool> add_bos, add_eos, add_separator, add_space_prefix, remove_extra_whitespaces;
   std::optional<bool> lower_case, strip_accents;  // of WordPiece
   std::vector<int64_t> character_map;             // bytes; empty: none
