@@ -67,7 +67,7 @@ struct ModelInfo {
   std::string fingerprint;            // of the weights; presets are kept under it
   std::vector<size_t> layer_windows;  // [n_layers] sliding window of each layer, 0: it sees all
   bool has_chat_template = false;
-  std::vector<std::string> warnings;  // sentences about what the file says and what is not used for that reason
+  std::vector<std::string> warnings;  // sentences about what of the file is not used, and why
 };
 
 // Which tokens a step keeps: policies.h has what is known of each, docs/lazy.md the sources.
