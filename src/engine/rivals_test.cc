@@ -117,7 +117,7 @@ TEST_P(Rivals, TheNextTurnIsAPlainAddition) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, Rivals, testing::Values(Policy::kSnapKv, Policy::kGemFilter),
-                         [](const auto& info) { return std::string(policy_info(info.param).name); });
+                         [](const auto& test) { return std::string(policy_info(test.param).name); });
 
 TEST_F(Rivals, GemFilterComputesTheChosenTokensAsAPromptOfTheirOwn) {
   Session session = start(Policy::kGemFilter);
