@@ -264,7 +264,7 @@ class LayerPass {
     return end;
   }
 
-  // Whether the choice that begins at a row leaves out columns. The newest rows, often the question, never do.
+  // Whether the choice that begins at a row leaves out columns. The newest rows, often a question, never do.
   bool is_sparse(const View& view, size_t begin, size_t view_end) const {
     if (view.attention_mass >= 1 || view.form != RowForm::kMany || view.pieces.size() != 1) return false;
     const size_t end = std::min(end_of_choice(view, begin), view_end);
