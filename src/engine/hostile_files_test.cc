@@ -216,10 +216,6 @@ std::vector<Lie> lies_of_tokenizers() {
       {"MergesOfUnknownTokens", with_array<std::string>(prefix + "merges", {"t h", "qqq zzz"}),
        "entry 1 joins tokens"},
       {"MergesWithoutASpace", with_array<std::string>(prefix + "merges", {"th"}), "merges entry 0"},
-      {"BosOutOfRange", with_uint(prefix + "bos_token_id", 260), "bos_token_id is 260"},
-      {"EosOutOfRange", with_uint(prefix + "eos_token_id", uint64_t{1} << 63), "eos_token_id is"},
-      {"EosNegative", with_value(prefix + "eos_token_id", int64_t{-1}), "is negative"},
-      {"UnknownOutOfRange", with_uint(prefix + "unknown_token_id", UINT32_MAX), "unknown_token_id"},
       {"ScoresShorter",
        [=](TinyModelFile& file) {
          file.set(prefix + "model", std::string("llama"));
@@ -305,6 +301,11 @@ std::vector<Lie> oddities() {
          file.metadata.erase("tokenizer.ggml.eos_token_id");
        },
        ""},
+      // Of special tokens that do not exist the user is warned.
+      {"BosOutOfRange", with_uint("tokenizer.ggml.bos_token_id", 260), "bos_token_id"},
+      {"EosOutOfRange", with_uint("tokenizer.ggml.eos_token_id", uint64_t{1} << 63), "eos_token_id"},
+      {"EosNegative", with_value("tokenizer.ggml.eos_token_id", int64_t{-1}), "eos_token_id"},
+      {"UnknownOutOfRange", with_uint("tokenizer.ggml.unknown_token_id", UINT32_MAX), "unknown_token_id"},
   };
 }
 
@@ -315,6 +316,9 @@ TEST_P(Oddities, DoNoHarm) {
   GetParam().tell(file);
   const auto engine = load(file);
   ASSERT_TRUE(engine) << engine.error().message;
+  const std::vector<std::string>& warnings = engine->info().warnings;
+  EXPECT_EQ(warnings.empty(), std::string(GetParam().expected).empty());
+  for (const std::string& warning : warnings) EXPECT_THAT(warning, testing::HasSubstr(GetParam().expected));
   const auto generation = answer(*engine);
   EXPECT_TRUE(generation) << generation.error().message;
 }
