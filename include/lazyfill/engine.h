@@ -25,7 +25,9 @@
 namespace lazyfill {
 
 struct EngineOptions {
-  size_t n_threads = 0;  // of loading, and of executors that do not say; 0: one a core
+  // Of loading, and of executors that do not say. 0: one a core, or as many as the system lets start; a number
+  // that cannot be had is an error.
+  size_t n_threads = 0;
   // Where the user's presets are (FINGERPRINT.json, FINGERPRINT.fast.json); empty: only those beside the
   // model and the shipped ones.
   std::string preset_folder;
@@ -74,6 +76,7 @@ class Engine {
   // add_special: BOS where the model wants one.
   Result<std::vector<int32_t>> tokenize(std::string_view text, bool add_special = true,
                                         bool parse_special = false) const;
+  // Ids that no token has, negative ones too, are no text.
   std::string detokenize(std::span<const int32_t> ids, bool with_special = false) const;
   std::string piece(int32_t id) const;
 
@@ -108,7 +111,7 @@ class Executor {
   ~Executor();
 
   const Engine& engine() const;
-  size_t n_threads() const;
+  size_t n_threads() const;  // those that were started
   Result<Session> start_session(const SessionOptions& options) const;
 
   // [n] natural logarithms of the probability that the dense model gives each token after those before it; 0

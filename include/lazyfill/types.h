@@ -58,7 +58,8 @@ struct ModelInfo {
   size_t n_kv_heads = 0;
   size_t head_dim = 0;
   size_t d_ff = 0;
-  size_t n_vocab = 0;
+  size_t n_vocab = 0;   // rows of the embedding: logits for each, but tokens only for the first n_tokens
+  size_t n_tokens = 0;  // up to n_vocab; ids from here on are padding, never chosen and never taken
   size_t context_length = 0;
   std::vector<size_t> prunable_layers;  // global layers but the last: after these, tokens may be dropped
   std::string tokenizer;
@@ -192,7 +193,7 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   bool show_special =
       false;  // names of control tokens are part of the answer's text, but for the end token's
-  size_t n_top_logprobs = 0;  // up to this many a generated token
+  size_t n_top_logprobs = 0;  // up to this many a generated token; normalised over all rows of logits
   bool stop_at_end_token = true;
   // Instead of sampling, take these tokens one after another (evaluation of fixed continuations).
   std::vector<int32_t> forced_tokens;

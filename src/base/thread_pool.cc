@@ -3,6 +3,8 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -97,20 +99,33 @@ struct ThreadPool::State {
     }
     wake.notify_all();
   }
+
+  // Also false where there is no memory for what stands for the thread here.
+  bool start_worker() {
+    try {
+      workers.emplace_back([this, thread = workers.size() + 1] { work(thread); });
+      return true;
+    } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
+    }
+    return false;
+  }
+
+  // Workers use all that is above: none may be left when this goes.
+  ~State() {
+    quit = true;
+    announce();
+    for (std::thread& worker : workers) worker.join();
+  }
 };
 
 ThreadPool::ThreadPool(size_t n_threads) : state_(std::make_unique<State>()) {
   if (n_threads == 0) n_threads = std::max<size_t>(1, std::thread::hardware_concurrency());
-  for (size_t thread = 1; thread < n_threads; ++thread) {
-    state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+  while (state_->workers.size() + 1 < n_threads && state_->start_worker()) {
   }
 }
 
-ThreadPool::~ThreadPool() {
-  state_->quit = true;
-  state_->announce();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() = default;
 
 size_t ThreadPool::n_threads() const {
   return state_->workers.size() + 1;

@@ -31,7 +31,8 @@ class FunctionRef<R(Args...)> {
 
 class ThreadPool {
  public:
-  // n_threads includes the calling thread; 0 means one a core.
+  // n_threads includes the calling thread; 0 means one a core. Where the system refuses to start as many
+  // (containers and users have limits, memory ends), there are fewer: ask n_threads().
   explicit ThreadPool(size_t n_threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

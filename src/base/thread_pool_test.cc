@@ -1,8 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -36,6 +39,25 @@ TEST(ThreadPool, AnExceptionReachesTheCallerAndThePoolGoesOn) {
   std::atomic<int> n{0};
   pool.run([&](size_t) { ++n; });
   EXPECT_EQ(n, 3);
+}
+
+// In a process of its own, whose address space has room for few stacks. Sanitizers need all of it.
+TEST(ThreadPool, GoesOnWithTheThreadsThatTheSystemStarts) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers reserve the whole address space";
+#endif
+  const auto few_threads_do_all = [] {
+    const rlimit limit{size_t{400} << 20, size_t{400} << 20};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) return false;
+    ThreadPool pool(1000);
+    if (pool.n_threads() >= 1000) return false;
+    std::atomic<size_t> n{0};
+    for (int round = 0; round < 10; ++round) pool.run([&](size_t) { ++n; });
+    return n == 10 * pool.n_threads();
+  };
+  alarm(60);
+  EXPECT_EXIT(std::_Exit(few_threads_do_all() ? 0 : 1), testing::ExitedWithCode(0), "");
+  alarm(0);
 }
 
 TEST(Team, EveryTaskExactlyOnce) {

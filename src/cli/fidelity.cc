@@ -18,8 +18,17 @@ Result<Generation> generate(Conversation& conversation, std::span<const int32_t>
   return generation;
 }
 
-size_t likeliest(std::span<const float> values) {
-  return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+// [n_tokens] ids. Not of the logits themselves: they have rows that no token has.
+std::vector<int32_t> likeliest(const Generation& generation) {
+  std::vector<int32_t> ids;
+  for (const auto& top : generation.top_logprobs) ids.push_back(top.front().id);
+  return ids;
+}
+
+double share_of_equals(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  size_t n_equal = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) n_equal += a[i] == b[i] ? 1 : 0;
+  return static_cast<double>(n_equal) / static_cast<double>(a.size());
 }
 
 }  // namespace
@@ -48,8 +57,11 @@ Result<DenseReference> dense_turn(Conversation& dense, std::span<const int32_t> 
   callbacks.on_logits = [&](std::span<const float> logits) {
     reference.logprobs.push_back(log_softmax(logits));
   };
-  auto generation = generate(dense, tokens, options, callbacks);
+  GenerateOptions with_likeliest = options;
+  with_likeliest.n_top_logprobs = std::max<size_t>(1, options.n_top_logprobs);
+  auto generation = generate(dense, tokens, with_likeliest, callbacks);
   if (!generation) return tl::unexpected(generation.error());
+  reference.likeliest = likeliest(*generation);
   reference.continuation = std::move(generation->token_ids);
   reference.text = std::move(generation->text);
   reference.ttft_ms = generation->timings.ttft_ms;
@@ -61,7 +73,6 @@ Result<Fidelity> follow_turn(Conversation& conversation, std::span<const int32_t
   Fidelity fidelity;
   const size_t n_tokens = dense.logprobs.size();
   size_t token = 0;
-  size_t n_equal = 0;
   Callbacks callbacks;
   callbacks.stop = stop;
   callbacks.on_logits = [&](std::span<const float> logits) {
@@ -69,7 +80,6 @@ Result<Fidelity> follow_turn(Conversation& conversation, std::span<const int32_t
     const double kl = kl_divergence(log_p, log_softmax(logits));
     if (token == 0) fidelity.first_kl = kl;
     fidelity.mean_kl += kl / static_cast<double>(n_tokens);
-    if (likeliest(log_p) == likeliest(logits)) ++n_equal;
     ++token;
   };
   GenerateOptions options;
@@ -77,9 +87,11 @@ Result<Fidelity> follow_turn(Conversation& conversation, std::span<const int32_t
   options.sampling.temperature = 0;
   options.stop_at_end_token = false;
   options.forced_tokens = dense.continuation;
+  options.n_top_logprobs = 1;
   auto generation = generate(conversation, tokens, options, callbacks);
   if (!generation) return tl::unexpected(generation.error());
-  if (n_tokens > 0) fidelity.agreement = static_cast<double>(n_equal) / static_cast<double>(n_tokens);
+  if (n_tokens > 0) fidelity.agreement = share_of_equals(dense.likeliest, likeliest(*generation));
+  generation->top_logprobs.clear();  // nobody asked for them
   // The token that was chosen here where the dense answer had ended is none of the conversation.
   const size_t n_extra = generation->token_ids.size() - dense.continuation.size();
   if (n_extra > 0) {

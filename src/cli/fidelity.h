@@ -18,6 +18,7 @@ struct DenseReference {
   std::string text;                          // of the continuation
   std::vector<std::vector<float>> logprobs;  // [n_tokens][n_vocab], natural logarithms; one more than the
                                              // continuation where it came to its end token
+  std::vector<int32_t> likeliest;            // [n_tokens] the token that each of these finds most probable
   double ttft_ms = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace lazyfill::cli {
@@ -45,10 +46,17 @@ struct Interrupt::State {
 Interrupt::Interrupt() : state_(std::make_unique<State>()) {
   const sigset_t set = State::signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  state_->watcher = std::jthread([state = state_.get()](const std::stop_token& quit) { state->watch(quit); });
+  try {
+    state_->watcher =
+        std::jthread([state = state_.get()](const std::stop_token& quit) { state->watch(quit); });
+  } catch (const std::system_error&) {
+    // No thread to be had: the signal ends the program, as it does others.
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  }
 }
 
 Interrupt::~Interrupt() {
+  if (!state_->watcher.joinable()) return;
   state_->watcher.request_stop();
   pthread_kill(state_->watcher.native_handle(), SIGINT);  // only to wake it
   state_->watcher.join();

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -86,7 +88,14 @@ void occupy_closed_streams() {
 
 int main(int argc, char** argv) {
   lazyfill::cli::occupy_closed_streams();
-  const int exit_code = lazyfill::cli::dispatch({argv + 1, argv + argc});
+  int exit_code = lazyfill::cli::kExitFailed;
+  try {
+    exit_code = lazyfill::cli::dispatch({argv + 1, argv + argc});
+  } catch (const std::bad_alloc&) {  // not even for what commands say of it; this needs none
+    std::fputs("lazyfill: not enough memory\n", stderr);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "lazyfill: an error inside lazyfill, please report it: %s\n", error.what());
+  }
   // A full disk shows only here; an answer that was lost must not look like one that was given.
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     std::fprintf(stderr, "lazyfill: cannot write to standard output: %s\n", std::strerror(errno));

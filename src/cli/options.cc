@@ -283,6 +283,13 @@ Result<LoadedEngine> load_engine(const ModelFlags& flags) {
   auto executor = engine->start_executor({});
   if (!executor) return tl::unexpected(executor.error());
   for (const std::string& warning : engine->info().warnings) Terminal(true).warn(warning);
+  const size_t n_threads = executor->n_threads();
+  if (const size_t n_cores = std::thread::hardware_concurrency();
+      flags.n_threads == 0 && n_threads < n_cores) {
+    Terminal(flags.quiet)
+        .warn("only " + grouped(n_threads) + " of " + grouped(n_cores) +
+              " threads could be started, so prompts take longer: the system limits processes or memory");
+  }
   const double load_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return LoadedEngine{std::move(*engine), std::move(*executor), load_ms};

@@ -1,8 +1,8 @@
 #include "lazyfill/engine.h"
 
-#include <new>
 #include <numeric>
 
+#include "base/out_of_memory.h"
 #include "engine/engine_impl.h"
 #include "gguf/fingerprint.h"
 #include "tokenizer/tool_arguments.h"
@@ -36,46 +36,63 @@ Result<void> load_chat_template(const gguf::File& file, std::string_view key,
 
 }  // namespace
 
+Result<void> check_threads(size_t n_asked, size_t n_started) {
+  if (n_started >= n_asked) return {};
+  return fail(ErrorCode::kOutOfMemory, "only " + std::to_string(n_started) + " of the " +
+                                           std::to_string(n_asked) +
+                                           " threads could be started; ask for fewer (--threads), or for 0 "
+                                           "to take as many as the system gives");
+}
+
 Result<Engine> Engine::load(const std::string& path, const EngineOptions& options) {
+  return guard_memory(
+      [&]() -> Result<Engine> {
+        auto impl = Impl::load(path, options);
+        if (!impl) return tl::unexpected(impl.error());
+        return Engine(std::move(*impl));
+      },
+      [&] {
+        return "not enough memory to load " + path + "; use a smaller model or quantisation, or fewer threads";
+      });
+}
+
+Result<std::shared_ptr<const Engine::Impl>> Engine::Impl::load(const std::string& path,
+                                                               const EngineOptions& options) {
   auto kernels = kernels_for(options.isa);
   if (!kernels) return tl::unexpected(kernels.error());
-  auto file = gguf::File::open(path);
-  if (!file) return tl::unexpected(file.error());
-  try {
-    auto impl = std::make_shared<Impl>(std::move(*file));
-    impl->kv = options.kv;
-    impl->n_threads = options.n_threads;
-    ThreadPool pool(options.n_threads);
-    auto model = Model::load(impl->file, **kernels, options.activation_bits, Team::all(pool));
-    if (!model) return tl::unexpected(model.error());
-    impl->model = std::move(*model);
-    auto tokenizer = Tokenizer::from_gguf(impl->file);
-    if (!tokenizer) return tl::unexpected(tokenizer.error());
-    impl->tokenizer = std::move(*tokenizer);
-    if (impl->tokenizer->n_tokens() > impl->model.config.n_vocab) {
-      return fail(ErrorCode::kInvalidFile, "the tokeniser has " +
-                                               std::to_string(impl->tokenizer->n_tokens()) +
-                                               " tokens but the embedding only " +
-                                               std::to_string(impl->model.config.n_vocab) + " rows");
-    }
-    impl->chat_template_error = "this model's file has no chat template; give the prompt as plain text";
-    auto chat = load_chat_template(impl->file, "tokenizer.chat_template", impl->chat_template,
-                                   impl->chat_template_error);
-    if (!chat) return tl::unexpected(chat.error());
-    auto with_tools = load_chat_template(impl->file, "tokenizer.chat_template.tool_use", impl->tool_template,
-                                         impl->tool_template_error);
-    if (!with_tools) return tl::unexpected(with_tools.error());
-    impl->info = describe(*impl);
-    impl->info.activation_bits = options.activation_bits;
-    auto fingerprint = gguf::fingerprint(impl->file);
-    if (!fingerprint) return tl::unexpected(fingerprint.error());
-    impl->info.fingerprint = std::move(*fingerprint);
-    impl->presets = ModelPresets(impl->info.fingerprint, path, options.preset_folder);
-    return Engine(std::move(impl));
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory,
-                "not enough memory to load " + path + "; use a smaller model or quantisation");
+  auto open_file = gguf::File::open(path);
+  if (!open_file) return tl::unexpected(open_file.error());
+  auto impl = std::make_shared<Impl>(std::move(*open_file));
+  impl->kv = options.kv;
+  impl->n_threads = options.n_threads;
+  ThreadPool pool(options.n_threads);
+  if (auto checked = check_threads(options.n_threads, pool.n_threads()); !checked)
+    return tl::unexpected(checked.error());
+  auto loaded = Model::load(impl->file, **kernels, options.activation_bits, Team::all(pool));
+  if (!loaded) return tl::unexpected(loaded.error());
+  impl->model = std::move(*loaded);
+  auto made = Tokenizer::from_gguf(impl->file);
+  if (!made) return tl::unexpected(made.error());
+  impl->tokenizer = std::move(*made);
+  if (impl->tokenizer->n_tokens() > impl->model.config.n_vocab) {
+    return fail(ErrorCode::kInvalidFile, "the tokeniser has " + std::to_string(impl->tokenizer->n_tokens()) +
+                                             " tokens but the embedding only " +
+                                             std::to_string(impl->model.config.n_vocab) + " rows");
   }
+  impl->chat_template_error = "this model's file has no chat template; give the prompt as plain text";
+  auto chat = load_chat_template(impl->file, "tokenizer.chat_template", impl->chat_template,
+                                 impl->chat_template_error);
+  if (!chat) return tl::unexpected(chat.error());
+  auto with_tools = load_chat_template(impl->file, "tokenizer.chat_template.tool_use", impl->tool_template,
+                                       impl->tool_template_error);
+  if (!with_tools) return tl::unexpected(with_tools.error());
+  impl->info = describe(*impl);
+  impl->info.activation_bits = options.activation_bits;
+  auto fingerprint = gguf::fingerprint(impl->file);
+  if (!fingerprint) return tl::unexpected(fingerprint.error());
+  impl->info.fingerprint = std::move(*fingerprint);
+  impl->presets = ModelPresets(impl->info.fingerprint, path, options.preset_folder);
+  return impl;
 }
 
 namespace {
@@ -94,6 +111,7 @@ ModelInfo describe(const Engine::Impl& engine) {
   info.head_dim = config.head_dim;
   info.d_ff = config.d_ff;
   info.n_vocab = config.n_vocab;
+  info.n_tokens = engine.tokenizer->n_tokens();
   info.context_length = config.context_length;
   info.prunable_layers = config.prunable_layers();
   info.tokenizer = engine.tokenizer->kind();
@@ -113,12 +131,11 @@ Result<ResolvedLazy> Engine::Impl::resolve(const LazyOptions& lazy, size_t n_tok
 }
 
 Result<void> Engine::Impl::check_tokens(std::span<const int32_t> tokens) const {
-  const size_t n_vocab = model.config.n_vocab;
-  for (int32_t token : tokens) {
-    if (token >= 0 && static_cast<size_t>(token) < n_vocab) continue;
+  for (const int32_t token : tokens) {
+    if (token >= 0 && static_cast<size_t>(token) < info.n_tokens) continue;
     return fail(ErrorCode::kInvalidArgument, "token id " + std::to_string(token) +
                                                  " does not exist; this model has ids from 0 to " +
-                                                 std::to_string(n_vocab - 1));
+                                                 std::to_string(info.n_tokens - 1));
   }
   return {};
 }
@@ -129,9 +146,22 @@ const ModelInfo& Engine::info() const {
   return impl_->info;
 }
 
+namespace {
+
+Result<std::vector<int32_t>> encode(const Tokenizer& tokenizer, std::string_view text,
+                                    const Tokenizer::EncodeOptions& options) {
+  return guard_memory([&] { return tokenizer.encode(text, options); },
+                      [&] {
+                        return "not enough memory to tokenise " + std::to_string(text.size()) +
+                               " bytes; shorten the text";
+                      });
+}
+
+}  // namespace
+
 Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool add_special,
                                               bool parse_special) const {
-  return impl_->tokenizer->encode(text, {.add_special = add_special, .parse_special = parse_special});
+  return encode(*impl_->tokenizer, text, {.add_special = add_special, .parse_special = parse_special});
 }
 
 std::string Engine::detokenize(std::span<const int32_t> ids, bool with_special) const {
@@ -153,7 +183,8 @@ Result<std::vector<int32_t>> Engine::tokenize_chat(const RenderedChat& chat) con
       return fail(ErrorCode::kInvalidArgument, "the spans of a chat must be ascending parts of its text");
   }
   // Templates write BOS themselves where the model wants one.
-  return impl_->tokenizer->encode(chat.text, {.add_special = false, .control_spans = chat.template_spans});
+  return encode(*impl_->tokenizer, chat.text,
+                {.add_special = false, .control_spans = chat.template_spans});
 }
 
 Result<std::vector<int32_t>> Engine::tokenize_chat(const ChatRequest& request) const {
@@ -161,21 +192,25 @@ Result<std::vector<int32_t>> Engine::tokenize_chat(const ChatRequest& request) c
 }
 
 Result<RenderedChat> Engine::render_chat(const ChatRequest& request) const {
+  return guard_memory([&] { return impl_->render(request); },
+                      [] { return std::string("not enough memory for this conversation; shorten it"); });
+}
+
+Result<RenderedChat> Engine::Impl::render(const ChatRequest& request) const {
   const bool for_tools = !request.tools_json.empty();
-  if (for_tools && !impl_->tool_template_error.empty())
-    return fail(ErrorCode::kUnsupported, impl_->tool_template_error);
+  if (for_tools && !tool_template_error.empty())
+    return fail(ErrorCode::kUnsupported, tool_template_error);
   const std::optional<ChatTemplate>& chosen =
-      for_tools && impl_->tool_template ? impl_->tool_template : impl_->chat_template;
-  if (!chosen) return fail(ErrorCode::kUnsupported, impl_->chat_template_error);
-  const Tokenizer& tokenizer = *impl_->tokenizer;
+      for_tools && tool_template ? tool_template : chat_template;
+  if (!chosen) return fail(ErrorCode::kUnsupported, chat_template_error);
   ChatTemplate::Context context;
   context.messages = request.messages;
   context.messages_json = request.messages_json;
   context.tools_json = request.tools_json;
   context.variables_json = request.variables_json;
   context.add_generation_prompt = request.add_generation_prompt;
-  if (tokenizer.bos_id() >= 0) context.bos_token = tokenizer.piece(tokenizer.bos_id(), true);
-  if (tokenizer.eos_id() >= 0) context.eos_token = tokenizer.piece(tokenizer.eos_id(), true);
+  if (tokenizer->bos_id() >= 0) context.bos_token = tokenizer->piece(tokenizer->bos_id(), true);
+  if (tokenizer->eos_id() >= 0) context.eos_token = tokenizer->piece(tokenizer->eos_id(), true);
   if (!context.messages_json.empty()) {
     auto fitting = fit_tool_arguments(*chosen, context);
     if (!fitting) return tl::unexpected(fitting.error());

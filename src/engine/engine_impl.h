@@ -18,6 +18,7 @@ namespace lazyfill {
 
 struct Engine::Impl {
   explicit Impl(gguf::File open_file) : file(std::move(open_file)) {}
+  static Result<std::shared_ptr<const Impl>> load(const std::string& path, const EngineOptions& options);
 
   gguf::File file;
   Model model;
@@ -33,13 +34,16 @@ struct Engine::Impl {
   size_t n_threads = 0;
 
   Result<ResolvedLazy> resolve(const LazyOptions& lazy, size_t n_tokens) const;
-  // Errors: an id that the vocabulary does not have.
+  Result<RenderedChat> render(const ChatRequest& request) const;
+  // Errors: an id that no token has.
   Result<void> check_tokens(std::span<const int32_t> tokens) const;
 };
 
 struct Executor::Impl {
   Impl(Engine shared_engine, std::shared_ptr<const Engine::Impl> of_engine, size_t n_threads)
       : handle(std::move(shared_engine)), engine(std::move(of_engine)), workspace(n_threads) {}
+
+  Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens, const std::stop_token& stop);
 
   // One step at a time: others wait.
   bool advance(Step& step, FunctionRef<bool(const Progress&)> keep_going) {
@@ -52,5 +56,8 @@ struct Executor::Impl {
   std::mutex mutex;  // of the workspace
   Workspace workspace;
 };
+
+// Who names a number of threads gets it or an error; who does not, what there is.
+Result<void> check_threads(size_t n_asked, size_t n_started);
 
 }  // namespace lazyfill

@@ -1,7 +1,6 @@
-#include <new>
 #include <string>
-#include <system_error>
 
+#include "base/out_of_memory.h"
 #include "engine/engine_impl.h"
 #include "engine/session_impl.h"
 
@@ -9,14 +8,14 @@ namespace lazyfill {
 
 Result<Executor> Engine::start_executor(const ExecutorOptions& options) const {
   const size_t n_threads = options.n_threads != 0 ? options.n_threads : impl_->n_threads;
-  try {
-    return Executor(std::make_shared<Executor::Impl>(*this, impl_, n_threads));
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for the threads; use fewer");
-  } catch (const std::system_error& error) {
-    return fail(ErrorCode::kOutOfMemory,
-                std::string("the threads cannot be started (") + error.what() + "); use fewer");
-  }
+  return guard_memory(
+      [&]() -> Result<Executor> {
+        auto impl = std::make_shared<Executor::Impl>(*this, impl_, n_threads);
+        if (auto checked = check_threads(n_threads, impl->workspace.pool.n_threads()); !checked)
+          return tl::unexpected(checked.error());
+        return Executor(std::move(impl));
+      },
+      [] { return std::string("not enough memory for the threads; use fewer"); });
 }
 
 Result<Session> Engine::start_session(const SessionOptions& options) const {
@@ -46,18 +45,20 @@ Result<Session> Executor::start_session(const SessionOptions& options) const {
                                                  " tokens is more than this model's " +
                                                  std::to_string(config.context_length));
   }
-  if (auto stages = engine.resolve(options.lazy, context_tokens); !stages)
-    return tl::unexpected(stages.error());
-  try {
-    const ColumnType column_type =
-        engine.kv == KvType::kQ8 ? ColumnType::kQ8 : engine.model.kernels->column_type;
-    const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
-                                     config.d_model,  context_tokens,    column_type};
-    return Session(std::make_unique<Session::Impl>(impl_, options.lazy, shape));
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for a context of " +
-                                             std::to_string(context_tokens) + " tokens; ask for fewer");
-  }
+  return guard_memory(
+      [&]() -> Result<Session> {
+        if (auto stages = engine.resolve(options.lazy, context_tokens); !stages)
+          return tl::unexpected(stages.error());
+        const ColumnType column_type =
+            engine.kv == KvType::kQ8 ? ColumnType::kQ8 : engine.model.kernels->column_type;
+        const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
+                                         config.d_model,  context_tokens,    column_type};
+        return Session(std::make_unique<Session::Impl>(impl_, options.lazy, shape));
+      },
+      [&] {
+        return "not enough memory for a context of " + std::to_string(context_tokens) +
+               " tokens; ask for fewer";
+      });
 }
 
 }  // namespace lazyfill

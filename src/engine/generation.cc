@@ -103,7 +103,7 @@ class Run {
   int32_t choose(size_t n) {
     if (callbacks_.on_logits) callbacks_.on_logits(s_.logits);
     if (options_.n_top_logprobs > 0)
-      result_.top_logprobs.push_back(top_logprobs(s_.logits, options_.n_top_logprobs));
+      result_.top_logprobs.push_back(top_logprobs(s_.logits, engine_.info.n_tokens, options_.n_top_logprobs));
     if (n < options_.forced_tokens.size()) return options_.forced_tokens[n];
     return s_.draw(options_.sampling);
   }

@@ -184,6 +184,16 @@ std::vector<Lie> lies_of_tensors() {
        },
        kModelShape},
   };
+  for (const uint64_t n_rows : {uint64_t{259}, uint64_t{261}}) {
+    lies.push_back({n_rows < 260 ? "HeadOfFewerRows" : "HeadOfMoreRows",
+                    [=](TinyModelFile& file) { file.set_rows("output.weight", n_rows); }, kModelShape});
+  }
+  lies.push_back({"EmbeddingOfFewerRows",
+                  [](TinyModelFile& file) {
+                    file.set_rows("token_embd.weight", 200);
+                    file.set_rows("output.weight", 200);
+                  },
+                  "260 tokens but the embedding only 200 rows"});
   for (const auto& [name, type] :
        {std::pair{"MatrixOfIntegers", TensorType::kI32}, std::pair{"MatrixOfDoubles", TensorType::kF64}}) {
     const TensorType other = type;
@@ -207,6 +217,8 @@ std::vector<Lie> lies_of_tokenizers() {
       {"TokensNoArray", with_uint(prefix + "tokens", 2), "not an array of strings"},
       {"TokensEmpty", with_array<std::string>(prefix + "tokens", {}), "is empty"},
       {"TokensFewerThanTypes", with_array(prefix + "tokens", two), "token_type has 260 entries for 2 tokens"},
+      {"TypesLonger", with_array(prefix + "token_type", std::vector<int64_t>(261, 1)),
+       "token_type has 261 entries for 260 tokens"},
       {"TypesShorter", with_array<int64_t>(prefix + "token_type", {1, 1}), "token_type has 2 entries"},
       {"TypesUnknown", with_array(prefix + "token_type", std::vector<int64_t>(260, 77)), "token_type"},
       {"TypesNegative", with_array(prefix + "token_type", std::vector<int64_t>(260, -1)), "token_type"},
@@ -222,6 +234,12 @@ std::vector<Lie> lies_of_tokenizers() {
          file.set_array(prefix + "scores", std::vector<double>{0.0, 1.0});
        },
        "scores"},
+      {"ScoresLonger",
+       [=](TinyModelFile& file) {
+         file.set(prefix + "model", std::string("llama"));
+         file.set_array(prefix + "scores", std::vector<double>(261, 0.0));
+       },
+       "scores has 261 entries for 260 tokens"},
       {"ScoresNaN",
        [=](TinyModelFile& file) {
          file.set(prefix + "model", std::string("llama"));
@@ -295,6 +313,15 @@ std::vector<Lie> oddities() {
       {"TokenEmpty", with_token(""), ""},
       {"TokenTwice", with_token("<s>"), ""},
       {"ContextHuge", with_uint("llama.context_length", uint64_t{1} << 28), ""},
+      {"VocabSizeSmaller", with_uint("llama.vocab_size", 3), ""},
+      {"VocabSizeLarger", with_uint("llama.vocab_size", uint64_t{1} << 40), ""},
+      {"ScoresThatNobodyNeeds", with_array("tokenizer.ggml.scores", std::vector<double>(3, 1.0)), ""},
+      {"MoreRowsThanTokens",
+       [](TinyModelFile& file) {
+         file.set_rows("token_embd.weight", 300);
+         file.set_rows("output.weight", 300);
+       },
+       ""},
       {"NoSpecialTokens",
        [](TinyModelFile& file) {
          file.metadata.erase("tokenizer.ggml.bos_token_id");

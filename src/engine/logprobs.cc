@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <new>
 #include <string>
 
+#include "base/out_of_memory.h"
 #include "engine/engine_impl.h"
 #include "engine/logits.h"
 
@@ -14,47 +14,49 @@ constexpr size_t kMostLogits = size_t{1} << 24;  // 64 MiB
 
 }  // namespace
 
-// Steps of a few rows each: the logits of a whole prompt would fill the memory.
 Result<std::vector<float>> Executor::token_logprobs(std::span<const int32_t> tokens,
                                                     const std::stop_token& stop) const {
-  const Engine::Impl& engine = *impl_->engine;
-  const ModelConfig& config = engine.model.config;
+  return guard_memory(
+      [&] { return impl_->token_logprobs(tokens, stop); },
+      [] { return std::string("not enough memory for the logits of this text; shorten it"); });
+}
+
+// Steps of a few rows each: the logits of a whole prompt would fill the memory.
+Result<std::vector<float>> Executor::Impl::token_logprobs(std::span<const int32_t> tokens,
+                                                          const std::stop_token& stop) {
+  const ModelConfig& config = engine->model.config;
   if (tokens.size() > config.context_length) {
     return fail(ErrorCode::kContextExceeded, "the text has " + std::to_string(tokens.size()) +
                                                  " tokens but this model takes " +
                                                  std::to_string(config.context_length) + "; shorten it");
   }
-  if (auto checked = engine.check_tokens(tokens); !checked) return tl::unexpected(checked.error());
+  if (auto checked = engine->check_tokens(tokens); !checked) return tl::unexpected(checked.error());
   const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
-                                   config.d_model,  tokens.size(),     engine.model.kernels->column_type};
+                                   config.d_model,  tokens.size(),     engine->model.kernels->column_type};
   const size_t step_rows = std::clamp<size_t>(kMostLogits / config.n_vocab, 1, kMostRows);
-  try {
-    SequenceCache cache(shape);
-    std::vector<float> logits(step_rows * config.n_vocab);  // [step_rows, n_vocab]
-    std::vector<float> logprobs(tokens.size(), 0);          // [n_tokens]
-    for (size_t begin = 0; begin < tokens.size(); begin += step_rows) {
-      const auto rows = tokens.subspan(begin, std::min(step_rows, tokens.size() - begin));
-      SequenceStep sequence{.cache = cache,
-                            .tokens = rows,
-                            .plan = {.prompt_end = tokens.size()},
-                            .logits = logits,
-                            .n_logit_rows = rows.size(),
-                            .stop = stop};
-      Step step(engine.model, {&sequence, 1});
-      impl_->advance(step, [](const Progress&) { return true; });
-      if (!sequence.result) return tl::unexpected(sequence.result.error());
-      const size_t n_followed = std::min(rows.size(), tokens.size() - begin - 1);
-      const std::scoped_lock lock(impl_->mutex);
-      Team::all(impl_->workspace.pool).for_each(n_followed, [&](size_t i, size_t) {
-        const auto row = std::span<const float>(logits).subspan(i * config.n_vocab, config.n_vocab);
-        const size_t next = begin + i + 1;
-        logprobs[next] = static_cast<float>(row[static_cast<size_t>(tokens[next])] - log_sum_exp(row));
-      });
-    }
-    return logprobs;
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for the logits of this text; shorten it");
+  SequenceCache cache(shape);
+  std::vector<float> logits(step_rows * config.n_vocab);  // [step_rows, n_vocab]
+  std::vector<float> logprobs(tokens.size(), 0);          // [n_tokens]
+  for (size_t begin = 0; begin < tokens.size(); begin += step_rows) {
+    const auto rows = tokens.subspan(begin, std::min(step_rows, tokens.size() - begin));
+    SequenceStep sequence{.cache = cache,
+                          .tokens = rows,
+                          .plan = {.prompt_end = tokens.size()},
+                          .logits = logits,
+                          .n_logit_rows = rows.size(),
+                          .stop = stop};
+    Step step(engine->model, {&sequence, 1});
+    advance(step, [](const Progress&) { return true; });
+    if (!sequence.result) return tl::unexpected(sequence.result.error());
+    const size_t n_followed = std::min(rows.size(), tokens.size() - begin - 1);
+    const std::scoped_lock lock(mutex);
+    Team::all(workspace.pool).for_each(n_followed, [&](size_t i, size_t) {
+      const auto row = std::span<const float>(logits).subspan(i * config.n_vocab, config.n_vocab);
+      const size_t next = begin + i + 1;
+      logprobs[next] = static_cast<float>(row[static_cast<size_t>(tokens[next])] - log_sum_exp(row));
+    });
   }
+  return logprobs;
 }
 
 }  // namespace lazyfill

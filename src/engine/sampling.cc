@@ -20,11 +20,11 @@ size_t nucleus(std::span<const double> probabilities, const SamplingOptions& opt
 
 }  // namespace
 
-std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, size_t n) {
+std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, size_t n_tokens, size_t n) {
   std::vector<TokenLogprob> top;
   if (n == 0) return top;
   const double normaliser = log_sum_exp(logits);
-  for (int32_t id : highest(logits, n)) {
+  for (int32_t id : highest(logits.first(n_tokens), n)) {
     top.push_back({id, static_cast<float>(logits[static_cast<size_t>(id)] - normaliser)});
   }
   return top;

@@ -126,7 +126,7 @@ int32_t Session::Impl::draw(const SamplingOptions& options) {
   const uint64_t wanted = options.seed != 0 ? options.seed : (seed != 0 ? seed : std::random_device{}());
   if (wanted != seed) random.seed(wanted);
   seed = wanted;
-  return lazyfill::sample(logits, options, random);
+  return lazyfill::sample(std::span<const float>(logits).first(engine.info.n_tokens), options, random);
 }
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

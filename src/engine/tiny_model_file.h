@@ -73,6 +73,12 @@ struct TinyModelFile {
   void set_float(const std::string& name, size_t index, float value) {
     std::memcpy(tensors.at(name).data.data() + index * sizeof(float), &value, sizeof(float));
   }
+  // Takes rows away or adds some of zeros.
+  void set_rows(const std::string& name, uint64_t n_rows) {
+    Tensor& tensor = tensors.at(name);
+    tensor.shape.back() = n_rows;
+    tensor.data.resize(n_rows * kDModel * sizeof(float));
+  }
   // Zeros in blocks of another type, of the same shape.
   void set_type(const std::string& name, gguf::TensorType type) {
     Tensor& tensor = tensors.at(name);

@@ -33,7 +33,7 @@ class Tokenizer {
   virtual Result<std::vector<int32_t>> encode(std::string_view text, EncodeOptions options) const = 0;
 
   // The exact bytes a token stands for; control tokens give their name when `with_special`, else nothing.
-  // id must be below n_tokens().
+  // An id that no token has, a negative one too, stands for nothing.
   virtual std::string piece(int32_t id, bool with_special) const = 0;
   // The bytes of a whole sequence: the round trip of encode for ordinary text. A space that encode puts in
   // front of a text is taken away again.

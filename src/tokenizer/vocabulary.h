@@ -54,12 +54,16 @@ class Vocabulary {
   static Result<Vocabulary> build(const TokenizerData& data, Form form, const Names& names);
 
   size_t size() const { return types_.size(); }
+  // Models have rows without a token, and callers ids from anywhere: each of these is an unused token of no
+  // text.
+  bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < size(); }
   // The bytes of the token: those that the GPT-2 alphabet stands for, otherwise as in the file.
   std::string_view text(int32_t id) const {
+    if (!has(id)) return {};
     const auto i = static_cast<size_t>(id);
     return {bytes_.data() + offsets_[i], offsets_[i + 1] - offsets_[i]};
   }
-  TokenType type(int32_t id) const { return types_[static_cast<size_t>(id)]; }
+  TokenType type(int32_t id) const { return has(id) ? types_[static_cast<size_t>(id)] : TokenType::kUnused; }
   bool is_special(int32_t id) const {
     return type(id) == TokenType::kControl || type(id) == TokenType::kUnknown;
   }

@@ -1,0 +1,124 @@
+// Memory that ends at any place while a model is loaded and a session started: an error value, and nothing
+// that still runs or is lost. What the system gives in pages, tests/python/test_limits.py takes away.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <new>
+#include <optional>
+
+#include "engine/tiny_model_file.h"
+#include "lazyfill/engine.h"
+
+namespace {
+
+// Allocations that still succeed; then one fails, or all.
+constexpr long kNoLimit = std::numeric_limits<long>::max();
+std::atomic<long> n_left{kNoLimit};
+std::atomic<bool> fails_once{false};
+
+void* allocate(size_t n_bytes, size_t alignment) {
+  if (n_left != kNoLimit) {
+    const long before = n_left.fetch_sub(1);
+    if (before == 0 || (before < 0 && !fails_once)) throw std::bad_alloc();
+  }
+  const size_t whole = (n_bytes + alignment - 1) / alignment * alignment;
+  void* memory = alignment <= alignof(std::max_align_t) ? std::malloc(n_bytes == 0 ? 1 : n_bytes)
+                                                        : std::aligned_alloc(alignment, whole);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(size_t n_bytes) {
+  return allocate(n_bytes, 1);
+}
+void* operator new(size_t n_bytes, std::align_val_t alignment) {
+  return allocate(n_bytes, static_cast<size_t>(alignment));
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
+
+namespace lazyfill {
+namespace {
+
+// Calls `attempt`, which says whether it succeeded, with memory for ever more allocations, until it does.
+void expect_success_in_the_end(bool once, const std::function<bool()>& attempt) {
+  long n_failed = 0;
+  constexpr long kFar = 1000000;
+  for (long n = 0; n < kFar; n += 1 + n / 40) {
+    fails_once = once;
+    n_left = n;
+    const bool done = attempt();
+    const bool was_enough = n_left >= 0;
+    n_left = kNoLimit;
+    if (was_enough) {
+      EXPECT_TRUE(done);
+      EXPECT_GT(n_failed, 0);
+      return;
+    }
+    n_failed += done ? 0 : 1;
+  }
+  FAIL() << "never enough memory";
+}
+
+class AllocationFailure : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    TinyModelFile file;
+    file.set("tokenizer.chat_template", std::string("{{ messages[0].content }}"));
+    ASSERT_TRUE(file.save(path_));
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  const std::string path_ = testing::TempDir() + "allocation_" + std::to_string(getpid()) + ".gguf";
+};
+
+TEST_P(AllocationFailure, WhileLoadingIsAnError) {
+  for (const size_t n_threads : {1, 3}) {
+    const EngineOptions options{.n_threads = n_threads};
+    expect_success_in_the_end(GetParam(), [&] {
+      const auto engine = Engine::load(path_, options);
+      if (!engine) EXPECT_FALSE(engine.error().message.empty());
+      return engine.has_value();
+    });
+  }
+}
+
+TEST_P(AllocationFailure, WhileStartingASessionIsAnError) {
+  const auto engine = Engine::load(path_, {.n_threads = 2});
+  ASSERT_TRUE(engine) << engine.error().message;
+  const std::string text = "the quick brown fox, and once more the quick brown fox";
+  const ChatRequest request{.messages = {{"user", text}}};
+  const std::vector<int32_t> tokens = *engine->tokenize(text);
+  LazyOptions lazy;
+  lazy.schedule = "0:0.5";
+  const auto executor = engine->start_executor({});
+  ASSERT_TRUE(executor) << executor.error().message;
+  expect_success_in_the_end(GetParam(), [&] { return engine->start_executor({}).has_value(); });
+  expect_success_in_the_end(GetParam(), [&] { return executor->start_session({64, lazy}).has_value(); });
+  expect_success_in_the_end(GetParam(), [&] { return engine->tokenize(text).has_value(); });
+  expect_success_in_the_end(GetParam(), [&] { return engine->apply_chat_template(request).has_value(); });
+  expect_success_in_the_end(GetParam(), [&] { return executor->token_logprobs(tokens, {}).has_value(); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, AllocationFailure, testing::Bool(),
+                         [](const auto& test) { return test.param ? "OfOne" : "OfAllThatFollow"; });
+
+}  // namespace
+}  // namespace lazyfill
