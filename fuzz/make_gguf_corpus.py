@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seed corpus of gguf_fuzz: small files that are right, one of every kind that the reader tells apart.
+"""Writes the seed corpus of gguf_fuzz, and files for engine_fuzz: small files that are right, one of every kind that the reader tells apart.
 
     fuzz/make_gguf_corpus.py FOLDER
 
@@ -64,6 +64,35 @@ def model(writer):
     add_blocks(writer, "token_embd.weight", "Q8_0", 3)
 
 
+def whole(writer, kind):
+    """A model that answers: one layer, heads of 8, and more rows than tokens."""
+    tokens = ["a", "b", "c", "\u0120", "ab", "<s>", "</s>"]
+    width = 32
+    writer.add_name("whole")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(width)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1, 1, 1, 1, 1, 3, 3])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(5)
+    writer.add_eos_token_id(6)
+    writer.add_chat_template("{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}")
+    for norm in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        writer.add_tensor(norm + ".weight", np.ones(width, np.float32))
+    for name, n_rows in (("token_embd", len(tokens) + 2), ("blk.0.attn_q", width), ("blk.0.attn_k", 8), ("blk.0.attn_v", 8),
+                         ("blk.0.attn_output", width), ("blk.0.ffn_gate", width), ("blk.0.ffn_up", width), ("blk.0.ffn_down", width)):
+        values = np.sin(np.arange(n_rows * width, dtype=np.float32)).reshape(n_rows, width)
+        type_ = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor(name + ".weight", gguf.quants.quantize(values, type_), raw_dtype=type_)
+
+
 def part(writer):
     writer.add_uint16("split.no", 0)
     writer.add_uint16("split.count", 2)
@@ -92,6 +121,8 @@ def main():
         write(folder / fill.__name__, fill)
     for kind in TYPES:
         write(folder / f"type_{kind.lower()}", lambda writer, kind=kind: add_blocks(writer, "a", kind))
+    for kind in ("Q4_0", "Q4_1"):
+        write(folder / f"whole_{kind.lower()}", lambda writer, kind=kind: whole(writer, kind))
     (folder / "empty_v2").write_bytes(b"GGUF" + struct.pack("<IQQ", 2, 0, 0))
     (folder / "big_endian").write_bytes(b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
     print(f"{len(list(folder.iterdir()))} files in {folder}")

@@ -123,6 +123,8 @@ Result<std::optional<FoundPreset>> find_preset(const std::string& fingerprint, c
     return FoundPreset{std::move(**preset), place.name};
   }
   for (std::string_view json : shipped_presets()) {
+    // Few models have one; the others need no JSON. Its values cannot be taken apart without memory either.
+    if (json.find(fingerprint) == std::string_view::npos) continue;
     auto preset = preset_from_json(json, "shipped with lazyfill");
     if (preset && preset->fingerprint == fingerprint && preset->kind == kind)
       return FoundPreset{std::move(*preset), "shipped"};
