@@ -25,8 +25,8 @@
 namespace lazyfill {
 
 struct EngineOptions {
-  // Of loading, and of executors that do not say. 0: one a core, or as many as the system lets start; a number
-  // that cannot be had is an error.
+  // Of loading, and of executors that do not say. 0: one a core, or as many as the system lets start; a
+  // number that cannot be had is an error.
   size_t n_threads = 0;
   // Where the user's presets are (FINGERPRINT.json, FINGERPRINT.fast.json); empty: only those beside the
   // model and the shipped ones.

@@ -52,7 +52,8 @@ Result<Engine> Engine::load(const std::string& path, const EngineOptions& option
         return Engine(std::move(*impl));
       },
       [&] {
-        return "not enough memory to load " + path + "; use a smaller model or quantisation, or fewer threads";
+        return "not enough memory to load " + path +
+               "; use a smaller model or quantisation, or fewer threads";
       });
 }
 
@@ -183,8 +184,7 @@ Result<std::vector<int32_t>> Engine::tokenize_chat(const RenderedChat& chat) con
       return fail(ErrorCode::kInvalidArgument, "the spans of a chat must be ascending parts of its text");
   }
   // Templates write BOS themselves where the model wants one.
-  return encode(*impl_->tokenizer, chat.text,
-                {.add_special = false, .control_spans = chat.template_spans});
+  return encode(*impl_->tokenizer, chat.text, {.add_special = false, .control_spans = chat.template_spans});
 }
 
 Result<std::vector<int32_t>> Engine::tokenize_chat(const ChatRequest& request) const {
@@ -198,10 +198,8 @@ Result<RenderedChat> Engine::render_chat(const ChatRequest& request) const {
 
 Result<RenderedChat> Engine::Impl::render(const ChatRequest& request) const {
   const bool for_tools = !request.tools_json.empty();
-  if (for_tools && !tool_template_error.empty())
-    return fail(ErrorCode::kUnsupported, tool_template_error);
-  const std::optional<ChatTemplate>& chosen =
-      for_tools && tool_template ? tool_template : chat_template;
+  if (for_tools && !tool_template_error.empty()) return fail(ErrorCode::kUnsupported, tool_template_error);
+  const std::optional<ChatTemplate>& chosen = for_tools && tool_template ? tool_template : chat_template;
   if (!chosen) return fail(ErrorCode::kUnsupported, chat_template_error);
   ChatTemplate::Context context;
   context.messages = request.messages;
