@@ -41,6 +41,13 @@ void* operator new(size_t n_bytes) {
 void* operator new(size_t n_bytes, std::align_val_t alignment) {
   return allocate(n_bytes, static_cast<size_t>(alignment));
 }
+void* operator new(size_t n_bytes, const std::nothrow_t& /*tag*/) noexcept {
+  try {
+    return allocate(n_bytes, 1);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }

@@ -23,8 +23,8 @@ struct Table {
     const float* x = row + b * qr::kBlock;
     const float largest = largest_of(x);
     const float inverse = largest > 0 ? 127.0F / largest : 0.0F;
-    const __m512i lo = _mm512_min_epi32(rounded(x, inverse), _mm512_set1_epi32(127));
-    const __m512i hi = _mm512_min_epi32(rounded(x + 16, inverse), _mm512_set1_epi32(127));
+    const __m512i lo = _mm512_min_epi32(rounded(x, inverse, -127), _mm512_set1_epi32(127));
+    const __m512i hi = _mm512_min_epi32(rounded(x + 16, inverse, -127), _mm512_set1_epi32(127));
     put_bytes(_mm512_cvtsepi32_epi8(lo), _mm512_cvtsepi32_epi8(hi), block + r * qr::kBlock);
     const int32_t minus_lo = -_mm512_reduce_add_epi32(lo);
     qr::put(block + qr::scale_at(n) + 4 * r, largest / 127.0F);
@@ -40,8 +40,9 @@ struct Table {
   // The two bytes of 32 inputs; returns the sum of the codes, and that of the first 16.
   static int32_t quantize_wide(const float* x, float inverse, std::byte* block, size_t n, size_t r,
                                int32_t& sum_lo) {
-    const __m512i first = rounded(x, inverse);
-    const __m512i second = rounded(x + 16, inverse);
+    constexpr auto kLeast = -static_cast<int32_t>(qr::kLargestWide);
+    const __m512i first = rounded(x, inverse, kLeast);
+    const __m512i second = rounded(x + 16, inverse, kLeast);
     put_bytes(high_bytes(first), high_bytes(second), block + r * qr::kBlock);
     put_bytes(_mm512_cvtepi32_epi8(first), _mm512_cvtepi32_epi8(second),
               block + qr::low_at(n) + r * qr::kBlock);
@@ -50,8 +51,10 @@ struct Table {
   }
 
  private:
-  static __m512i rounded(const float* x, float inverse) {
-    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(inverse)));
+  // What is no number becomes `least`, as no number does by itself: the sums of codes must not overflow.
+  static __m512i rounded(const float* x, float inverse, int32_t least) {
+    const __m512i codes = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(inverse)));
+    return _mm512_max_epi32(codes, _mm512_set1_epi32(least));
   }
   // What is left of the codes without their lowest bytes, taken as signed.
   static __m128i high_bytes(__m512i codes) {
