@@ -121,6 +121,7 @@ class Executor {
 
  private:
   friend class Engine;
+  friend class Scheduler;
   explicit Executor(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;  // sessions keep it alive
 };

@@ -14,6 +14,7 @@ enum class ErrorCode {
   kContextExceeded,  // more tokens than the context holds
   kOutOfMemory,
   kCancelled,  // the caller's stop token fired
+  kBusy,       // too much is waiting already; the same may do later
 };
 
 // One sentence a person can act on; never contains raw bytes of the input.

@@ -23,6 +23,8 @@ class SequenceCache {
     size_t d_model = 0;
     size_t capacity_tokens = 0;  // that are held at a time
     ColumnType column_type = ColumnType::kF32;
+    // What positions are reckoned in, where that depends on a length: may be more than fits. 0: the capacity.
+    size_t context_tokens = 0;
     size_t n_pinned = 0;  // first tokens that are never forgotten, where others are; less than the capacity
   };
   // Throws std::bad_alloc when the address space is too small.
@@ -33,7 +35,11 @@ class SequenceCache {
   size_t n_tokens() const { return n_tokens_; }
   // Those of them that are held: [0, n_pinned), as far as there are any, and from first_held() on.
   size_t n_held() const { return n_tokens_ - n_forgotten_; }
+  const Shape& shape() const { return shape_; }
   size_t capacity_tokens() const { return shape_.capacity_tokens; }
+  size_t context_tokens() const {
+    return shape_.context_tokens > 0 ? shape_.context_tokens : shape_.capacity_tokens;
+  }
   // Ascending, with n_new further ones.
   std::vector<TokenIndex> held_tokens(size_t n_new) const;
 

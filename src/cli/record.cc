@@ -78,6 +78,8 @@ const char* error_name(ErrorCode code) {
       return "out_of_memory";
     case ErrorCode::kCancelled:
       return "cancelled";
+    case ErrorCode::kBusy:
+      return "busy";
   }
   return "invalid_argument";
 }

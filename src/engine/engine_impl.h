@@ -33,6 +33,7 @@ struct Engine::Impl {
   KvType kv = KvType::kAsComputed;
   size_t n_threads = 0;
 
+  SequenceCache::Shape cache_shape(size_t capacity_tokens) const;
   Result<ResolvedLazy> resolve(const LazyOptions& lazy, size_t n_tokens) const;
   Result<RenderedChat> render(const ChatRequest& request) const;
   // Errors: an id that no token has.

@@ -23,6 +23,16 @@ Result<Session> Engine::start_session(const SessionOptions& options) const {
       [&](const Executor& executor) { return executor.start_session(options); });
 }
 
+SequenceCache::Shape Engine::Impl::cache_shape(size_t capacity_tokens) const {
+  const ModelConfig& config = model.config;
+  return {.n_layers = config.n_layers,
+          .n_kv_heads = config.n_kv_heads,
+          .head_dim = config.head_dim,
+          .d_model = config.d_model,
+          .capacity_tokens = capacity_tokens,
+          .column_type = kv == KvType::kQ8 ? ColumnType::kQ8 : model.kernels->column_type};
+}
+
 Executor::Executor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Executor::Executor(Executor&&) noexcept = default;
 Executor& Executor::operator=(Executor&&) noexcept = default;
@@ -49,11 +59,8 @@ Result<Session> Executor::start_session(const SessionOptions& options) const {
       [&]() -> Result<Session> {
         if (auto stages = engine.resolve(options.lazy, context_tokens); !stages)
           return tl::unexpected(stages.error());
-        const ColumnType column_type =
-            engine.kv == KvType::kQ8 ? ColumnType::kQ8 : engine.model.kernels->column_type;
-        const SequenceCache::Shape shape{config.n_layers, config.n_kv_heads, config.head_dim,
-                                         config.d_model,  context_tokens,    column_type};
-        return Session(std::make_unique<Session::Impl>(impl_, options.lazy, shape));
+        return Session(
+            std::make_unique<Session::Impl>(impl_, options.lazy, engine.cache_shape(context_tokens)));
       },
       [&] {
         return "not enough memory for a context of " + std::to_string(context_tokens) +

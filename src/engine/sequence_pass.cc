@@ -38,7 +38,7 @@ SequencePass::SequencePass(const Model& model, SequenceStep& step, size_t sequen
 void SequencePass::add_rows(std::vector<RowSet::Row>& body, std::vector<RowSet::Row>& top) const {
   const size_t n = step_.tokens.size();
   const size_t n_top = step_.parents.empty() ? 1 : n;
-  const auto context = static_cast<uint32_t>(cache_.capacity_tokens());
+  const auto context = static_cast<uint32_t>(cache_.context_tokens());
   std::vector<int32_t> depth(n);
   for (size_t i = 0; i < n; ++i) {
     if (step_.parents.empty()) {
@@ -188,7 +188,7 @@ void SequencePass::add_revived(std::vector<RowSet::Row>& all) {
   revived_.clear();
   const AuxCache* aux = cache_.find_aux(layer_);
   if (aux == nullptr || aux->size() == 0) return;
-  const auto context = static_cast<uint32_t>(cache_.capacity_tokens());
+  const auto context = static_cast<uint32_t>(cache_.context_tokens());
   for (TokenIndex token : candidates_) {
     if (token >= first_new_ || !aux->has(token)) continue;
     revived_.push_back(token);

@@ -98,26 +98,38 @@ std::vector<TokenIndex> Session::Impl::voters() const {
 Result<SessionTrace> Session::Impl::step(FunctionRef<bool(const Progress&)> keep_going,
                                          const std::stop_token& stop) {
   if (policy_info(plan.lazy).leaves != Leaves::kRows) return step_of_rival(*this, keep_going, stop);
-  const std::vector<TokenIndex> voting = voters();
-  auto trace = step_by({plan.stages, &plan.lazy, prompt_end, voting}, keep_going, stop);
+  auto trace = step_by(next_plan(), keep_going, stop);
   if (!trace) return tl::unexpected(trace.error());
   return SessionTrace{.step = std::move(*trace)};
 }
 
+Plan Session::Impl::next_plan() {
+  voting = voters();
+  return {plan.stages, &plan.lazy, prompt_end, voting};
+}
+
 Result<StepTrace> Session::Impl::step_by(const Plan& other, FunctionRef<bool(const Progress&)> keep_going,
                                          const std::stop_token& stop) {
-  has_logits = false;
-  logits.resize(engine.model.config.n_vocab);
-  SequenceStep sequence{.cache = cache,
-                        .tokens = std::span<const int32_t>(tokens).subspan(cache.n_tokens()),
-                        .plan = other,
-                        .logits = logits,
-                        .stop = stop};
+  SequenceStep sequence = begin_step(other, stop);
   Step step(engine.model, {&sequence, 1});
   if (!executor->advance(step, keep_going))
     return fail(ErrorCode::kCancelled, "stopped before the first token");
+  return end_step(sequence);
+}
+
+SequenceStep Session::Impl::begin_step(const Plan& by, std::stop_token stop) {
+  has_logits = false;
+  logits.resize(engine.model.config.n_vocab);
+  return {.cache = cache,
+          .tokens = std::span<const int32_t>(tokens).subspan(cache.n_tokens()),
+          .plan = by,
+          .logits = logits,
+          .stop = std::move(stop)};
+}
+
+Result<StepTrace> Session::Impl::end_step(SequenceStep& sequence) {
   if (!sequence.result) return tl::unexpected(sequence.result.error());
-  has_logits = !other.only_choose;
+  has_logits = !sequence.plan.only_choose;
   return std::move(sequence.trace);
 }
 

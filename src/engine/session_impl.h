@@ -36,6 +36,7 @@ struct Session::Impl {
   size_t prompt_end = 0;
   bool is_new_prompt = false;  // not computed yet
   ResolvedLazy plan;
+  std::vector<TokenIndex> voting;  // of the step that is being made
 
   // All of the above but the cache: what a call that fails puts back.
   struct State {
@@ -57,9 +58,14 @@ struct Session::Impl {
   Result<void> resolve();
   // Computes the tokens that are not computed yet, by the plan.
   Result<SessionTrace> step(FunctionRef<bool(const Progress&)> keep_going, const std::stop_token& stop);
+  // The plan of the next step; counts until the one after it is asked for.
+  Plan next_plan();
   // One step by the given one.
   Result<StepTrace> step_by(const Plan& other, FunctionRef<bool(const Progress&)> keep_going,
                             const std::stop_token& stop);
+  // The same in two, for a step that is made elsewhere; the tokens stay as they are in between.
+  SequenceStep begin_step(const Plan& by, std::stop_token stop);
+  Result<StepTrace> end_step(SequenceStep& sequence);
   int32_t draw(const SamplingOptions& options);
   // The new tokens that vote where the policy asks for several.
   std::vector<TokenIndex> voters() const;

@@ -88,6 +88,15 @@ def documented_fields(root):
     return fields
 
 
+def test_every_rule_of_scheduling_has_its_test(root):
+    page = (root / "docs" / "scheduling.md").read_text()
+    rules = page.split("## The rules")[1].split("##")[0]
+    rules = {line[2:] for line in rules.splitlines() if line.startswith("- ")}
+    tests = (root / "src" / "engine" / "scheduling_test.cc").read_text()
+    assert len(rules) > 8
+    assert rules == set(re.findall(r'^// "(.*)"\nTEST', tests, flags=re.MULTILINE))
+
+
 def test_every_field_of_the_record_is_documented(root, lazyfill, smollm2):
     lines = [{"prompt": DOCUMENT, "id": 1, "flags": ["--fidelity", "2"]},
              {"prompt": DOCUMENT, "flags": ["--lazy", "auto", "--sparse-attention", "0.9"]},

@@ -1,0 +1,86 @@
+// Many requests over one engine: who computes when.
+//
+//   auto scheduler = lazyfill::Scheduler::start(*engine, {});
+//   auto answer = scheduler->generate({.tokens = *engine->tokenize(text)});   // any number of threads at
+//   once
+//
+// Answers are written together, a token each a step; prompts are computed in turns between those steps, and
+// short ones overtake long ones. docs/scheduling.md says who waits for whom. What a request computes does not
+// depend on the others: its answer is that of a Session alone, bit for bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "lazyfill/engine.h"
+
+namespace lazyfill {
+
+struct SchedulerOptions {
+  size_t n_threads = 0;       // 0: as many as the engine was loaded with
+  size_t context_tokens = 0;  // of each request, its answer included; 0: the model's
+  size_t max_sequences = 16;  // requests that are computed at a time; the others wait
+  size_t max_queue = 64;      // requests that may wait; one more is refused
+  double turn_ms = 50;        // what prompts may take between two tokens of those that are being answered
+  // Columns and states of all requests at a time; 0: half of the memory that the machine has free.
+  uint64_t kv_memory_bytes = 0;
+  // Prompts that wait are computed together as long as they have so many tokens in all; 0: never.
+  size_t pack_tokens = 1024;
+  // For comparison: prompts that are computed together are all made as long as the longest of them, as
+  // engines without packing do, and all that wait are computed together.
+  bool pad_prompts = false;
+};
+
+struct Request {
+  std::vector<int32_t> tokens;  // the prompt
+  GenerateOptions options = {};
+  LazyOptions lazy = {};  // of a policy by which rows leave; the rivals (policies.h) need a Session
+  int priority = 0;       // higher ones go first
+  // Called from the scheduler's thread, which computes nothing meanwhile.
+  Callbacks callbacks = {};
+  // At the end, exactly once, from the same thread, but not where submit() gave an error. kCancelled where it
+  // was stopped before its first token, and after it a Generation that says so.
+  std::function<void(Result<Generation>)> on_end = {};
+};
+
+struct SchedulerStatus {
+  size_t n_queued = 0;
+  size_t n_prefilling = 0;          // prompts that are admitted and not computed to their end
+  size_t n_decoding = 0;            // answers that are being written
+  uint64_t kv_reserved_bytes = 0;   // for those
+  uint64_t kv_memory_bytes = 0;     // the bound
+  uint64_t n_ended = 0;             // requests since the start, however they ended
+  uint64_t n_prompt_tokens = 0;     // computed since the start
+  uint64_t n_generated_tokens = 0;  // likewise
+};
+
+// Any thread may call it.
+class Scheduler {
+ public:
+  static Result<Scheduler> start(const Engine& engine, const SchedulerOptions& options);
+  Scheduler(Scheduler&&) noexcept;
+  Scheduler& operator=(Scheduler&&) noexcept;
+  ~Scheduler();  // what is not finished ends with kCancelled
+
+  const Engine& engine() const;
+
+  // Queues a request. Errors, at once: no token or no such token, more tokens than the context or the memory
+  // holds, a schedule that does not fit the model, kBusy where the queue is full.
+  Result<void> submit(Request request);
+  // Several at once: all of them, or none.
+  Result<void> submit(std::vector<Request> requests);
+  // The same, and waits for the end; on_end is left alone.
+  Result<Generation> generate(Request request);
+
+  SchedulerStatus status() const;
+
+ private:
+  struct Impl;
+  explicit Scheduler(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lazyfill

@@ -1,0 +1,113 @@
+#include "engine/answer.h"
+
+#include <utility>
+
+#include "engine/sampling.h"
+
+namespace lazyfill {
+
+Answer::Answer(Session::Impl& session, const GenerateOptions& options, const Callbacks& callbacks,
+               Clock::time_point asked)
+    : s_(session),
+      engine_(session.engine),
+      options_(options),
+      callbacks_(callbacks),
+      text_(*engine_.tokenizer, options.stop, options.show_special),
+      start_(asked) {}
+
+Result<void> Answer::begin(std::span<const int32_t> new_tokens) {
+  s_.seed = 0;  // every answer begins anew
+  if (auto appended = s_.append_prompt(new_tokens); !appended) return appended;
+  result_.prompt_token_ids = s_.tokens;
+  if (auto resolved = s_.resolve(); !resolved) return resolved;
+  result_.lazy.choice = s_.plan.choice;
+  return {};
+}
+
+void Answer::took(SessionTrace trace) {
+  result_.lazy.revived_rows += trace.step.n_revived;
+  if (!trace.step.stages.empty()) {
+    std::vector<size_t>& counts = result_.lazy.computed_by_step.emplace_back();
+    for (const StageTrace& stage : trace.step.stages) counts.push_back(stage.n_prompt_rows);
+  }
+  if (!std::exchange(has_prefilled_, true)) took_prompt(trace);
+}
+
+void Answer::took_prompt(SessionTrace& trace) {
+  result_.timings.prefill_ms = ms();
+  n_cached_prompt_ = s_.tokens.size();
+  n_whole_layers_ = trace.n_whole_layers;
+  result_.lazy_used = !s_.plan.stages.empty();
+  result_.lazy.schedule = s_.plan.stages;
+  result_.lazy.attention_kept = trace.step.attention_kept;
+  for (auto* stages : {&trace.filter, &trace.step.stages})
+    for (StageTrace& stage : *stages) result_.lazy.kept.push_back(std::move(stage.kept));
+}
+
+bool Answer::choose() {
+  if (n_chosen_ == options_.max_tokens) return false;
+  const int32_t token = next_token();
+  if (n_chosen_++ == 0) result_.timings.ttft_ms = ms();
+  if (options_.stop_at_end_token && options_.forced_tokens.empty() && engine_.tokenizer->is_end(token)) {
+    result_.finish_reason = FinishReason::kStop;
+    return false;
+  }
+  return take(token) && n_chosen_ < options_.max_tokens && s_.tokens.size() <= s_.cache.capacity_tokens();
+}
+
+int32_t Answer::next_token() {
+  if (callbacks_.on_logits) callbacks_.on_logits(s_.logits);
+  if (options_.n_top_logprobs > 0)
+    result_.top_logprobs.push_back(top_logprobs(s_.logits, engine_.info.n_tokens, options_.n_top_logprobs));
+  if (n_chosen_ < options_.forced_tokens.size()) return options_.forced_tokens[n_chosen_];
+  return s_.draw(options_.sampling);
+}
+
+// False when this token was the last.
+bool Answer::take(int32_t token) {
+  s_.tokens.push_back(token);
+  s_.has_logits = false;
+  result_.token_ids.push_back(token);
+  const std::string text = text_.push(token);
+  result_.text += text;
+  if (callbacks_.on_token && !callbacks_.on_token(token, text)) {
+    stop();
+    return false;
+  }
+  if (text_.stopped()) {
+    result_.finish_reason = FinishReason::kStop;
+    return false;
+  }
+  return true;
+}
+
+Generation Answer::finish() {
+  const std::string rest = text_.finish();
+  if (!rest.empty()) {
+    result_.text += rest;
+    if (callbacks_.on_token && !result_.token_ids.empty())
+      callbacks_.on_token(result_.token_ids.back(), rest);
+  }
+  result_.plain_text = text_.plain();
+  result_.timings.total_ms = ms();
+  result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
+  result_.lazy.computed_fraction = computed_fractions();
+  result_.memory = {engine_.model.weights.packed_bytes(), s_.cache.kv_bytes(), s_.cache.aux_bytes()};
+  return std::move(result_);
+}
+
+std::vector<double> Answer::computed_fractions() const {
+  std::vector<double> fractions;
+  const size_t n_prompt = result_.prompt_token_ids.size();
+  for (size_t layer = 0; layer < engine_.model.config.n_layers; ++layer) {
+    // Rivals compute tokens and forget them: what is in the cache says too little.
+    size_t n_computed = layer < n_whole_layers_ ? n_prompt : 0;
+    for (size_t position = 0; n_computed < n_prompt && position < n_cached_prompt_; ++position) {
+      n_computed += s_.cache.columns(layer).has(static_cast<int32_t>(position)) ? 1 : 0;
+    }
+    fractions.push_back(static_cast<double>(n_computed) / static_cast<double>(n_prompt));
+  }
+  return fractions;
+}
+
+}  // namespace lazyfill

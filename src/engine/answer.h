@@ -1,0 +1,59 @@
+// One answer on its way, from its prompt to its text: what to compute next and what became of it. Who makes
+// the steps, and beside whose, is another's business: Session::generate() makes them alone, the scheduler
+// beside those of others.
+#pragma once
+
+#include <chrono>
+#include <span>
+#include <vector>
+
+#include "engine/session_impl.h"
+#include "engine/text_stream.h"
+
+namespace lazyfill {
+
+class Answer {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // All three outlive it. Of the callbacks on_progress and stop are left to who makes the steps. Times count
+  // from `asked` on.
+  Answer(Session::Impl& session, const GenerateOptions& options, const Callbacks& callbacks,
+         Clock::time_point asked = Clock::now());
+
+  // The session's new tokens are a prompt, which has a plan now; the next step computes it.
+  Result<void> begin(std::span<const int32_t> new_tokens);
+  // A step has ended well: the prompt's, or that of the newest token.
+  void took(SessionTrace trace);
+  // Chooses tokens from the logits that the step gave. True: the newest one is to be computed in another
+  // step.
+  bool choose();
+  // Ended by its caller: has what it has so far.
+  void stop() { result_.finish_reason = FinishReason::kCancelled; }
+  // The rest of the text, and everything.
+  Generation finish();
+
+  bool has_prefilled() const { return has_prefilled_; }
+  bool has_tokens() const { return !result_.token_ids.empty(); }
+
+ private:
+  double ms() const { return std::chrono::duration<double, std::milli>(Clock::now() - start_).count(); }
+  void took_prompt(SessionTrace& trace);
+  int32_t next_token();
+  bool take(int32_t token);
+  std::vector<double> computed_fractions() const;
+
+  Session::Impl& s_;
+  const Engine::Impl& engine_;
+  const GenerateOptions& options_;
+  const Callbacks& callbacks_;
+  TextStream text_;
+  bool has_prefilled_ = false;
+  size_t n_chosen_ = 0;
+  size_t n_whole_layers_ = 0;
+  size_t n_cached_prompt_ = 0;  // prompt tokens that the session holds: all but those that left the prompt
+  Clock::time_point start_;
+  Generation result_;
+};
+
+}  // namespace lazyfill

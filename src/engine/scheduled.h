@@ -1,0 +1,42 @@
+// One request in the scheduler's hands: what was asked, and from its admission on what it computes with.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include "engine/answer.h"
+#include "engine/session_impl.h"
+#include "lazyfill/scheduler.h"
+
+namespace lazyfill {
+
+struct Scheduled {
+  explicit Scheduled(Request asked) : request(std::move(asked)) {}
+
+  // Tells who asked. Once.
+  void end(Result<Generation> result) {
+    ended = true;
+    if (request.on_end) request.on_end(std::move(result));
+  }
+  bool stop_requested() const { return request.callbacks.stop.stop_requested(); }
+
+  Request request;
+  uint64_t number = 0;         // of its arrival
+  size_t capacity_tokens = 0;  // prompt and answer
+  uint64_t reserved_bytes = 0;
+  std::chrono::steady_clock::time_point arrived = std::chrono::steady_clock::now();
+  bool is_admitted = false;
+  bool ended = false;
+  // Wakes the scheduler where the request is stopped.
+  std::optional<std::stop_callback<std::function<void()>>> on_stop;
+
+  // From its admission on.
+  std::unique_ptr<Session::Impl> session;
+  std::optional<Answer> answer;
+};
+
+}  // namespace lazyfill

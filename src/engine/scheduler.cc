@@ -1,0 +1,211 @@
+#include "lazyfill/scheduler.h"
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "base/free_memory.h"
+#include "base/out_of_memory.h"
+#include "engine/turns.h"
+#include "pruning/policy.h"
+
+namespace lazyfill {
+namespace {
+
+constexpr uint64_t kUnknownMemory = uint64_t{2} << 30;
+
+std::string mebibytes(uint64_t bytes) {
+  return std::to_string((bytes >> 20) + 1) + " MiB";
+}
+
+}  // namespace
+
+struct Scheduler::Impl {
+  Impl(Executor of_executor, std::shared_ptr<Executor::Impl> impl, const SchedulerOptions& of_options)
+      : executor(std::move(of_executor)),
+        engine(*impl->engine),
+        options(of_options),
+        turns(std::move(impl), of_options) {}
+
+  ~Impl() {
+    {
+      const std::scoped_lock lock(mutex);
+      quits = true;
+      turns.interrupt();
+    }
+    wake.notify_all();
+    if (thread.joinable()) thread.join();
+  }
+
+  Result<void> submit(std::vector<Request> requests);
+  Result<std::unique_ptr<Scheduled>> checked(Request request);
+  void run();
+  // Any thread: something was stopped.
+  void call() {
+    {
+      const std::scoped_lock lock(mutex);
+      is_called = true;
+      turns.interrupt();
+    }
+    wake.notify_all();
+  }
+
+  Executor executor;  // alive as long as its sessions
+  const Engine::Impl& engine;
+  const SchedulerOptions options;
+  Turns turns;  // of the thread, but for what says otherwise
+
+  std::mutex mutex;  // of what follows
+  std::condition_variable wake;
+  std::deque<std::unique_ptr<Scheduled>> inbox;
+  SchedulerStatus status;  // at the end of the turn before
+  bool is_called = false;  // something was stopped
+  bool quits = false;
+  std::thread thread;
+};
+
+Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
+  const size_t n_prompt = request.tokens.size();
+  if (n_prompt == 0) return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
+  for (const auto* tokens : {&request.tokens, &request.options.forced_tokens})
+    if (auto known = engine.check_tokens(*tokens); !known) return tl::unexpected(known.error());
+  if (n_prompt > options.context_tokens) {
+    return fail(ErrorCode::kContextExceeded,
+                "the prompt has " + std::to_string(n_prompt) + " tokens but the context holds " +
+                    std::to_string(options.context_tokens) + "; shorten it by " +
+                    std::to_string(n_prompt - options.context_tokens) + " tokens");
+  }
+  auto plan = engine.resolve(request.lazy, n_prompt);
+  if (!plan) return tl::unexpected(plan.error());
+  const PolicyInfo& policy = policy_info(plan->lazy);
+  if (policy.leaves != Leaves::kRows) {
+    return fail(ErrorCode::kInvalidArgument, "the policy " + std::string(policy.name) +
+                                                 " computes one prompt by itself; it cannot be scheduled");
+  }
+  auto scheduled = std::make_unique<Scheduled>(std::move(request));
+  scheduled->capacity_tokens =
+      n_prompt + std::min(options.context_tokens - n_prompt, scheduled->request.options.max_tokens);
+  scheduled->reserved_bytes = Turns::needed_bytes(engine, n_prompt, scheduled->capacity_tokens);
+  if (scheduled->reserved_bytes > options.kv_memory_bytes) {
+    return fail(ErrorCode::kOutOfMemory,
+                "this prompt and its answer need " + mebibytes(scheduled->reserved_bytes) + " and " +
+                    mebibytes(options.kv_memory_bytes) +
+                    " is what requests may take; shorten it, ask for fewer tokens, or "
+                    "raise --kv-memory");
+  }
+  return scheduled;
+}
+
+Result<void> Scheduler::Impl::submit(std::vector<Request> requests) {
+  std::deque<std::unique_ptr<Scheduled>> all;
+  for (Request& request : requests) {
+    auto one = checked(std::move(request));
+    if (!one) return tl::unexpected(one.error());
+    (*one)->on_stop.emplace((*one)->request.callbacks.stop, [this] { call(); });
+    all.push_back(std::move(*one));
+  }
+  {
+    const std::scoped_lock lock(mutex);
+    const size_t n_waiting = inbox.size() + turns.n_waiting();
+    if (n_waiting + all.size() > options.max_queue) {
+      return fail(ErrorCode::kBusy, std::to_string(n_waiting) + " requests are waiting and " +
+                                        std::to_string(options.max_queue) +
+                                        " may; try again later, or raise --queue");
+    }
+    for (auto& one : all) inbox.push_back(std::move(one));
+    if (turns.has_room()) turns.interrupt();
+  }
+  wake.notify_all();
+  return {};
+}
+
+void Scheduler::Impl::run() {
+  for (bool is_idle = false;;) {
+    std::deque<std::unique_ptr<Scheduled>> arrived;
+    {
+      std::unique_lock lock(mutex);
+      status = turns.status();
+      if (is_idle) wake.wait(lock, [&] { return quits || is_called || !inbox.empty(); });
+      if (quits) break;
+      is_called = false;
+      turns.listen();
+      arrived.swap(inbox);
+      for (auto& request : arrived) turns.arrive(std::move(request));
+    }
+    is_idle = !turns.turn();
+  }
+  const Error error{ErrorCode::kCancelled, "stopped, because everything is stopped"};
+  for (auto& request : inbox) request->end(tl::unexpected(error));
+  inbox.clear();
+  turns.end_all(error);
+}
+
+Result<Scheduler> Scheduler::start(const Engine& engine, const SchedulerOptions& options) {
+  auto executor = engine.start_executor({options.n_threads});
+  if (!executor) return tl::unexpected(executor.error());
+  const size_t most = engine.info().context_length;
+  if (options.context_tokens > most) {
+    return fail(ErrorCode::kInvalidArgument, "a context of " + std::to_string(options.context_tokens) +
+                                                 " tokens is more than this model's " + std::to_string(most));
+  }
+  if (options.max_sequences == 0 || !(options.turn_ms > 0))
+    return fail(ErrorCode::kInvalidArgument, "a scheduler needs at least one sequence and a turn above 0 ms");
+  SchedulerOptions resolved = options;
+  if (resolved.context_tokens == 0) resolved.context_tokens = most;
+  if (resolved.kv_memory_bytes == 0) {
+    const uint64_t free = free_memory_bytes();
+    resolved.kv_memory_bytes = free == 0 ? kUnknownMemory : free / 2;
+  }
+  return guard_memory(
+      [&]() -> Result<Scheduler> {
+        std::shared_ptr<Executor::Impl> computes = executor->impl_;
+        auto impl = std::make_unique<Impl>(std::move(*executor), std::move(computes), resolved);
+        impl->status = impl->turns.status();
+        try {
+          impl->thread = std::thread([&impl = *impl] { impl.run(); });
+        } catch (const std::system_error&) {
+          return fail(ErrorCode::kOutOfMemory, "the system lets no further thread start; use fewer threads");
+        }
+        return Scheduler(std::move(impl));
+      },
+      [] { return std::string("not enough memory for the scheduler"); });
+}
+
+Scheduler::Scheduler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Scheduler::Scheduler(Scheduler&&) noexcept = default;
+Scheduler& Scheduler::operator=(Scheduler&&) noexcept = default;
+Scheduler::~Scheduler() = default;
+
+const Engine& Scheduler::engine() const {
+  return impl_->executor.engine();
+}
+
+Result<void> Scheduler::submit(Request request) {
+  std::vector<Request> one;
+  one.push_back(std::move(request));
+  return impl_->submit(std::move(one));
+}
+
+Result<void> Scheduler::submit(std::vector<Request> requests) {
+  return impl_->submit(std::move(requests));
+}
+
+Result<Generation> Scheduler::generate(Request request) {
+  std::promise<Result<Generation>> promise;
+  request.on_end = [&](Result<Generation> result) { promise.set_value(std::move(result)); };
+  if (auto submitted = submit(std::move(request)); !submitted) return tl::unexpected(submitted.error());
+  return promise.get_future().get();
+}
+
+SchedulerStatus Scheduler::status() const {
+  const std::scoped_lock lock(impl_->mutex);
+  SchedulerStatus status = impl_->status;
+  status.n_queued += impl_->inbox.size();
+  return status;
+}
+
+}  // namespace lazyfill

@@ -1,0 +1,287 @@
+#include "engine/turns.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+#include "base/out_of_memory.h"
+
+namespace lazyfill {
+namespace {
+
+// Turns in which others than the oldest prompt go on.
+constexpr size_t kMostOvertaken = 3;
+constexpr auto kNever = std::chrono::steady_clock::time_point::max();
+
+Error no_memory() {
+  return {ErrorCode::kOutOfMemory, "not enough memory for this prompt and its answer; shorten it"};
+}
+
+Error stopped() {
+  return {ErrorCode::kCancelled, "stopped before the first token"};
+}
+
+}  // namespace
+
+Turns::Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options)
+    : executor_(std::move(executor)), model_(executor_->engine->model), options_(options) {
+  totals_.kv_memory_bytes = options.kv_memory_bytes;
+}
+
+uint64_t Turns::needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens) {
+  const ModelConfig& c = engine.model.config;
+  const SequenceCache::Shape shape = engine.cache_shape(1);
+  // In each layer a column and its place in the tables; and one state, for a token leaves at one layer only.
+  const uint64_t column =
+      2 * c.n_kv_heads * column_bytes(shape.column_type, c.head_dim) + 3 * sizeof(int32_t);
+  const uint64_t held = c.n_layers * column + c.d_model * sizeof(float) + 3 * sizeof(int32_t);
+  // Of a row: its state, query and angles, its own columns in full and as the layer packs them.
+  const uint64_t computed =
+      (c.d_model + c.q_dim() + c.ropes.size() * c.rope_dim + 4 * c.kv_dim()) * sizeof(float);
+  return capacity_tokens * held + n_prompt * computed + c.n_vocab * sizeof(float);
+}
+
+void Turns::arrive(std::unique_ptr<Scheduled> request) {
+  request->number = n_arrived_++;
+  const auto goes_before = [](int priority, const std::unique_ptr<Scheduled>& other) {
+    return priority > other->request.priority;
+  };
+  waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), request->request.priority, goes_before),
+                  std::move(request));
+  n_waiting_ = waiting_.size();
+}
+
+bool Turns::turn() {
+  end_stopped();
+  admit();
+  decode();
+  begin_prefills();
+  prefill();
+  return !running_.empty() || !prefills_.empty() || !ready_.empty() || !waiting_.empty();
+}
+
+void Turns::end_stopped() {
+  for (auto* requests : {&waiting_, &ready_}) {
+    for (const auto& request : *requests) {
+      if (request->stop_requested()) end(*request, tl::unexpected(stopped()));
+    }
+    let_go_of_ended(*requests);
+  }
+  for (const auto& request : running_) {
+    if (!request->stop_requested()) continue;
+    request->answer->stop();
+    end(*request, request->answer->finish());
+  }
+  let_go_of_ended(running_);
+  // Rows of one that is stopped may pass on with those of the others for a while; it has its answer now.
+  std::erase_if(prefills_, [&](const std::unique_ptr<Prefill>& prefill) {
+    bool all_ended = true;
+    for (size_t i = 0; i < prefill->size(); ++i) {
+      Scheduled& request = prefill->member(i);
+      if (!request.ended && request.stop_requested()) end(request, tl::unexpected(stopped()));
+      all_ended &= request.ended;
+    }
+    if (!all_ended) return false;
+    prefill->abandon();
+    release(*prefill);
+    return true;
+  });
+  n_waiting_ = waiting_.size();
+}
+
+// In the order of the queue: who is behind one that has no room waits too, so that a large request is not
+// passed by small ones for ever.
+void Turns::admit() {
+  size_t n_admitted = 0;
+  for (auto& request : waiting_) {
+    const size_t n_active = running_.size() + ready_.size() + n_prefilling();
+    if (n_active >= options_.max_sequences) break;
+    const bool fits =
+        totals_.kv_reserved_bytes + request->reserved_bytes <= options_.kv_memory_bytes || n_active == 0;
+    if (!fits) break;
+    start(*request);
+    ready_.push_back(std::move(request));
+    ++n_admitted;
+  }
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(n_admitted));
+  let_go_of_ended(ready_);
+  has_room_ = waiting_.empty() && running_.size() + ready_.size() + n_prefilling() < options_.max_sequences;
+  n_waiting_ = waiting_.size();
+}
+
+// The request gets a session, and its prompt a plan.
+void Turns::start(Scheduled& request) {
+  request.is_admitted = true;
+  totals_.kv_reserved_bytes += request.reserved_bytes;
+  const Engine::Impl& engine = *executor_->engine;
+  Result<void> begun = guard_memory(
+      [&]() -> Result<void> {
+        SequenceCache::Shape shape = engine.cache_shape(request.capacity_tokens);
+        shape.context_tokens = options_.context_tokens;
+        const Request& asked = request.request;
+        request.session = std::make_unique<Session::Impl>(executor_, asked.lazy, shape);
+        request.answer.emplace(*request.session, asked.options, asked.callbacks, request.arrived);
+        return request.answer->begin(asked.tokens);
+      },
+      [] { return no_memory().message; });
+  if (!begun) end(request, tl::unexpected(begun.error()));
+}
+
+// One step for all that are being answered: a row each.
+void Turns::decode() {
+  if (running_.empty()) return;
+  try {
+    std::vector<SequenceStep> steps;
+    steps.reserve(running_.size());
+    for (const auto& request : running_) {
+      Session::Impl& session = *request->session;
+      steps.push_back(session.begin_step(session.next_plan(), request->request.callbacks.stop));
+    }
+    Step step(model_, steps);
+    executor_->advance(step, [](const Progress&) { return true; });
+    for (size_t i = 0; i < steps.size(); ++i) take(*running_[i], steps[i]);
+  } catch (const std::bad_alloc&) {
+    for (const auto& request : running_) {
+      if (!request->ended) end(*request, tl::unexpected(no_memory()));
+    }
+  }
+  let_go_of_ended(running_);
+}
+
+void Turns::begin_prefills() {
+  if (ready_.empty()) return;
+  std::vector<WaitingPrompt> prompts;
+  for (const auto& request : ready_) {
+    const Session::Impl& session = *request->session;
+    prompts.push_back(
+        {request->request.priority, session.tokens.size() - session.cache.n_tokens(), request->number});
+  }
+  const size_t pack_tokens = options_.pad_prompts ? SIZE_MAX : options_.pack_tokens;
+  for (const std::vector<size_t>& pack : pack_prompts(prompts, pack_tokens)) {
+    std::vector<std::unique_ptr<Scheduled>> members;
+    for (size_t i : pack) members.push_back(std::move(ready_[i]));
+    prefills_.push_back(std::make_unique<Prefill>(model_, std::move(members), options_.pad_prompts));
+  }
+  ready_.clear();
+}
+
+// A prefill goes on until it is done, somebody comes or is stopped, or the turn's time is over, which counts
+// only where somebody waits for it.
+void Turns::prefill() {
+  if (prefills_.empty()) return;
+  std::vector<BegunPrefill> states;
+  for (const auto& prefill : prefills_) states.push_back(prefill->state());
+  const bool is_turn_of_oldest = n_overtaken_ == kMostOvertaken;
+  n_overtaken_ = is_turn_of_oldest || states.size() == 1 ? 0 : n_overtaken_ + 1;
+  const size_t next = next_prefill(states, is_turn_of_oldest);
+
+  const auto turn = std::chrono::duration<double, std::milli>(options_.turn_ms);
+  const Clock::time_point end = running_.empty() && states.size() == 1
+                                    ? kNever
+                                    : Clock::now() + std::chrono::duration_cast<Clock::duration>(turn);
+  Clock::time_point last = Clock::now();
+  bool is_first = true;
+  const auto keep_going = [&] {
+    const Clock::time_point now = Clock::now();
+    // What the next block takes is what the blocks of late took; a layer begins with short ones.
+    const double ms = std::chrono::duration<double, std::milli>(now - std::exchange(last, now)).count();
+    block_ms_ = std::max(ms, 0.9 * block_ms_);
+    if (std::exchange(is_first, false)) return true;  // whatever comes, a turn computes something
+    if (interrupted_.load(std::memory_order_relaxed)) return false;
+    return end == kNever || now + std::chrono::duration_cast<Clock::duration>(
+                                      std::chrono::duration<double, std::milli>(block_ms_)) <
+                                end;
+  };
+  if (!prefills_[next]->advance(*executor_, keep_going)) return;
+  finish(*prefills_[next]);
+  prefills_.erase(prefills_.begin() + static_cast<std::ptrdiff_t>(next));
+}
+
+void Turns::finish(Prefill& prefill) {
+  totals_.n_prompt_tokens += prefill.n_tokens();
+  for (size_t i = 0; i < prefill.size(); ++i) {
+    if (!prefill.member(i).ended) take(prefill.member(i), prefill.step_of(i));
+  }
+  release(prefill);
+}
+
+// Those that are not ended are being answered now.
+void Turns::release(Prefill& prefill) {
+  for (size_t i = 0; i < prefill.size(); ++i) {
+    std::unique_ptr<Scheduled> request = prefill.release(i);
+    if (request->ended) {
+      let_go(std::move(request));
+    } else {
+      running_.push_back(std::move(request));
+    }
+  }
+}
+
+void Turns::take(Scheduled& request, SequenceStep& step) {
+  auto trace = request.session->end_step(step);
+  const bool was_stopped = !trace && trace.error().code == ErrorCode::kCancelled;
+  if (!trace && !(was_stopped && request.answer->has_prefilled()))
+    return end(request, tl::unexpected(trace.error()));
+  Result<Generation> result = guard_memory(
+      [&]() -> Result<Generation> {
+        if (was_stopped) {
+          request.answer->stop();
+        } else {
+          request.answer->took({.step = std::move(*trace)});
+          const bool goes_on = request.answer->choose();
+          ++totals_.n_generated_tokens;
+          if (goes_on) return Generation{};
+        }
+        request.ended = true;
+        return request.answer->finish();
+      },
+      [] { return no_memory().message; });
+  if (request.ended || !result) end(request, std::move(result));
+}
+
+void Turns::end(Scheduled& request, Result<Generation> result) {
+  ++totals_.n_ended;
+  request.end(std::move(result));
+}
+
+void Turns::let_go(std::unique_ptr<Scheduled> request) {
+  if (request->is_admitted) totals_.kv_reserved_bytes -= request->reserved_bytes;
+}
+
+void Turns::let_go_of_ended(std::vector<std::unique_ptr<Scheduled>>& requests) {
+  std::erase_if(requests, [&](std::unique_ptr<Scheduled>& request) {
+    if (!request->ended) return false;
+    let_go(std::move(request));
+    return true;
+  });
+}
+
+void Turns::end_all(const Error& error) {
+  for (auto& prefill : prefills_) {
+    for (size_t i = 0; i < prefill->size(); ++i) {
+      if (!prefill->member(i).ended) end(prefill->member(i), tl::unexpected(error));
+    }
+  }
+  for (auto* requests : {&waiting_, &ready_, &running_}) {
+    for (const auto& request : *requests) end(*request, tl::unexpected(error));
+  }
+  prefills_.clear();
+  for (auto* requests : {&waiting_, &ready_, &running_}) requests->clear();
+}
+
+size_t Turns::n_prefilling() const {
+  size_t n = 0;
+  for (const auto& prefill : prefills_) n += prefill->size();
+  return n;
+}
+
+SchedulerStatus Turns::status() const {
+  SchedulerStatus status = totals_;
+  status.n_queued = waiting_.size();
+  status.n_prefilling = ready_.size() + n_prefilling();
+  status.n_decoding = running_.size();
+  return status;
+}
+
+}  // namespace lazyfill
