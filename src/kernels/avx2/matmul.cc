@@ -319,23 +319,33 @@ void rows_by_blocks(Source w, size_t first, size_t n, const PackedRows& x, size_
 // Bytes of blocks that are unpacked at a time: what stays in the first-level cache beside the rows.
 constexpr size_t kChunkBytes = 20736;
 
+template <class L, bool Wide>
+using Made = std::conditional_t<Wide, WideBlock<L>, Block<L>>;
+template <class L, bool Wide>
+inline constexpr size_t kChunkBlocks = std::min<size_t>(32, kChunkBytes / sizeof(Made<L, Wide>));
+
+// Calls fn(first, n, accumulate) for the chunks of a row's blocks. A row of 16 bits is scaled at the end of
+// each, so where they end shows in the last bit of the result.
+template <class L, bool Wide, class Fn>
+void for_each_chunk(size_t n_blocks, bool accumulate, Fn fn) {
+  const size_t n_chunks = (n_blocks + kChunkBlocks<L, Wide> - 1) / kChunkBlocks<L, Wide>;
+  for (size_t c = 0; c < n_chunks; ++c) {
+    const size_t first = n_blocks * c / n_chunks;
+    fn(first, n_blocks * (c + 1) / n_chunks - first, accumulate || c > 0);
+  }
+}
+
 // The rows [begin, end), all of one kind, by one panel.
 template <class L, bool Wide>
 void blocked(const std::byte* panel, const PackedRows& x, size_t begin, size_t end, float* out, size_t ld_out,
              size_t n_out, bool accumulate) {
-  using Made = std::conditional_t<Wide, WideBlock<L>, Block<L>>;
   using Source = std::conditional_t<Wide, UnpackedWide<L>, Unpacked<L>>;
-  constexpr size_t kChunkBlocks = std::min<size_t>(32, kChunkBytes / sizeof(Made));
   if (begin == end) return;
-  Made chunk[kChunkBlocks];
-  const size_t n_blocks = x.n_in / qr::kBlock;
-  const size_t n_chunks = (n_blocks + kChunkBlocks - 1) / kChunkBlocks;
-  for (size_t c = 0; c < n_chunks; ++c) {
-    const size_t first = n_blocks * c / n_chunks;
-    const size_t n = n_blocks * (c + 1) / n_chunks - first;
+  Made<L, Wide> chunk[kChunkBlocks<L, Wide>];
+  for_each_chunk<L, Wide>(x.n_in / qr::kBlock, accumulate, [&](size_t first, size_t n, bool add) {
     unpack<L>(panel + first * L::kBlockBytes, n, chunk);
-    rows_by_blocks<L, Wide>(Source{chunk}, first, n, x, begin, end, out, ld_out, n_out, accumulate || c > 0);
-  }
+    rows_by_blocks<L, Wide>(Source{chunk}, first, n, x, begin, end, out, ld_out, n_out, add);
+  });
 }
 
 // Up to this many rows the weights are used straight from the packed bytes, once a tile of rows: the time is
@@ -352,8 +362,10 @@ void run(const PackedMatrix& w, const PackedRows& x, size_t out_begin, size_t ou
     if (x.n_rows <= kStreamedRows) {
       const Packed<L> packed{panel};
       rows_by_blocks<L, false>(packed, 0, n_blocks, x, 0, x.n_plain, out + o, ld_out, n_out, accumulate);
-      rows_by_blocks<L, true>(packed, 0, n_blocks, x, x.n_plain, x.n_rows, out + o, ld_out, n_out,
-                              accumulate);
+      for_each_chunk<L, true>(n_blocks, accumulate, [&](size_t first, size_t n, bool add) {
+        rows_by_blocks<L, true>(Packed<L>{panel + first * L::kBlockBytes}, first, n, x, x.n_plain, x.n_rows,
+                                out + o, ld_out, n_out, add);
+      });
     } else {
       blocked<L, false>(panel, x, 0, x.n_plain, out + o, ld_out, n_out, accumulate);
       blocked<L, true>(panel, x, x.n_plain, x.n_rows, out + o, ld_out, n_out, accumulate);

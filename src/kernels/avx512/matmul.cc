@@ -228,7 +228,8 @@ void tile(const Block<L, P>* w, size_t n, const std::byte* x, const float* row_s
   }
 }
 
-// Blocks that are unpacked at a time: what stays in the first-level cache beside the rows.
+// Blocks that are unpacked at a time: what stays in the first-level cache beside the rows. A row of 16 bits
+// is scaled at the end of each of these chunks, so where they end shows in the last bit of the result.
 constexpr size_t kChunkBlocks = 20;
 
 size_t chunk_blocks(size_t n_blocks) {
@@ -302,17 +303,12 @@ inline __attribute__((always_inline)) void sum_packed(const std::byte* block, co
   }
 }
 
-// R rows of one kind by one panel, straight from the packed bytes: for the few rows of a decode step, whose
-// time is that of reading the weights.
+// R rows of one kind by n blocks of one panel from `first` on, straight from the packed bytes.
 template <class L, int R, bool Wide>
-void streamed(const std::byte* block, const std::byte* x, const float* row_scales, size_t n_blocks,
-              float* out, size_t ld_out, __mmask16 mask, bool accumulate) {
-  __m512 acc[R];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    acc[r] = accumulate && !Wide ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
-  }
-  for (size_t b = 0; b < n_blocks; ++b, block += L::kBlockBytes, x += R * qr::row_bytes(Wide)) {
+inline __attribute__((always_inline)) void stream_blocks(const std::byte* block, const std::byte* x,
+                                                         size_t first, size_t n, size_t n_blocks,
+                                                         __m512 (&acc)[R]) {
+  for (size_t b = first; b < first + n; ++b, block += L::kBlockBytes, x += R * qr::row_bytes(Wide)) {
 #pragma GCC unroll 2
     for (size_t s = 0; s < L::kScaleGroups; ++s) {
       __m512i sums[R];
@@ -341,10 +337,27 @@ void streamed(const std::byte* block, const std::byte* x, const float* row_scale
       }
     }
   }
+}
+
+// R rows of one kind by one panel: for the few rows of a decode step, whose time is that of reading the
+// weights. In the chunks of `blocked`, whose ends show in the last bit.
+template <class L, int R, bool Wide>
+void streamed(const std::byte* panel, const std::byte* x, const float* row_scales, size_t n_blocks,
+              float* out, size_t ld_out, __mmask16 mask, bool accumulate) {
+  const size_t step = chunk_blocks(n_blocks);
+  for (size_t first = 0; first < n_blocks; first += step) {
+    const bool add = accumulate || first > 0;
+    __m512 acc[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    float* to = out + r * ld_out;
-    _mm512_mask_storeu_ps(to, mask, Wide ? scaled(acc[r], row_scales[r], to, mask, accumulate) : acc[r]);
+    for (int r = 0; r < R; ++r)
+      acc[r] = add && !Wide ? _mm512_maskz_loadu_ps(mask, out + r * ld_out) : _mm512_setzero_ps();
+    stream_blocks<L, R, Wide>(panel + first * L::kBlockBytes, x + first * R * qr::row_bytes(Wide), first,
+                              std::min(step, n_blocks - first), n_blocks, acc);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      float* to = out + r * ld_out;
+      _mm512_mask_storeu_ps(to, mask, Wide ? scaled(acc[r], row_scales[r], to, mask, add) : acc[r]);
+    }
   }
 }
 
