@@ -61,6 +61,9 @@ struct SchedulerStatus {
 class Scheduler {
  public:
   static Result<Scheduler> start(const Engine& engine, const SchedulerOptions& options);
+  // With the threads of this executor, whose sessions wait for its steps and it for theirs; n_threads does
+  // not count.
+  static Result<Scheduler> start(const Executor& executor, const SchedulerOptions& options);
   Scheduler(Scheduler&&) noexcept;
   Scheduler& operator=(Scheduler&&) noexcept;
   ~Scheduler();  // what is not finished ends with kCancelled

@@ -200,6 +200,7 @@ struct GenerateOptions {
 };
 
 struct Timings {
+  double queue_ms = 0;    // from the call until there was room for it: a scheduler's requests wait
   double ttft_ms = 0;     // from the call to the first token
   double prefill_ms = 0;  // the prefill step alone
   double decode_ms = 0;   // the tokens after the first

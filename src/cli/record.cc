@@ -55,6 +55,7 @@ Json choice_json(const LazyReport& lazy) {
 Json timings_json(const Generation& generation, double load_ms) {
   const Timings& timings = generation.timings;
   return {{"load_ms", load_ms},
+          {"queue_ms", timings.queue_ms},
           {"ttft_ms", timings.ttft_ms},
           {"prefill_ms", timings.prefill_ms},
           {"prefill_tokens_per_s", prefill_tokens_per_s(generation)},

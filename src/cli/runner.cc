@@ -9,6 +9,7 @@
 #include "cli/summary.h"
 #include "cli/text.h"
 #include "conversation/conversation.h"
+#include "lazyfill/policies.h"
 #include "pruning/compression.h"
 
 namespace lazyfill::cli {
@@ -153,6 +154,24 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
   }
   for (size_t i = 0; i < answers.size(); ++i) answers[i].extra["turn"] = i + 1;
   return answers;
+}
+
+bool Runner::can_be_scheduled(const PromptSettings& settings, const PromptLine& line) const {
+  const std::optional<Policy> policy = settings.lazy.resolve().policy;
+  return line.continuation.empty() && line.document.empty() && settings.compress >= 1 &&
+         settings.n_fidelity == 0 && (!policy || policy_info(*policy).leaves == Leaves::kRows);
+}
+
+Result<Request> Runner::request_of(const PromptSettings& settings, const PromptLine& line) const {
+  auto prompt = prepared(settings, line.messages.empty() ? line.prompt : line.messages);
+  if (!prompt) return tl::unexpected(prompt.error());
+  Request request;
+  request.tokens = std::move(prompt->tokens);
+  request.options = settings.generate.options;
+  request.options.n_top_logprobs = kTopLogprobs;
+  request.lazy = settings.lazy.resolve();
+  request.callbacks.stop = interrupt_.token();
+  return request;
 }
 
 Result<std::string> Runner::record_line(const Answer& answer, const std::string& id) const {

@@ -13,6 +13,7 @@
 #include "cli/prompt_line.h"
 #include "cli/terminal.h"
 #include "conversation/transcript.h"
+#include "lazyfill/scheduler.h"
 
 namespace lazyfill::cli {
 
@@ -41,6 +42,7 @@ class Runner {
   const Terminal& terminal() const { return terminal_; }
   const Engine& engine() const { return loaded_.engine; }
   const Executor& executor() const { return loaded_.executor; }
+  size_t context_tokens() const { return context_tokens_; }
   // Records get the dense model's logarithm of each prompt token's probability.
   void with_prompt_logprobs() { prompt_logprobs_ = true; }
   // What chat templates get beside the messages: tools and variables.
@@ -58,6 +60,10 @@ class Runner {
                                     const std::string& continuation);
   // One a question; they lie in one session, each with the answers before it.
   Result<std::vector<Answer>> answer_questions(const PromptSettings& settings, const PromptLine& line);
+
+  // A prompt or conversation that wants no more than an answer can go to a scheduler.
+  bool can_be_scheduled(const PromptSettings& settings, const PromptLine& line) const;
+  Result<Request> request_of(const PromptSettings& settings, const PromptLine& line) const;
 
   // id: JSON, or empty.
   Result<std::string> record_line(const Answer& answer, const std::string& id) const;

@@ -16,6 +16,7 @@ Answer::Answer(Session::Impl& session, const GenerateOptions& options, const Cal
       start_(asked) {}
 
 Result<void> Answer::begin(std::span<const int32_t> new_tokens) {
+  result_.timings.queue_ms = ms();
   s_.seed = 0;  // every answer begins anew
   if (auto appended = s_.append_prompt(new_tokens); !appended) return appended;
   result_.prompt_token_ids = s_.tokens;
@@ -34,7 +35,7 @@ void Answer::took(SessionTrace trace) {
 }
 
 void Answer::took_prompt(SessionTrace& trace) {
-  result_.timings.prefill_ms = ms();
+  result_.timings.prefill_ms = ms() - result_.timings.queue_ms;
   n_cached_prompt_ = s_.tokens.size();
   n_whole_layers_ = trace.n_whole_layers;
   result_.lazy_used = !s_.plan.stages.empty();

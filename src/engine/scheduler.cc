@@ -25,11 +25,11 @@ std::string mebibytes(uint64_t bytes) {
 }  // namespace
 
 struct Scheduler::Impl {
-  Impl(Executor of_executor, std::shared_ptr<Executor::Impl> impl, const SchedulerOptions& of_options)
+  Impl(std::shared_ptr<Executor::Impl> of_executor, const SchedulerOptions& of_options)
       : executor(std::move(of_executor)),
-        engine(*impl->engine),
+        engine(*executor->engine),
         options(of_options),
-        turns(std::move(impl), of_options) {}
+        turns(executor, of_options) {}
 
   ~Impl() {
     {
@@ -54,7 +54,7 @@ struct Scheduler::Impl {
     wake.notify_all();
   }
 
-  Executor executor;  // alive as long as its sessions
+  const std::shared_ptr<Executor::Impl> executor;
   const Engine::Impl& engine;
   const SchedulerOptions options;
   Turns turns;  // of the thread, but for what says otherwise
@@ -147,7 +147,11 @@ void Scheduler::Impl::run() {
 Result<Scheduler> Scheduler::start(const Engine& engine, const SchedulerOptions& options) {
   auto executor = engine.start_executor({options.n_threads});
   if (!executor) return tl::unexpected(executor.error());
-  const size_t most = engine.info().context_length;
+  return start(*executor, options);
+}
+
+Result<Scheduler> Scheduler::start(const Executor& executor, const SchedulerOptions& options) {
+  const size_t most = executor.engine().info().context_length;
   if (options.context_tokens > most) {
     return fail(ErrorCode::kInvalidArgument, "a context of " + std::to_string(options.context_tokens) +
                                                  " tokens is more than this model's " + std::to_string(most));
@@ -162,8 +166,7 @@ Result<Scheduler> Scheduler::start(const Engine& engine, const SchedulerOptions&
   }
   return guard_memory(
       [&]() -> Result<Scheduler> {
-        std::shared_ptr<Executor::Impl> computes = executor->impl_;
-        auto impl = std::make_unique<Impl>(std::move(*executor), std::move(computes), resolved);
+        auto impl = std::make_unique<Impl>(executor.impl_, resolved);
         impl->status = impl->turns.status();
         try {
           impl->thread = std::thread([&impl = *impl] { impl.run(); });
@@ -181,7 +184,7 @@ Scheduler& Scheduler::operator=(Scheduler&&) noexcept = default;
 Scheduler::~Scheduler() = default;
 
 const Engine& Scheduler::engine() const {
-  return impl_->executor.engine();
+  return impl_->executor->handle;
 }
 
 Result<void> Scheduler::submit(Request request) {
