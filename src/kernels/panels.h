@@ -23,6 +23,7 @@
 // Weights that are floats in the file stay what they are: [n_in][16] a panel.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -88,12 +89,12 @@ constexpr size_t scales_bytes(Scales scales, size_t n_groups) {
 
 // The same for the types named above; without offsets.
 template <int Bits, int StoredBits, size_t Group, Scales Form, int ZeroPointShift,
-          const int8_t* Table = nullptr>
+          const std::array<int8_t, 16>* Table = nullptr>
 struct LowBit {
   static constexpr int kBits = Bits;
   static constexpr int kStoredBits = StoredBits;
   static constexpr Scales kScales = Form;
-  static constexpr const int8_t* kTable = Table;
+  static constexpr const std::array<int8_t, 16>* kTable = Table;
   static constexpr size_t kScaleGroups = kBlock / Group;
   static constexpr bool kHasOffset = false;
   static constexpr int kZeroPointShift = ZeroPointShift;
@@ -109,11 +110,11 @@ using U5 = Codes<5, 32, false>;
 using U5Offset = Codes<5, 32, true>;
 using U6 = Codes<6, 16, false>;
 using U8 = Codes<8, 32, false>;
-using U2Minima = LowBit<2, 2, 16, Scales::kWithMinima, 0>;                     // Q2_K
-using U3 = LowBit<3, 3, 16, Scales::kBytes, 2>;                                // Q3_K
-using Ternary = LowBit<2, 2, 32, Scales::kHalf, 0>;                            // TQ1_0, TQ2_0
-using Table8 = LowBit<8, 4, 32, Scales::kHalf, 7, gguf::kIq4Values.data()>;    // IQ4_NL, IQ4_XS
-using Table5 = LowBit<5, 4, 32, Scales::kBf16, 4, gguf::kMxfp4Values.data()>;  // MXFP4
+using U2Minima = LowBit<2, 2, 16, Scales::kWithMinima, 0>;               // Q2_K
+using U3 = LowBit<3, 3, 16, Scales::kBytes, 2>;                          // Q3_K
+using Ternary = LowBit<2, 2, 32, Scales::kHalf, 0>;                      // TQ1_0, TQ2_0
+using Table8 = LowBit<8, 4, 32, Scales::kHalf, 7, &gguf::kIq4Values>;    // IQ4_NL, IQ4_XS
+using Table5 = LowBit<5, 4, 32, Scales::kBf16, 4, &gguf::kMxfp4Values>;  // MXFP4
 
 // Whether the stored nibble is looked up. (GCC 12 with UBSan takes no comparison of L::kTable for a
 // constant.)

@@ -89,7 +89,7 @@ class BpeTokenizer final : public VocabularyTokenizer {
  public:
   BpeTokenizer(Vocabulary vocabulary, const TokenizerData& data, PreTokenizer pre)
       : VocabularyTokenizer(
-            std::move(vocabulary), {TokenType::kUserDefined},
+            std::move(vocabulary),
             {.bos = data.add_bos.value_or(pre.habits().adds_bos), .eos = data.add_eos.value_or(false)}, data),
         pre_(std::move(pre)),
         kind_("bpe (" + std::string(pre_.name()) + ")"),

@@ -13,13 +13,15 @@ namespace lazyfill {
 class PrefixMatcher {
  public:
   struct Match {
-    int32_t id = -1;  // -1: none
-    size_t n_bytes = 0;
+    int32_t id = -1;     // -1: none
+    size_t n_bytes = 0;  // of the text
   };
 
   PrefixMatcher() = default;
   // The views must outlive the matcher; empty strings and what is no valid UTF-8 are left out.
-  explicit PrefixMatcher(std::vector<std::pair<std::string_view, int32_t>> literals);
+  // `u2581_is_space`: a text's U+2581 is a space to it; the literals hold spaces only.
+  explicit PrefixMatcher(std::vector<std::pair<std::string_view, int32_t>> literals,
+                         bool u2581_is_space = false);
 
   bool empty() const { return literals_.empty(); }
   Match longest(std::string_view text, size_t position) const;
@@ -31,6 +33,7 @@ class PrefixMatcher {
   };
   std::vector<std::pair<std::string_view, int32_t>> literals_;  // sorted
   std::array<Range, 256> by_first_byte_{};
+  bool u2581_is_space_ = false;
 };
 
 }  // namespace lazyfill

@@ -7,32 +7,21 @@
 
 namespace lazyfill {
 
-// Escaped user-defined tokens must lie still in memory before the matcher takes views of them.
 SentencePieceBase::SentencePieceBase(Vocabulary vocabulary, const TokenizerData& data, CharacterMap map,
                                      Frame frame)
-    : VocabularyTokenizer(std::move(vocabulary), {}, frame, data),
+    : VocabularyTokenizer(std::move(vocabulary), frame, data, /*u2581_is_space=*/true),
       normalizer_(std::move(map),
                   {.add_space_prefix = data.add_space_prefix.value_or(true),
                    .remove_extra_whitespaces = data.remove_extra_whitespaces.value_or(false)}) {
   byte_ids_.fill(-1);
-  std::vector<int32_t> user_defined;
   for (size_t i = 0; i < n_tokens(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const TokenType type = this->vocabulary().type(id);
     if (type == TokenType::kNormal || type == TokenType::kUnused) note_joints(this->vocabulary().text(id));
-    if (type == TokenType::kUserDefined) {
-      user_defined.push_back(id);
-    } else if (type == TokenType::kByte) {
+    if (type == TokenType::kByte) {
       if (const auto byte = byte_of_token(this->vocabulary().text(id))) byte_ids_[*byte] = id;
     }
   }
-  escaped_.reserve(user_defined.size());
-  for (const int32_t id : user_defined) {
-    escaped_.push_back(replace_all(this->vocabulary().text(id), " ", kSpaceMark));
-    note_joints(escaped_.back());
-    user_defined_pieces_.emplace_back(escaped_.back(), id);
-  }
-  user_defined_ = PrefixMatcher(user_defined_pieces_);
 }
 
 void SentencePieceBase::note_joints(std::string_view piece) {
@@ -68,11 +57,21 @@ std::string SentencePieceBase::piece(int32_t id, bool with_special) const {
 }
 
 std::string SentencePieceBase::decode(const std::vector<int32_t>& ids, bool with_special) const {
-  std::string text = VocabularyTokenizer::decode(ids, with_special);
-  const bool starts_plain = !ids.empty() && !vocabulary().is_special(ids.front());
-  const bool hidden_bos = !ids.empty() && !with_special;
-  const bool has_prefix = normalizer_.options().add_space_prefix && (starts_plain || hidden_bos);
-  if (has_prefix && text.starts_with(' ')) text.erase(0, 1);
+  std::string text;
+  const bool adds_space = normalizer_.options().add_space_prefix;
+  bool after_cut = adds_space;  // encode put a space in front of what comes now
+  for (const int32_t id : ids) {
+    const std::string whole = piece(id, with_special);
+    std::string_view part = whole;
+    if (vocabulary().type(id) == TokenType::kUserDefined) {
+      after_cut = adds_space;
+    } else if (!part.empty()) {
+      const bool is_special = vocabulary().is_special(id);
+      if (after_cut && !is_special && part.starts_with(' ')) part.remove_prefix(1);
+      after_cut = false;
+    }
+    text += part;
+  }
   return text;
 }
 
@@ -88,7 +87,7 @@ bool SentencePieceBase::append_unknown(std::string_view character, bool after_un
 }
 
 Result<void> SentencePieceBase::encode_text(std::string_view text, std::vector<int32_t>& ids) const {
-  const std::string normalized = normalizer_.normalize(text, user_defined_);
+  const std::string normalized = normalizer_.normalize(text);
   if (!normalized.empty()) encode_normalized(normalized, ids);
   return {};
 }

@@ -1,5 +1,5 @@
-// What SentencePiece's BPE and unigram tokenisers have in common: normalisation, user-defined tokens, what
-// becomes of characters that no piece covers, the way back.
+// What SentencePiece's BPE and unigram tokenisers have in common: normalisation, what becomes of characters
+// that no piece covers, the way back.
 #pragma once
 
 #include <array>
@@ -28,11 +28,6 @@ class SentencePieceBase : public VocabularyTokenizer {
   // scores stay small.
   size_t word_end(std::string_view text, size_t begin) const;
 
-  // With U+2581 for spaces.
-  const PrefixMatcher& user_defined() const { return user_defined_; }
-  const std::vector<std::pair<std::string_view, int32_t>>& user_defined_pieces() const {
-    return user_defined_pieces_;
-  }
   // Spells a character without a piece in bytes, or gives the unknown token, one for a run of them; returns
   // whether it was that. `after_unknown`: what it returned for the piece before.
   bool append_unknown(std::string_view character, bool after_unknown, std::vector<int32_t>& ids) const;
@@ -44,9 +39,6 @@ class SentencePieceBase : public VocabularyTokenizer {
   virtual void encode_normalized(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   SentencePieceNormalizer normalizer_;
-  std::vector<std::string> escaped_;  // user-defined tokens with U+2581 for spaces
-  std::vector<std::pair<std::string_view, int32_t>> user_defined_pieces_;
-  PrefixMatcher user_defined_;
   std::array<int32_t, 256> byte_ids_{};
   std::array<bool, 256> reaches_over_space_{};  // the last byte before a space inside some piece
 };

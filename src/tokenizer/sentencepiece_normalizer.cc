@@ -44,10 +44,7 @@ std::optional<unsigned char> byte_of_token(std::string_view token) {
   return static_cast<unsigned char>(value);
 }
 
-SentencePieceNormalizer::Piece SentencePieceNormalizer::first_piece(std::string_view text,
-                                                                    const PrefixMatcher& verbatim) const {
-  const size_t n_verbatim = verbatim.empty() ? 0 : verbatim.longest(text, 0).n_bytes;
-  if (n_verbatim > 0) return {text.substr(0, n_verbatim), n_verbatim};
+SentencePieceNormalizer::Piece SentencePieceNormalizer::first_piece(std::string_view text) const {
   if (const CharacterMap::Match match = map_.longest(text); match.n_bytes > 0) {
     return {match.replacement, match.n_bytes};
   }
@@ -57,7 +54,7 @@ SentencePieceNormalizer::Piece SentencePieceNormalizer::first_piece(std::string_
   return {text.substr(0, n_bytes), n_bytes};
 }
 
-std::string SentencePieceNormalizer::normalize(std::string_view text, const PrefixMatcher& verbatim) const {
+std::string SentencePieceNormalizer::normalize(std::string_view text) const {
   const bool removes = options_.remove_extra_whitespaces;
   if (map_.empty() && !removes) {
     std::string out = replace_all(text, " ", kSpaceMark);
@@ -65,7 +62,7 @@ std::string SentencePieceNormalizer::normalize(std::string_view text, const Pref
     return out;
   }
   while (removes && !text.empty()) {
-    const Piece piece = first_piece(text, verbatim);
+    const Piece piece = first_piece(text);
     if (piece.text != " ") break;
     text.remove_prefix(piece.n_bytes);
   }
@@ -75,7 +72,7 @@ std::string SentencePieceNormalizer::normalize(std::string_view text, const Pref
   if (options_.add_space_prefix) out.append(kSpaceMark);
   bool after_space = removes;
   while (!text.empty()) {
-    Piece piece = first_piece(text, verbatim);
+    Piece piece = first_piece(text);
     text.remove_prefix(piece.n_bytes);
     while (after_space && piece.text.starts_with(' ')) piece.text.remove_prefix(1);
     if (piece.text.empty()) continue;

@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "tokenizer/character_map.h"
-#include "tokenizer/prefix_matcher.h"
 
 namespace lazyfill {
 
@@ -30,8 +29,8 @@ class SentencePieceNormalizer {
   SentencePieceNormalizer() = default;
   SentencePieceNormalizer(CharacterMap map, Options options) : map_(std::move(map)), options_(options) {}
 
-  // `verbatim`: user-defined tokens, which no rule changes. A text of nothing but spaces may become empty.
-  std::string normalize(std::string_view text, const PrefixMatcher& verbatim) const;
+  // A text of nothing but spaces may become empty.
+  std::string normalize(std::string_view text) const;
   const Options& options() const { return options_; }
 
  private:
@@ -39,7 +38,7 @@ class SentencePieceNormalizer {
     std::string_view text;
     size_t n_bytes = 0;  // of the text that it stands for
   };
-  Piece first_piece(std::string_view text, const PrefixMatcher& verbatim) const;
+  Piece first_piece(std::string_view text) const;
 
   CharacterMap map_;
   Options options_;

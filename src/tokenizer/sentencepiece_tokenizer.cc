@@ -19,8 +19,7 @@ struct Symbol {
   uint32_t n_bytes = 0;  // 0: joined to the symbol before
   uint32_t previous = kNone;
   uint32_t next = kNone;
-  int32_t id = -1;      // -1: no piece
-  bool frozen = false;  // a user-defined token never joins
+  int32_t id = -1;  // -1: no piece
 };
 
 struct Pair {
@@ -85,16 +84,14 @@ class SentencePieceTokenizer final : public SentencePieceBase {
     }
   }
 
-  // Characters and user-defined tokens.
+  // Into characters.
   void split(std::string_view text, std::vector<Symbol>& symbols) const {
     symbols.clear();
     for (size_t position = 0; position < text.size();) {
-      const PrefixMatcher::Match match = user_defined().longest(text, position);
       Symbol symbol;
       symbol.begin = static_cast<uint32_t>(position);
-      symbol.frozen = match.id >= 0;
-      symbol.n_bytes = static_cast<uint32_t>(symbol.frozen ? match.n_bytes : character_bytes(text, position));
-      symbol.id = symbol.frozen ? match.id : pieces_.find(text.substr(position, symbol.n_bytes));
+      symbol.n_bytes = static_cast<uint32_t>(character_bytes(text, position));
+      symbol.id = pieces_.find(text.substr(position, symbol.n_bytes));
       const auto index = static_cast<uint32_t>(symbols.size());
       if (index > 0) {
         symbol.previous = index - 1;
@@ -109,7 +106,6 @@ class SentencePieceTokenizer final : public SentencePieceBase {
     const std::vector<Symbol>& symbols = work.symbols;
     if (left == kNone || symbols[left].next == kNone) return;
     const uint32_t right = symbols[left].next;
-    if (symbols[left].frozen || symbols[right].frozen) return;
     const uint32_t n_bytes = symbols[left].n_bytes + symbols[right].n_bytes;
     if (n_bytes > max_piece_bytes_) return;
     const int32_t id = pieces_.find(text.substr(symbols[left].begin, n_bytes));

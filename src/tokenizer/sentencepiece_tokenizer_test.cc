@@ -85,6 +85,48 @@ TEST(SentencePieceTokenizer, UserDefinedTokensComeBeforeMerges) {
   EXPECT_THAT(encode(fixture.data(), "a<b>b"), ElementsAre(5, 14, 6));
 }
 
+// What converters call user-defined are transformers' added tokens: the text is cut there before anything
+// else, and each part between them gets a space of its own.
+TEST(SentencePieceTokenizer, UserDefinedTokensCutTheText) {
+  const Fixture fixture;
+  TokenizerData data = fixture.data();
+  data.add_space_prefix = true;
+  const auto tokenizer = make_tokenizer(data).value();
+  struct Case {
+    std::string text;
+    std::vector<int32_t> ids;  // 8: the space alone, 11: it with ab, 13: two spaces, 14: <b>
+  };
+  const Case cases[] = {{"<b>ab", {14, 11}},
+                        {"<b>", {14}},
+                        {"<b><b>ab", {14, 14, 11}},
+                        {"ab<b>ab<b>", {11, 14, 11, 14}},
+                        {"<b> ab", {14, 8, 11}},
+                        {" <b>", {8, 8, 14}},
+                        {"  <b>", {13, 14}},
+                        {"<b>  ab", {14, 13, 11}},
+                        {"<b>   <b>", {14, 13, 8, 8, 14}},
+                        {"  ab", {13, 11}},
+                        {" ab", {8, 11}}};
+  for (const Case& c : cases) {
+    EXPECT_EQ(tokenizer->encode(c.text, {}).value(), c.ids) << c.text;
+    EXPECT_EQ(tokenizer->decode(c.ids, false), c.text);
+  }
+  data.add_bos = true;
+  EXPECT_THAT(encode(data, "<b>ab"), ElementsAre(1, 14, 11));
+  EXPECT_EQ(tokenizer->decode({1, 14, 11}, false), "<b>ab");
+}
+
+// Files of some converters keep U+2581 in such tokens, others write spaces.
+TEST(SentencePieceTokenizer, UserDefinedTokensAreFoundWithEitherMarkOfASpace) {
+  Fixture fixture;
+  for (const char* spelling : {"  ", "\u2581\u2581"}) {
+    fixture.tokens[13] = spelling;
+    EXPECT_THAT(encode(fixture.data(), "a  b"), ElementsAre(5, 13, 6));
+    EXPECT_THAT(encode(fixture.data(), "a\u2581\u2581b"), ElementsAre(5, 13, 6));
+    EXPECT_THAT(encode(fixture.data(), "a \u2581b"), ElementsAre(5, 13, 6));
+  }
+}
+
 TEST(SentencePieceTokenizer, ControlTokensOnlyWhenAskedFor) {
   const Fixture fixture;
   EXPECT_THAT(encode(fixture.data(), "a<bos>b", {.parse_special = true}), ElementsAre(5, 1, 6));

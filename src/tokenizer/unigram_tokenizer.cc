@@ -20,18 +20,13 @@ constexpr float kUnknownPenalty = 10.0F;  // below the least likely piece
 // sum.
 constexpr float kGreatestSum = 100'000.0F;
 
-// Above certainty, so that no other pieces are likelier; and one long token above the shorter ones in it.
-float user_defined_score(size_t n_bytes) {
-  return static_cast<float>(0.1 * (static_cast<double>(n_bytes) - 1));
-}
-
 class UnigramTokenizer final : public SentencePieceBase {
  public:
   UnigramTokenizer(Vocabulary vocabulary, const TokenizerData& data, CharacterMap map)
       : SentencePieceBase(std::move(vocabulary), data, std::move(map),
                           {.bos = data.add_bos.value_or(false), .eos = data.add_eos.value_or(true)}),
         scores_(data.scores) {
-    std::vector<std::pair<std::string_view, int32_t>> pieces = user_defined_pieces();
+    std::vector<std::pair<std::string_view, int32_t>> pieces;
     float least = FLT_MAX;
     for (size_t i = 0; i < n_tokens(); ++i) {
       const auto id = static_cast<int32_t>(i);
@@ -39,8 +34,6 @@ class UnigramTokenizer final : public SentencePieceBase {
       pieces.emplace_back(this->vocabulary().text(id), id);
       least = std::min(least, scores_[i]);
     }
-    for (const auto& [text, id] : user_defined_pieces())
-      scores_[static_cast<size_t>(id)] = user_defined_score(text.size());
     unknown_score_ = least - kUnknownPenalty;
     pieces_ = PieceTrie(std::move(pieces));
   }
@@ -134,7 +127,7 @@ class UnigramTokenizer final : public SentencePieceBase {
     best = {score, id, static_cast<int32_t>(begin)};
   }
 
-  std::vector<float> scores_;  // [n_tokens]; of user-defined tokens not the file's
+  std::vector<float> scores_;  // [n_tokens]
   float unknown_score_ = 0;
   PieceTrie pieces_;
 };

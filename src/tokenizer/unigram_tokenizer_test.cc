@@ -45,16 +45,19 @@ TEST(UnigramTokenizer, TheGreatestSumWins) {
       << "-2 - 5 equals -4 - 3: the way found first stays";
   EXPECT_THAT(encode(fixture.data(), "bb"), ElementsAre(3, 8)) << "-5.5 against -3 - 3";
   EXPECT_THAT(encode(fixture.data(), "aab"), ElementsAre(7, 6)) << "unused pieces are not used";
-  EXPECT_THAT(encode(fixture.data(), "b[x]b"), ElementsAre(3, 5, 9, 5));
 }
 
-// Two user-defined tokens together are worth less than one that holds both.
-TEST(UnigramTokenizer, TheLongestUserDefinedTokenWins) {
+TEST(UnigramTokenizer, UserDefinedTokensCutTheText) {
   Fixture fixture;
+  EXPECT_THAT(encode(fixture.data(), "b[x]a"), ElementsAre(3, 5, 9, 7)) << "each part has its own space";
+  EXPECT_THAT(encode(fixture.data(), "[x][x]a"), ElementsAre(9, 9, 7)) << "none before a token";
   fixture.types[6] = fixture.types[8] = fixture.types[10] = 4;  // ab, bb, and
   fixture.tokens[10] = "abbb";
-  EXPECT_THAT(encode(fixture.data(), "abbb"), ElementsAre(3, 10)) << "0.3 against 0.1 + 0.1";
-  EXPECT_THAT(encode(fixture.data(), "abb"), ElementsAre(7, 8)) << "-4 + 0.1 against -2 + 0.1 - 3";
+  EXPECT_THAT(encode(fixture.data(), "abbb"), ElementsAre(10)) << "the longest";
+  EXPECT_THAT(encode(fixture.data(), "abba"), ElementsAre(6, 3, 5, 4)) << "the first, then what is left";
+  TokenizerData data = fixture.data();
+  data.remove_extra_whitespaces = true;
+  EXPECT_THAT(encode(data, " [x]  a [x] "), ElementsAre(9, 7, 9)) << "spaces fall away in each part";
 }
 
 TEST(UnigramTokenizer, ARunOfUnknownCharactersIsOneToken) {

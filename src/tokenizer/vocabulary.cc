@@ -15,17 +15,30 @@ namespace {
 constexpr std::string_view kTagName = "</s>";
 
 // Tokens that end a turn or a text in the chat formats of published models.
-constexpr std::array<std::string_view, 22> kEndNames{"<|endoftext|>", "<|im_end|>",
-                                                     "<|end|>",       "<|end_of_text|>",
-                                                     "<|eot_id|>",    "<|eom_id|>",
-                                                     "<|return|>",    "<|end_of_turn|>",
-                                                     "<end_of_turn>", "<end_of_utterance>",
-                                                     "<|eot|>",       "<EOT>",
-                                                     "<|call|>",      "<|calls|>",
-                                                     "<|flush|>",     "_<EOT>",
-                                                     "[EOT]",         "[EOS]",
-                                                     "<eos>",         "<turn|>",
-                                                     kTagName,        "<｜end▁of▁sentence｜>"};
+constexpr std::array<std::string_view, 24> kEndNames{"<|endoftext|>",
+                                                     "<|im_end|>",
+                                                     "<|end|>",
+                                                     "<|end_of_text|>",
+                                                     "<|eot_id|>",
+                                                     "<|eom_id|>",
+                                                     "<|return|>",
+                                                     "<|end_of_turn|>",
+                                                     "<end_of_turn>",
+                                                     "<end_of_utterance>",
+                                                     "<|eot|>",
+                                                     "<EOT>",
+                                                     "<|call|>",
+                                                     "<|calls|>",
+                                                     "<|flush|>",
+                                                     "_<EOT>",
+                                                     "[EOT]",
+                                                     "[EOS]",
+                                                     "<eos>",
+                                                     "<turn|>",
+                                                     "<|tool_response>",
+                                                     "[e~[",
+                                                     kTagName,
+                                                     "<｜end▁of▁sentence｜>"};
 
 // The GPT-2 alphabet: visible Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up.
 constexpr size_t kAlphabetEnd = 256 + 68;

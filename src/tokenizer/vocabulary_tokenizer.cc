@@ -3,21 +3,33 @@
 #include <algorithm>
 #include <limits>
 
+#include "tokenizer/sentencepiece_normalizer.h"
 #include "tokenizer/utf8.h"
 
 namespace lazyfill {
 
-VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types,
-                                         Frame frame, const TokenizerData& data)
-    : vocabulary_(std::move(vocabulary)), literals_(vocabulary_.of_types(literal_types)) {
+namespace {
+
+constexpr TokenType kUserDefined[] = {TokenType::kUserDefined};
+constexpr TokenType kSpecial[] = {TokenType::kControl, TokenType::kUnknown};
+
+}  // namespace
+
+VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, Frame frame, const TokenizerData& data,
+                                         bool u2581_is_space)
+    : vocabulary_(std::move(vocabulary)) {
   if (frame.bos && bos_id() >= 0) prefix_.push_back(bos_id());
   const int32_t separator = frame.separator ? vocabulary_.separator_id() : -1;
   if (separator >= 0) suffix_.push_back(separator);
   if (frame.eos && eos_id() >= 0 && eos_id() != separator) suffix_.push_back(eos_id());
   find_stripping_tokens(data);
-  literal_types.push_back(TokenType::kControl);
-  literal_types.push_back(TokenType::kUnknown);
-  literals_and_specials_ = PrefixMatcher(vocabulary_.of_types(literal_types));
+  std::vector<std::pair<std::string_view, int32_t>> literals = vocabulary_.of_types(kUserDefined);
+  if (u2581_is_space) {
+    respelled_.reserve(literals.size());  // so that they lie still in memory
+    for (auto& [text, id] : literals) text = respelled_.emplace_back(replace_all(text, kSpaceMark, " "));
+  }
+  literals_ = PrefixMatcher(std::move(literals), u2581_is_space);
+  specials_ = PrefixMatcher(vocabulary_.of_types(kSpecial));
 }
 
 // GGUF files do not carry what tokenizer.json calls lstrip and rstrip; llama.cpp knows the models that have
@@ -48,13 +60,14 @@ bool VocabularyTokenizer::strips_right(int32_t id) const {
 
 PrefixMatcher::Match VocabularyTokenizer::token_at(std::string_view text, size_t position,
                                                    size_t control_end) const {
-  PrefixMatcher::Match match;
-  if (position < control_end) match = literals_and_specials_.longest(text.substr(0, control_end), position);
-  // What stands behind a control token of the template must not make another token of it.
-  const bool is_control = match.id >= 0 && vocabulary_.is_special(match.id);
-  if (is_control || control_end == text.size() || literals_.empty()) return match;
   const PrefixMatcher::Match literal = literals_.longest(text, position);
-  return literal.n_bytes > match.n_bytes ? literal : match;
+  if (position >= control_end) return literal;
+  // What stands behind a control token of the template must not make another token of it.
+  const std::string_view control = text.substr(0, control_end);
+  const PrefixMatcher::Match special = specials_.longest(control, position);
+  const bool fits = position + literal.n_bytes <= control_end;
+  const size_t n_literal = fits ? literal.n_bytes : literals_.longest(control, position).n_bytes;
+  return special.id >= 0 && special.n_bytes >= n_literal ? special : literal;
 }
 
 Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, EncodeOptions options) const {

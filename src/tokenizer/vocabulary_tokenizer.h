@@ -26,14 +26,15 @@ class VocabularyTokenizer : public Tokenizer {
     bool separator = false;
     bool eos = false;
   };
-  // `literal_types`: tokens that are found in every text as they are written.
-  VocabularyTokenizer(Vocabulary vocabulary, std::vector<TokenType> literal_types, Frame frame,
-                      const TokenizerData& data);
+  // User-defined tokens are found in every text as they are written. `u2581_is_space`: they do not tell the
+  // two apart.
+  VocabularyTokenizer(Vocabulary vocabulary, Frame frame, const TokenizerData& data,
+                      bool u2581_is_space = false);
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
-  // Appends the ids of valid UTF-8 text, not empty, that lies between special tokens.
+  // Appends the ids of valid UTF-8 text, not empty, that lies between special and user-defined tokens.
   virtual Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   // The literal or control token at a place, the longest one; `end`: where control tokens must end.
@@ -44,8 +45,9 @@ class VocabularyTokenizer : public Tokenizer {
   void find_stripping_tokens(const TokenizerData& data);
 
   Vocabulary vocabulary_;
-  PrefixMatcher literals_;
-  PrefixMatcher literals_and_specials_;
+  std::vector<std::string> respelled_;  // user-defined tokens with spaces for U+2581, which literals_ views
+  PrefixMatcher literals_;              // user-defined tokens
+  PrefixMatcher specials_;
   std::vector<int32_t> prefix_;
   std::vector<int32_t> suffix_;
   int32_t strips_left_ = -1;           // -1: none

@@ -31,7 +31,7 @@ bool stands_alone(char32_t c) {
 class WordPieceTokenizer final : public VocabularyTokenizer {
  public:
   WordPieceTokenizer(Vocabulary vocabulary, const TokenizerData& data)
-      : VocabularyTokenizer(std::move(vocabulary), {TokenType::kUserDefined},
+      : VocabularyTokenizer(std::move(vocabulary),
                             {.bos = data.add_bos.value_or(true),
                              .separator = data.add_separator.value_or(true),
                              .eos = data.add_eos.value_or(false)},

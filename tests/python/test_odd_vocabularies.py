@@ -25,7 +25,7 @@ def answer(lazyfill, tmp_path):
     return run
 
 
-ENDS = ["<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|call|>", "<|calls|>", "<|flush|>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "<turn|>", "<EOT>", "<|endoftext|>", "<\uff5cend\u2581of\u2581sentence\uff5c>"]
+ENDS = ["<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|end|>", "<|call|>", "<|calls|>", "<|flush|>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "<turn|>", "<|tool_response>", "[e~[", "<EOT>", "<|endoftext|>", "<\uff5cend\u2581of\u2581sentence\uff5c>"]
 
 
 @pytest.mark.parametrize("kind", [NORMAL, CONTROL, USER_DEFINED, UNUSED])

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from reference_tokenizers import TEXTS, random_texts
-from tiny_vocabularies import (in_unicode_3, plain_bpe_file, sentencepiece_file, train_sentencepiece, training_texts,
+from tiny_vocabularies import (added_tokens_tokenizer, in_unicode_3, plain_bpe_file, sentencepiece_file, train_sentencepiece, training_texts,
                                wordpiece_file)
 
 N_RANDOM = 10000
@@ -69,6 +69,25 @@ def test_sentencepiece(tool, training, texts, tmp_path, kind, name):
     reference = sentencepiece_file(path, serialized, "llama" if kind == "bpe" else "t5")
     restores = options.get("byte_fallback") and options.get("normalization_rule_name") == "identity"
     check(tool, path, texts, reference, restores)
+
+
+CHAT = ["<|im_start|>user", "<|im_start|>user\nthe code<|im_sep|>\n<|im_start|>assistant\n", "a<|im_start|>", "<|im_start|>", "<|im_start|><|im_sep|>the",
+        "<|im_start|> the", "<|im_start|>  the", " <|im_start|>", "the <|im_sep|> code", "<|im_start|>\n", "the<|im_sep|>the", "  the", "<|im_"]
+
+
+def test_user_defined_tokens_are_the_added_tokens_of_transformers(tool, training, tmp_path):
+    """ChatML fine-tunes of Llama 2 and Mistral: no space before such a token at the beginning, one at the beginning of
+    every part between two of them."""
+    options = {**IDENTITY, "byte_fallback": True, "user_defined_symbols": ["<|im_start|>", "<|im_sep|>"]}
+    serialized = train_sentencepiece(training, "bpe", vocab_size=1500, character_coverage=0.995, **options)
+    path = tmp_path / "vocabulary.gguf"
+    by_parts = sentencepiece_file(path, serialized, "llama")
+    transformers = added_tokens_tokenizer(serialized)
+    start = transformers.token_to_id("<|im_start|>")
+    for record, text in zip(tokenize(tool, path, CHAT), CHAT):
+        assert record["ids"] == transformers.encode(text, add_special_tokens=False).ids == by_parts(text), repr(text)
+        assert (record["ids"][0] == start) == text.startswith("<|im_start|>")
+        assert record["text"] == text
 
 
 def test_unigram_adds_up_a_long_text_as_its_reference_does(tool, training, tmp_path):

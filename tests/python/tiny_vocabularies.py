@@ -3,6 +3,7 @@ nothing else; each with the library that trained it as the reference."""
 
 import io
 import json
+import re
 import unicodedata
 
 import gguf
@@ -57,8 +58,8 @@ def train_sentencepiece(texts, kind, **options):
 
 
 def sentencepiece_file(path, serialized, model, charsmap=True, unused=()):
-    """Writes the file as llama.cpp's converter does; returns the reference. `unused`: ids marked so, which a trainer never
-    does but users of its files do."""
+    """Writes the file as llama.cpp's converter does; returns the reference, which cuts texts at user-defined tokens as
+    transformers does. `unused`: ids marked so, which a trainer never does but users of its files do."""
     import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
 
@@ -66,8 +67,12 @@ def sentencepiece_file(path, serialized, model, charsmap=True, unused=()):
     proto.ParseFromString(serialized)
     for i in unused:
         proto.pieces[i].type = UNUSED
-    serialized = proto.SerializeToString()
-    processor = sentencepiece.SentencePieceProcessor(model_proto=serialized)
+    added = {piece.piece: i for i, piece in enumerate(proto.pieces) if piece.type == USER_DEFINED}
+    between = sentencepiece_model_pb2.ModelProto()
+    between.CopyFrom(proto)
+    for i in added.values():
+        between.pieces[i].type = CONTROL  # never found in a text
+    processor = sentencepiece.SentencePieceProcessor(model_proto=between.SerializeToString())
     normalizer = proto.normalizer_spec
     values = {
         "tokens": [piece.piece for piece in proto.pieces],
@@ -81,7 +86,43 @@ def sentencepiece_file(path, serialized, model, charsmap=True, unused=()):
     if charsmap and normalizer.precompiled_charsmap:
         values["precompiled_charsmap"] = list(normalizer.precompiled_charsmap)
     write(path, model, **values)
-    return processor.encode
+    return cut_at(added, processor.encode)
+
+
+def cut_at(added, encode):
+    """transformers' legacy tokeniser, and llama.cpp: what a GGUF file calls user-defined are transformers' added tokens. They
+    are cut out of the text first, the leftmost and of those the longest; every part between them is encoded as a text of its
+    own, with a space of its own in front. A space is U+2581 to them, as it is to sentencepiece."""
+    if not added:
+        return encode
+    spellings = sorted(map(re.escape, added), key=len, reverse=True)
+    tokens = re.compile("(" + "|".join(spelling.replace(SPACE, f"[ {SPACE}]") for spelling in spellings) + ")")
+
+    def encode_parts(text):
+        parts = [part for part in tokens.split(text) if part]
+        return [i for part in parts for i in ([added[part.replace(" ", SPACE)]] if tokens.fullmatch(part) else encode(part))]
+
+    return encode_parts
+
+
+def added_tokens_tokenizer(serialized):
+    """The tokenizers package with a BPE model of sentencepiece and its user-defined pieces as added tokens, put together as
+    transformers converts the legacy form of Llama's."""
+    from sentencepiece import sentencepiece_model_pb2
+    from tokenizers import AddedToken, Tokenizer, models, normalizers
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(serialized)
+    ids = {piece.piece: i for i, piece in enumerate(proto.pieces)}
+    merges = []
+    for piece in proto.pieces:
+        if piece.type == NORMAL:
+            halves = [(piece.piece[:n], piece.piece[n:]) for n in range(1, len(piece.piece))]
+            merges += sorted((pair for pair in halves if pair[0] in ids and pair[1] in ids), key=lambda pair: (ids[pair[0]], ids[pair[1]]))
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+    tokenizer.add_tokens([AddedToken(piece.piece, normalized=False) for piece in proto.pieces if piece.type == USER_DEFINED])
+    return tokenizer
 
 
 def unigram_tokenizer(serialized):
