@@ -256,8 +256,7 @@ int bench_command(const std::vector<std::string>& args) {
   values.text.add_to(flags);
   flags.add_count("-n,--max-tokens", values.n_tokens, 1, 4096, "Tokens to decode; default 16");
   flags.add_count("--repeat", values.n_repeats, 1, 1000, "Rounds over all cases; default 3");
-  flags.add_text("--json", values.json, "FILE",
-                 "Write the figures as JSON; - for standard output, in place of the table");
+  flags.add_json(values.json, "Write the figures as JSON");
   values.lazy.add_to(flags, false);
   if (auto exit_code = flags.parse(args)) return *exit_code;
   if (values.schedules.empty()) values.schedules = {"off", "auto"};

@@ -420,7 +420,7 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.group("Result");
   flags.add_switch("--beside", values.beside, "Keep the preset beside the model, not in the user's cache");
   flags.add_text("--out", values.out, "FILE", "Keep the preset in this file; - for standard output");
-  flags.add_text("--json", values.json, "FILE", "Write all that was tried, for a plot");
+  flags.add_json(values.json, "Write all that was tried, for a plot");
   if (auto exit_code = flags.parse(args)) return *exit_code;
   if (const std::string sentence = standard_input_twice(values.files); !sentence.empty())
     return wrong_usage(kCommand, sentence);

@@ -1,6 +1,7 @@
 // lazyfill explain: the same prompt dense and lazy, and what the lazy prefill left out.
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/command.h"
@@ -34,6 +35,7 @@ struct ExplainFlags {
   LazyFlags lazy;
   GenerateFlags generate;
   std::string output = "explain.html";
+  std::string json;
   std::string system;
   bool special = false;
   bool chat = false;
@@ -119,20 +121,50 @@ std::vector<std::string> prompt_pieces(const Engine& engine, const std::vector<i
   return pieces;
 }
 
+struct Outputs {
+  std::optional<OutputFile> page;
+  std::optional<OutputFile> json;
+
+  bool take_standard_output() const {
+    return (page && page->is_standard_output()) || (json && json->is_standard_output());
+  }
+};
+
+Result<Outputs> open_outputs(const ExplainFlags& flags) {
+  InputFiles inputs = {"-"};
+  inputs.add(flags.prompt.files);
+  inputs.add_model(flags.model.path);
+  inputs.add_presets(flags.model.path);
+  Outputs outputs;
+  if (!flags.no_page) {
+    auto page = OutputFile::open(flags.output, inputs);
+    if (!page) return tl::unexpected(page.error());
+    outputs.page.emplace(std::move(*page));
+  }
+  if (!flags.json.empty()) {
+    auto json = OutputFile::open(flags.json, inputs);
+    if (!json) return tl::unexpected(json.error());
+    outputs.json.emplace(std::move(*json));
+  }
+  return outputs;
+}
+
+Result<void> write(Outputs& outputs, const Explanation& explanation, double load_ms) {
+  if (outputs.page) {
+    if (auto written = outputs.page->write(explain_page(explanation)); !written) return written;
+  }
+  if (!outputs.json) return {};
+  return outputs.json->write(json_line({{"version", 1},
+                                        {"dense", make_record(explanation.dense, load_ms)},
+                                        {"lazy", make_record(explanation.lazy, load_ms)}}));
+}
+
 int explain(const ExplainFlags& flags) {
   const Interrupt interrupt;
   auto prompt = read_prompt(flags.prompt, Terminal(flags.model.quiet));
   if (!prompt) return report_failure(kCommand, prompt.error());
-  std::optional<OutputFile> page;
-  if (!flags.no_page) {
-    InputFiles inputs = {"-"};
-    inputs.add(flags.prompt.files);
-    inputs.add_model(flags.model.path);
-    inputs.add_presets(flags.model.path);
-    auto opened = OutputFile::open(flags.output, inputs);
-    if (!opened) return report_failure(kCommand, opened.error());
-    page.emplace(std::move(*opened));
-  }
+  auto outputs = open_outputs(flags);
+  if (!outputs) return report_failure(kCommand, outputs.error());
   auto loaded = load_engine(flags.model);
   if (!loaded) return report_failure(kCommand, loaded.error());
   const Engine& engine = loaded->engine;
@@ -156,11 +188,9 @@ int explain(const ExplainFlags& flags) {
   if (!explanation.lazy.lazy_used) {
     terminal.note("the schedule is dense for this prompt: give one with --lazy, such as --lazy 50%:0.5");
   }
-  if (page) {
-    if (auto written = page->write(explain_page(explanation)); !written)
-      return report_failure(kCommand, written.error());
-  }
-  if (page && page->is_standard_output()) return kExitDone;
+  if (auto written = write(*outputs, explanation, loaded->load_ms); !written)
+    return report_failure(kCommand, written.error());
+  if (outputs->take_standard_output()) return kExitDone;
   if (flags.colour || (wants_colour(Stream::kOutput) && tokens->size() <= kMostColouredTokens)) {
     std::printf("%s\n", explain_colours(explanation).c_str());
   }
@@ -183,11 +213,14 @@ int explain_command(const std::vector<std::string>& args) {
   flags.add_text("-o,--output", values.output, "FILE",
                  "The page; - for standard output; default explain.html");
   flags.add_switch("--no-page", values.no_page, "Write no page");
+  flags.add_json(values.json, "Write the records of both answers as one JSON object");
   flags.add_switch("--color", values.colour,
                    "Print the prompt shaded by how many layers computed each token");
   values.lazy.add_to(flags);
   values.generate.add_to(flags, 64);
   if (auto exit_code = flags.parse(args)) return *exit_code;
+  if (!values.no_page && !values.json.empty() && is_same_file(values.output, values.json))
+    return wrong_usage(kCommand, "--json and --output name one file");
   return guarded(kCommand, [&] { return explain(values); });
 }
 

@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 
+#include "cli/terminal.h"
 #include "cli/text.h"
 
 namespace lazyfill::cli {
@@ -23,10 +24,11 @@ class ExamplesFirst : public CLI::Formatter {
            "Exit codes: 0 done, 1 failed, 2 wrong usage.\n";
   }
   std::string make_usage(const CLI::App* app, std::string) const override {
-    const std::string files =
-        app->get_options([](const CLI::Option* o) { return o->get_positional(); }).empty() ? ""
-                                                                                           : " [MODEL.gguf]";
-    return "Usage: " + app->get_name() + files + " [FLAGS]\n";
+    std::string words;
+    for (const CLI::Option* option : app->get_options()) {
+      if (option->get_positional()) words = " " + option->get_description();
+    }
+    return "Usage: " + app->get_name() + words + " [FLAGS]\n";
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     return option->get_type_name().empty() ? "" : " " + option->get_type_name();
@@ -63,6 +65,16 @@ float checked_real(const std::string& flag, const std::string& text, float min, 
            "takes a number from " + short_number(min) + " to " + short_number(max) + ", not " + quote(text));
   }
   return *value;
+}
+
+// CLI11's "Could not convert: --quiet = perhaps" as a sentence like the others.
+std::string switch_sentence(const std::string& message) {
+  const size_t begin = message.find("--");
+  const size_t equals = message.find(" = ");
+  if (begin == std::string::npos || equals == std::string::npos || equals < begin)
+    return "a switch takes no value but true or false";
+  return message.substr(begin, equals - begin) + " takes no value but true or false, not " +
+         quote(message.substr(equals + 3));
 }
 
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -113,8 +125,8 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
 
 int wrong_usage(std::string_view command, std::string_view sentence) {
   const std::string program = command.empty() ? "lazyfill" : "lazyfill " + std::string(command);
-  std::fprintf(stderr, "%s: %s\nTry '%s --help'.\n", program.c_str(), std::string(sentence).c_str(),
-               program.c_str());
+  std::fprintf(stderr, "%s: %s%s\nTry '%s --help'.\n", program.c_str(), std::string(sentence).c_str(),
+               variables_behind(sentence).c_str(), program.c_str());
   return kExitUsage;
 }
 
@@ -168,9 +180,9 @@ void Flags::add_texts(const std::string& names, std::vector<std::string>& target
 }
 
 void Flags::add_count(const std::string& names, size_t& target, size_t min, size_t max,
-                      const std::string& help) {
-  auto set = [&target, min, max, flag = flag_name(names)](const std::string& value) {
-    target = checked_count(flag, value, min, max);
+                      const std::string& help, std::optional<size_t> minus_one) {
+  auto set = [&target, min, max, minus_one, flag = flag_name(names)](const std::string& value) {
+    target = minus_one && value == "-1" ? *minus_one : checked_count(flag, value, min, max);
   };
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
@@ -201,7 +213,7 @@ void Flags::add_counts(const std::string& names, std::vector<size_t>& target, si
 
 void Flags::add_seed(const std::string& names, uint64_t& target, const std::string& help) {
   auto set = [&target, flag = flag_name(names)](const std::string& value) {
-    target = checked_count(flag, value, 0, std::numeric_limits<size_t>::max());
+    target = value == "-1" ? 0 : checked_count(flag, value, 0, std::numeric_limits<size_t>::max());
   };
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
@@ -235,19 +247,69 @@ void Flags::add_choice(const std::string& names, size_t& target, const std::vect
   finish(app_->add_option_function<std::string>(names, set, help), join(choices, "|"))->take_last();
 }
 
-void Flags::add_file(std::string& target, const std::string& help) {
-  app_->add_option("file", target, help)->type_name("MODEL.gguf");
+void Flags::add_json(std::string& target, const std::string& help) {
+  add_text("--json", target, "FILE",
+           help + "; without a FILE, or with -, on standard output in place of the text");
+}
+
+void Flags::take_model_word(std::string& model) {
+  model_ = &model;
+  app_->add_option("words", words_, "[MODEL.gguf]");
+}
+
+void Flags::take_prompt_word(std::optional<std::string>& prompt) {
+  prompt_ = &prompt;
+  app_->get_option("words")->description("[MODEL.gguf] [PROMPT]");
 }
 
 std::optional<int> Flags::parse(std::vector<std::string> args) {
   auto done = read(std::move(args));
-  if (done) return std::nullopt;
+  if (done) {
+    for (const std::string& warning : warnings_) Terminal(true).warn(printable(warning));
+    return std::nullopt;
+  }
   if (done.error().code != ErrorCode::kCancelled) return wrong_usage(command_, done.error().message);
   std::printf("%s", app_->help().c_str());
   return kExitDone;
 }
 
+std::optional<Takes> Flags::takes(std::string_view name) const {
+  const CLI::Option* option = app_->get_option_no_throw(std::string(name));
+  if (option == nullptr || option->get_positional()) return std::nullopt;
+  if (name == "--json") return Takes::kMaybeFile;
+  return option->get_items_expected_max() == 0 ? Takes::kNothing : Takes::kValue;
+}
+
 Result<void> Flags::read(std::vector<std::string> args) {
+  auto understood = understand_args(args, [this](std::string_view name) { return takes(name); });
+  if (!understood) return tl::unexpected(understood.error());
+  warnings_ = std::move(understood->warnings);
+  words_.clear();
+  if (auto parsed = parse_understood(std::move(understood->args)); !parsed) return parsed;
+  words_.insert(words_.end(), understood->words.begin(), understood->words.end());
+  if (std::string sentence = take_words(understood->names); !sentence.empty())
+    return fail(ErrorCode::kInvalidArgument, std::move(sentence));
+  return {};
+}
+
+// A word on the command line counts before a variable.
+std::string Flags::take_words(const std::vector<std::string>& given) {
+  if (words_.empty()) return {};
+  if (model_ == nullptr) return "unexpected argument " + quote(words_.front());
+  const auto is_given = [&](const char* short_name, const char* name) {
+    return std::any_of(given.begin(), given.end(),
+                       [&](const std::string& one) { return one == short_name || one == name; });
+  };
+  std::string model = is_given("-m", "--model") ? *model_ : "";
+  std::optional<std::string> prompt;
+  if (prompt_ != nullptr && is_given("-p", "--prompt")) prompt = *prompt_;
+  std::string sentence = understand_words(words_, model, prompt_ == nullptr ? nullptr : &prompt);
+  if (!model.empty()) *model_ = std::move(model);
+  if (prompt) *prompt_ = std::move(prompt);
+  return sentence;
+}
+
+Result<void> Flags::parse_understood(std::vector<std::string> args) {
   const auto refuse = [](std::string sentence) {
     return fail(ErrorCode::kInvalidArgument, std::move(sentence));
   };
@@ -264,8 +326,8 @@ Result<void> Flags::read(std::vector<std::string> args) {
     return refuse(message);
   } catch (const CLI::ArgumentMismatch& error) {
     return refuse(split(error.what(), ' ').front() + " needs a value");
-  } catch (const CLI::ConversionError&) {
-    return refuse("a switch takes no value but true or false");
+  } catch (const CLI::ConversionError& error) {
+    return refuse(switch_sentence(error.what()));
   } catch (const CLI::ParseError& error) {
     return refuse(printable(error.what()));
   }

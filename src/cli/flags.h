@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/words.h"
 #include "lazyfill/error.h"
 #include "lazyfill/types.h"
 
@@ -42,7 +43,9 @@ class Flags {
   // Of every other flag the last one counts; of these all do, in their order.
   void add_texts(const std::string& names, std::vector<std::string>& target, const std::string& placeholder,
                  const std::string& help);
-  void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help);
+  // minus_one: what -1 means, which elsewhere stands for "no limit" or "choose yourself".
+  void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help,
+                 std::optional<size_t> minus_one = std::nullopt);
   void add_revival(const std::string& names, Revival& target, size_t max, const std::string& help);
   void add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                   const std::string& help);  // comma-separated
@@ -54,7 +57,11 @@ class Flags {
   // The target becomes the index of the chosen name.
   void add_choice(const std::string& names, size_t& target, const std::vector<std::string>& choices,
                   const std::string& help);
-  void add_file(std::string& target, const std::string& help);  // one positional argument
+  // --json [FILE], the same in every command: FILE, or "-" where none is given, for standard output.
+  void add_json(std::string& target, const std::string& help);
+  // Arguments without a flag (cli/words.h): a model where -m is not given, a prompt where -p is not.
+  void take_model_word(std::string& model);
+  void take_prompt_word(std::optional<std::string>& prompt);
 
   // Empty: go on. Else the exit code: the help was asked for, or the usage was wrong and a sentence is
   // printed.
@@ -65,10 +72,17 @@ class Flags {
  private:
   CLI::Option* finish(CLI::Option* option, const std::string& placeholder);
   std::string unknown_sentence(const std::vector<std::string>& unknown) const;
+  std::optional<Takes> takes(std::string_view name) const;
+  Result<void> parse_understood(std::vector<std::string> args);
+  std::string take_words(const std::vector<std::string>& given);
 
   std::string command_;
   std::string group_ = "Options";
   std::unique_ptr<CLI::App> app_;
+  std::string* model_ = nullptr;
+  std::optional<std::string>* prompt_ = nullptr;
+  std::vector<std::string> words_;
+  std::vector<std::string> warnings_;  // of the latest read()
 };
 
 // One sentence and a hint on standard error; returns kExitUsage.

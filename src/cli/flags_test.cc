@@ -9,6 +9,7 @@ namespace lazyfill::cli {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 struct Parsed {
   std::string text = "auto";
@@ -101,7 +102,14 @@ TEST(Flags, TheVariableStandsInForTheFlag) {
   setenv("LAZYFILL_MAX_TOKENS", "42", 1);
   EXPECT_EQ(parse({}).count, 42U);
   EXPECT_EQ(parse({"-n", "3"}).count, 3U);
+  setenv("LAZYFILL_MAX_TOKENS", "many", 1);
+  EXPECT_THAT(parse({}).err, HasSubstr("not 'many' (from the variable LAZYFILL_MAX_TOKENS)"));
+  EXPECT_EQ(parse({"-n", "3"}).exit_code, std::nullopt);
+  EXPECT_THAT(parse({"-n", "some"}).err, Not(HasSubstr("LAZYFILL_MAX_TOKENS")));
   unsetenv("LAZYFILL_MAX_TOKENS");
+  setenv("LAZYFILL_QUIET", "perhaps", 1);
+  EXPECT_THAT(parse({}).err, HasSubstr("--quiet takes no value but true or false, not 'perhaps' (from"));
+  unsetenv("LAZYFILL_QUIET");
 }
 
 TEST(Flags, WrongUsageIsOneSentenceAndAHint) {
@@ -122,7 +130,7 @@ TEST(Flags, WrongUsageIsOneSentenceAndAHint) {
       {{"--revive", "101"}, "--revive takes a whole number up to 100 or all or auto, not '101'"},
       {{"--policy", "best"}, "--policy is one of lazy, random, not 'best'"},
       {{"word"}, "unexpected argument 'word'"},
-      {{"--quiet=perhaps"}, "true or false"},
+      {{"--quiet=perhaps"}, "--quiet takes no value but true or false, not 'perhaps'"},
   };
   for (const Case& wrong : cases) {
     const Parsed parsed = parse(wrong.args);

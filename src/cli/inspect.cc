@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/inspect_details.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/record.h"
 #include "cli/text.h"
 #include "gguf/file.h"
@@ -26,9 +27,8 @@ constexpr char kExamples[] =
     "  lazyfill inspect model.gguf --json\n";
 
 struct InspectFlags {
-  std::string file;
   std::string model;
-  bool json = false;
+  std::string json;
   bool tensors = false;
   bool metadata = false;
   bool chat_template = false;
@@ -297,7 +297,15 @@ void print_tensors(const gguf::File& file) {
 }
 
 int inspect(const InspectFlags& flags) {
-  auto path = resolve_model_path(flags.file.empty() ? flags.model : flags.file);
+  std::optional<OutputFile> output;
+  if (!flags.json.empty()) {
+    InputFiles inputs = {"-"};
+    inputs.add_model(flags.model);
+    auto opened = OutputFile::open(flags.json, inputs);
+    if (!opened) return report_failure(kCommand, opened.error());
+    output.emplace(std::move(*opened));
+  }
+  auto path = resolve_model_path(flags.model);
   if (!path) return report_failure(kCommand, path.error());
   auto file = gguf::File::open(*path);
   if (!file) return report_failure(kCommand, file.error());
@@ -310,9 +318,10 @@ int inspect(const InspectFlags& flags) {
     return kExitDone;
   }
   const Json value = describe(*file, flags, std::move(*memory));
-  if (flags.json) {
-    std::printf("%s", json_line(value).c_str());
-    return kExitDone;
+  if (output) {
+    if (auto written = output->write(json_line(value)); !written)
+      return report_failure(kCommand, written.error());
+    if (output->is_standard_output()) return kExitDone;
   }
   print_model(value, *file);
   print_types(*file);
@@ -333,13 +342,13 @@ int inspect_command(const std::vector<std::string>& args) {
   InspectFlags values;
   Flags flags(kCommand, kSummary, kExamples);
   flags.group("Model");
-  flags.add_file(values.file, "The file to look into");
   flags.add_text("-m,--model", values.model, "MODEL.gguf",
-                 "The same as a flag; default: the model in the user's cache");
-  flags.add_count("--ctx", values.context_tokens, 0, size_t{1} << 24,
+                 "The file to look into; default: the model in the user's cache");
+  flags.take_model_word(values.model);
+  flags.add_count("-c,--ctx", values.context_tokens, 0, size_t{1} << 24,
                   "Tokens of context to tell the memory for; default 0: some lengths up to the model's");
   flags.group("Output");
-  flags.add_switch("--json", values.json, "One JSON object");
+  flags.add_json(values.json, "Write one JSON object");
   flags.add_switch("--template", values.chat_template, "Only the chat template, as it stands in the file");
   flags.add_switch("--tensors", values.tensors, "Every tensor with type, shape and size");
   flags.add_switch("--metadata", values.metadata, "Every key with its value, arrays by their beginning");

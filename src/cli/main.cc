@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/text.h"
+#include "cli/words.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -53,19 +54,27 @@ int dispatch(const std::vector<std::string>& args) {
   for (const Command& command : kCommands) names.emplace_back(command.name);
   if (args.empty()) return wrong_usage("", "no command given; there are " + join(names, ", "));
   const std::string& name = args.front();
-  if (name == "--help" || name == "-h" || name == "help") {
+  if (name.empty()) return wrong_usage("", "the command is empty; there are " + join(names, ", "));
+  const bool wants_help = name == "--help" || name == "-h" || name == "help";
+  if (wants_help && args.size() > 1 && !args[1].starts_with("-")) return dispatch({args[1], "--help"});
+  if (wants_help) {
     print_help();
     return kExitDone;
   }
-  if (name == "--version") {
+  if (name == "--version" || name == "version" || name == "-v" || name == "-V") {
     std::printf("lazyfill %s\n", LAZYFILL_VERSION);
     return kExitDone;
   }
   for (const Command& command : kCommands) {
     if (name == command.name) return command.run({args.begin() + 1, args.end()});
   }
+  if (name.front() == '-' || names_model(name)) {
+    return wrong_usage("", quote(name) + " comes after a command: lazyfill run -m MODEL.gguf -p TEXT, or " +
+                               "lazyfill chat -m MODEL.gguf");
+  }
   std::string sentence = "unknown command " + quote(name);
-  if (const auto candidate = nearest(name, names)) {
+  const std::string_view ours = our_command(name);
+  if (const auto candidate = ours.empty() ? nearest(name, names) : std::string(ours)) {
     sentence += "; did you mean " + *candidate + "?";
   } else {
     sentence += "; there are " + join(names, ", ");

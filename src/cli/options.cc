@@ -81,9 +81,10 @@ std::string revive_margins() {
 void ModelFlags::add_to(Flags& flags) {
   flags.group("Model");
   flags.add_text("-m,--model", path, "MODEL.gguf", "The model file; default: the one in the user's cache");
-  flags.add_count("--threads", n_threads, 0, 1024, "Threads; 0: one a core");
-  flags.add_count("--ctx", context_tokens, 0, kMostTokens,
-                  "Tokens that prompt and answer may take together; 0: the model's");
+  flags.take_model_word(path);
+  flags.add_count("-t,--threads", n_threads, 0, 1024, "Threads; 0: one a core", 0);
+  flags.add_count("-c,--ctx", context_tokens, 0, kMostTokens,
+                  "Tokens that prompt and answer may take together; 0: the model's", 0);
   flags.add_choice("--kv", kv, {"f16", "q8_0"},
                    "How keys and values are kept: 16 bits, or 8 with a scale for every 32; default f16");
   flags.add_choice("--activations", activations, {"16", "8"},
@@ -157,16 +158,16 @@ void GenerateFlags::add_to(Flags& flags, size_t default_tokens) {
   SamplingOptions& sampling = options.sampling;
   flags.group("Answer");
   flags.add_count("-n,--max-tokens", options.max_tokens, 1, kMostTokens,
-                  "Tokens to generate at most; default " + std::to_string(default_tokens));
+                  "Tokens to generate at most; default " + std::to_string(default_tokens), kMostTokens);
   flags.add_real("--temp", sampling.temperature, 0, 100,
                  "Temperature; 0: greedy; default " + short_number(sampling.temperature));
   flags.add_count("--top-k", sampling.top_k, 0, kMostTokens,
-                  "Sample from the K likeliest tokens; 0: all; default 40");
+                  "Sample from the K likeliest tokens; 0: all; default 40", 0);
   flags.add_real("--top-p", sampling.top_p, 0, 1,
                  "Sample from the likeliest tokens with this share; default 0.95");
   flags.add_real("--min-p", sampling.min_p, 0, 1,
                  "Leave out tokens less likely than this times the likeliest; default 0.05");
-  flags.add_seed("--seed", sampling.seed, "Seed of the sampling; 0: from the clock; default 0");
+  flags.add_seed("-s,--seed", sampling.seed, "Seed of the sampling; 0: from the clock; default 0");
   flags.add_texts(
       "--stop", options.stop, "TEXT",
       "End before this text, or before the control token of this name; may be given several times");
@@ -184,6 +185,7 @@ void TextFlags::add_to(Flags& flags) {
 void PromptFlags::add_to(Flags& flags) {
   flags.group("Prompt");
   flags.add_text("-p,--prompt", prompt, "TEXT", "The prompt");
+  flags.take_prompt_word(prompt);
   flags.add_texts(
       "-f,--file", files, "FILE",
       "The prompt is this file, - for standard input; several follow one another, and the text of "

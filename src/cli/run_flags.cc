@@ -11,7 +11,7 @@ namespace {
 constexpr char kSummary[] =
     "Answers one prompt or many: the text on standard output, everything else on standard error.";
 constexpr char kExamples[] =
-    "  lazyfill run -p \"The three primary colours are\"\n"
+    "  lazyfill run \"The three primary colours are\"\n"
     "  lazyfill run --chat -f report.txt -p \"What did the committee decide?\" -n 200\n"
     "  lazyfill run --chat --messages talk.json --tools tools.json\n"
     "  lazyfill run -m model.gguf -f long.txt -n 32 --temp 0 --lazy 9:0.5,15:0.5,22:0.5 --json out.json\n"
@@ -73,9 +73,7 @@ void RunFlags::add_to(Flags& flags) {
       "scored in place of an answer), \"messages\", or \"document\" and \"questions\"; \"flags\" are for "
       "this line alone; - for standard input");
   settings.add_to(flags);
-  flags.add_text("--json", json, "FILE",
-                 "Write a JSON record of every prompt, a line each; - for standard output in place of the "
-                 "text; --jsonl writes there without it");
+  flags.add_json(json, "Write a JSON record of every prompt, a line each; --jsonl does so without it");
   flags.add_switch(
       "--prompt-logprobs", perplexity,
       "Also write the logarithm of each prompt token's probability, for perplexity, in the record");
@@ -100,7 +98,8 @@ Result<PromptSettings> settings_of(const PromptLine& line, const RunFlags& comma
     Flags flags(kRun, kSummary, kExamples);
     all.add_to(flags);
     std::vector<std::string> together = args;
-    together.insert(together.end(), line.flags.begin(), line.flags.end());
+    const auto end_of_flags = std::find(together.begin(), together.end(), "--");
+    together.insert(end_of_flags, line.flags.begin(), line.flags.end());
     if (auto read = flags.read(together); !read) return tl::unexpected(read.error());
     settings = all.settings;
   }

@@ -12,6 +12,7 @@
 
 #include "cli/flags.h"
 #include "cli/text.h"
+#include "cli/words.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -64,8 +65,9 @@ void Terminal::warn(std::string_view line) const {
 
 int report_failure(std::string_view command, const Error& error) {
   const bool colour = wants_colour(Stream::kError);
-  std::fprintf(stderr, "%slazyfill %s:%s %s\n", colour ? "\033[31m" : "", std::string(command).c_str(),
-               colour ? "\033[0m" : "", printable(error.message).c_str());
+  std::fprintf(stderr, "%slazyfill %s:%s %s%s\n", colour ? "\033[31m" : "", std::string(command).c_str(),
+               colour ? "\033[0m" : "", printable(error.message).c_str(),
+               variables_behind(error.message).c_str());
   return kExitFailed;
 }
 

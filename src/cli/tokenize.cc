@@ -2,9 +2,11 @@
 // run.
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/options.h"
+#include "cli/output_file.h"
 #include "cli/record.h"
 #include "cli/text.h"
 #include "cli/text_input.h"
@@ -24,7 +26,7 @@ constexpr char kExamples[] =
 struct TokenizeFlags {
   std::string model;
   PromptFlags prompt;
-  bool json = false;
+  std::string json;
   bool count = false;
   bool no_bos = false;
   bool special = false;
@@ -53,26 +55,34 @@ std::string shown_piece(const std::string& piece) {
   return shown;
 }
 
-void print_tokens(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, bool json) {
-  if (!json) {
-    for (const int32_t id : ids) std::printf("%7d  %s\n", id, shown_piece(tokenizer.piece(id, true)).c_str());
-    return;
-  }
+void print_tokens(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  for (const int32_t id : ids) std::printf("%7d  %s\n", id, shown_piece(tokenizer.piece(id, true)).c_str());
+}
+
+std::string tokens_json(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
   nlohmann::ordered_json pieces = nlohmann::ordered_json::array();
   for (const int32_t id : ids) {
     const std::string piece = tokenizer.piece(id, true);
     pieces.push_back(find_invalid_utf8(piece) == std::string::npos ? piece : shown_piece(piece));
   }
-  const nlohmann::ordered_json value = {{"tokenizer", std::string(tokenizer.kind())},
-                                        {"n_tokens", ids.size()},
-                                        {"token_ids", ids},
-                                        {"pieces", std::move(pieces)}};
-  std::printf("%s", json_line(value).c_str());
+  return json_line({{"tokenizer", std::string(tokenizer.kind())},
+                    {"n_tokens", ids.size()},
+                    {"token_ids", ids},
+                    {"pieces", std::move(pieces)}});
 }
 
 int tokenize(const TokenizeFlags& flags) {
   auto text = read_prompt(flags.prompt, Terminal(true));
   if (!text) return report_failure(kCommand, text.error());
+  std::optional<OutputFile> output;
+  if (!flags.json.empty()) {
+    InputFiles inputs = {"-"};
+    inputs.add(flags.prompt.files);
+    inputs.add_model(flags.model);
+    auto opened = OutputFile::open(flags.json, inputs);
+    if (!opened) return report_failure(kCommand, opened.error());
+    output.emplace(std::move(*opened));
+  }
   auto path = resolve_model_path(flags.model);
   if (!path) return report_failure(kCommand, path.error());
   auto file = gguf::File::open(*path);
@@ -81,10 +91,15 @@ int tokenize(const TokenizeFlags& flags) {
   if (!tokenizer) return report_failure(kCommand, tokenizer.error());
   auto ids = (*tokenizer)->encode(*text, {.add_special = !flags.no_bos, .parse_special = flags.special});
   if (!ids) return report_failure(kCommand, ids.error());
+  if (output) {
+    if (auto written = output->write(tokens_json(**tokenizer, *ids)); !written)
+      return report_failure(kCommand, written.error());
+    if (output->is_standard_output()) return kExitDone;
+  }
   if (flags.count) {
     std::printf("%zu\n", ids->size());
   } else {
-    print_tokens(**tokenizer, *ids, flags.json);
+    print_tokens(**tokenizer, *ids);
   }
   return kExitDone;
 }
@@ -97,9 +112,10 @@ int tokenize_command(const std::vector<std::string>& args) {
   flags.group("Model");
   flags.add_text("-m,--model", values.model, "MODEL.gguf",
                  "The model file; default: the one in the user's cache");
+  flags.take_model_word(values.model);
   values.prompt.add_to(flags);
   flags.group("Output");
-  flags.add_switch("--json", values.json, "One JSON object with token_ids and pieces");
+  flags.add_json(values.json, "Write one JSON object with token_ids and pieces");
   flags.add_switch("--count", values.count, "Only the number of tokens");
   flags.add_switch("--no-bos", values.no_bos, "No token for the beginning of the text");
   PromptFlags::add_special_to(flags, values.special);

@@ -79,7 +79,11 @@ def unknown_architecture(tmp_path):
     (["run", "--top-p", "2"], ["--top-p takes a number from 0 to 1"]),
     (["run", "--policy", "best"], ["--policy is one of"]),
     (["run", "-p"], ["needs a value"]),
-    (["run", "words"], ["unexpected argument 'words'"]),
+    (["run", "some", "words"], ["unexpected argument 'words'", "quotation marks"]),
+    (["chat", "words"], ["unexpected argument 'words'", "-m MODEL.gguf"]),
+    (["generate"], ["unknown command 'generate'", "run"]),
+    (["-m", "model.gguf"], ["comes after a command", "lazyfill run"]),
+    (["help", "dance"], ["unknown command 'dance'"]),
     (["run", "--jsonl", "x", "-p", "y"], ["--jsonl"]),
     (["bench", "--lengths", "12,x"], ["--lengths takes a whole number"]),
 ])
