@@ -13,7 +13,7 @@ namespace lazyfill::cli {
 struct Interrupt::State {
   mutable std::mutex mutex;
   std::stop_source source;
-  std::atomic<bool> at_once{false};
+  std::atomic<bool> at_once{true};
   std::jthread watcher;
 
   static sigset_t signals() {
@@ -64,7 +64,13 @@ Interrupt::~Interrupt() {
 
 std::stop_token Interrupt::token() const {
   std::lock_guard lock(state_->mutex);
+  state_->at_once = false;
   return state_->source.get_token();
+}
+
+bool Interrupt::fired() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->source.stop_requested();
 }
 
 void Interrupt::reset() {

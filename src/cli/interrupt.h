@@ -1,4 +1,5 @@
 // Ctrl-C: the first one asks the work to stop at the next block of rows, the second one ends the program.
+// Before there is any work that could stop, while a model is read, the first one ends it.
 #pragma once
 
 #include <memory>
@@ -15,8 +16,8 @@ class Interrupt {
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
-  std::stop_token token() const;
-  bool fired() const { return token().stop_requested(); }
+  std::stop_token token() const;  // whoever has one is asked to stop
+  bool fired() const;
   // Ready for another Ctrl-C; tokens handed out before stay stopped.
   void reset();
   // Between answers of a conversation Ctrl-C should end the program at once.

@@ -90,8 +90,9 @@ Result<void> LineWriter::write(const Line& line, const LineAnswers& answers) {
     auto record = runner_.record_line(answer, line.id);
     if (!record) return refuse(line, record.error(), 0);
     if (auto written = output_.write(*record); !written) return written;
-    runner_.terminal().note("line " + std::to_string(line.number) + ": " +
-                            generation_summary(answer.generation));
+    runner_.terminal().note(
+        "line " + std::to_string(line.number) + ": " + generation_summary(answer.generation) +
+        (cut_of(answer.generation, runner_.context_tokens()) == Cut::kNot ? "" : ", cut"));
   }
   return {};
 }

@@ -153,12 +153,15 @@ LazyOptions LazyFlags::resolve() const {
   return resolved;
 }
 
-void GenerateFlags::add_to(Flags& flags, size_t default_tokens) {
+void GenerateFlags::add_to(Flags& flags, size_t default_tokens, bool may_score) {
   options.max_tokens = default_tokens;
   SamplingOptions& sampling = options.sampling;
   flags.group("Answer");
-  flags.add_count("-n,--max-tokens", options.max_tokens, 1, kMostTokens,
-                  "Tokens to generate at most; default " + std::to_string(default_tokens), kMostTokens);
+  flags.add_count("-n,--max-tokens", options.max_tokens, may_score ? 0 : 1, kMostTokens,
+                  std::string("Tokens to generate at most; ") +
+                      (may_score ? "0: only say how likely the prompt is; " : "") +
+                      "-1: as many as fit; default " + std::to_string(default_tokens),
+                  kMostTokens);
   flags.add_real("--temp", sampling.temperature, 0, 100,
                  "Temperature; 0: greedy; default " + short_number(sampling.temperature));
   flags.add_count("--top-k", sampling.top_k, 0, kMostTokens,

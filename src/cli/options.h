@@ -36,7 +36,7 @@ struct LazyFlags {
 struct GenerateFlags {
   GenerateOptions options;
   // `default_tokens`: how long an answer is when -n is absent.
-  void add_to(Flags& flags, size_t default_tokens);
+  void add_to(Flags& flags, size_t default_tokens, bool may_score = false);  // may_score: -n 0 is allowed
 };
 
 // What becomes of a text that is not valid UTF-8: an error, or U+FFFD in place of each ill-formed sequence.

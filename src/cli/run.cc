@@ -30,6 +30,7 @@ int run_one(Runner& runner, const PromptSettings& settings, const std::string& p
     return report_failure(kCommand, answer.error());
   }
   runner.terminal().note(generation_summary(answer->generation));
+  runner.tell_cut(answer->generation);
   if (output) {
     auto line = runner.record_line(*answer, "");
     if (!line) return report_failure(kCommand, line.error());

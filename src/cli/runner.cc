@@ -44,7 +44,7 @@ void PromptSettings::add_to(Flags& flags) {
   flags.add_choice("--compress-by", compress_by, kCompressors,
                    "Which: those that the model itself finds most surprising (information), or a choice by "
                    "chance (random, with --policy-seed); default information");
-  generate.add_to(flags, 128);
+  generate.add_to(flags, 128, true);
   flags.add_count(
       "--fidelity", n_fidelity, 0, 4096,
       "Also compare with the dense model over N tokens (KL, agreement), in the record; default 0: "
@@ -56,6 +56,8 @@ void PromptSettings::add_to(Flags& flags) {
 std::string PromptSettings::contradiction() const {
   if (n_fidelity > 0 && compress < 1)
     return "--fidelity compares runs on the same prompt: leave --compress out";
+  if (generate.options.max_tokens == 0 && n_fidelity > 0)
+    return "-n 0 only scores the prompt: leave --fidelity out";
   if (no_answer && n_fidelity == 0) return "--no-answer needs --fidelity N";
   if (!system.empty() && !chat) return "--system needs --chat";
   return {};
@@ -66,6 +68,7 @@ Runner::Runner(LoadedEngine loaded, size_t context_tokens, bool quiet, const Int
 
 Result<Runner::Answer> Runner::answer(const PromptSettings& settings, const std::string& text, bool stream,
                                       bool with_record) {
+  if (settings.generate.options.max_tokens == 0) return score_prompt(settings, text, stream);
   auto prompt = prepared(settings, text);
   if (!prompt) return tl::unexpected(prompt.error());
   Answer answer;
@@ -86,6 +89,40 @@ Result<Runner::Answer> Runner::answer(const PromptSettings& settings, const std:
   answer.extra["fidelity"] = fidelity_json(dense_.turns.front(), *fidelity);
   if (settings.no_answer) answer.generation = std::move(fidelity->generation);
   return answer;
+}
+
+Result<Runner::Answer> Runner::score_prompt(const PromptSettings& settings, const std::string& text,
+                                            bool stream) {
+  auto prompt = prepared(settings, text);
+  if (!prompt) return tl::unexpected(prompt.error());
+  const auto start = std::chrono::steady_clock::now();
+  auto logprobs = executor().token_logprobs(prompt->tokens, interrupt_.token());
+  if (!logprobs) return tl::unexpected(logprobs.error());
+  const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start;
+  Answer answer;
+  answer.extra = compression_json(settings, *prompt);
+  answer.extra["prompt_logprobs"] = *logprobs;
+  answer.generation.prompt_token_ids = std::move(prompt->tokens);
+  answer.generation.timings.prefill_ms = answer.generation.timings.total_ms = passed.count();
+  if (stream) std::printf("%s\n", score_sentence(*logprobs).c_str());
+  return answer;
+}
+
+void Runner::tell_cut(const Generation& generation) const {
+  const std::string sentence = cut_sentence(generation, context_tokens_);
+  switch (cut_of(generation, context_tokens_)) {
+    case Cut::kNot:
+      return;
+    case Cut::kByLength:
+      return terminal_.note(sentence);
+    case Cut::kByContext: {
+      const bool has_more = context_tokens_ < engine().info().context_length;
+      const std::string most = grouped(engine().info().context_length);
+      return terminal_.warn(sentence + (has_more
+                                            ? "; --ctx allows more, up to " + most
+                                            : "; shorten the prompt, or take a model with a longer one"));
+    }
+  }
 }
 
 Result<Runner::Answer> Runner::score_continuation(const PromptSettings& settings, const std::string& text,
@@ -116,6 +153,9 @@ Result<Runner::Answer> Runner::score_continuation(const PromptSettings& settings
 
 Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSettings& settings,
                                                              const PromptLine& line) {
+  if (settings.generate.options.max_tokens == 0)
+    return fail(ErrorCode::kInvalidArgument,
+                "-n 0 scores a prompt; a document with questions needs -n 1 at least");
   if (settings.compress < 1)
     return fail(ErrorCode::kInvalidArgument,
                 "a document with questions cannot be compressed: leave --compress out");
@@ -158,8 +198,9 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
 
 bool Runner::can_be_scheduled(const PromptSettings& settings, const PromptLine& line) const {
   const std::optional<Policy> policy = settings.lazy.resolve().policy;
-  return line.continuation.empty() && line.document.empty() && settings.compress >= 1 &&
-         settings.n_fidelity == 0 && (!policy || policy_info(*policy).leaves == Leaves::kRows);
+  return settings.generate.options.max_tokens > 0 && line.continuation.empty() && line.document.empty() &&
+         settings.compress >= 1 && settings.n_fidelity == 0 &&
+         (!policy || policy_info(*policy).leaves == Leaves::kRows);
 }
 
 Result<Request> Runner::request_of(const PromptSettings& settings, const PromptLine& line) const {

@@ -43,6 +43,8 @@ class Runner {
   const Engine& engine() const { return loaded_.engine; }
   const Executor& executor() const { return loaded_.executor; }
   size_t context_tokens() const { return context_tokens_; }
+  // A line where the answer was cut by -n (a note) or by the context (a warning).
+  void tell_cut(const Generation& generation) const;
   // Records get the dense model's logarithm of each prompt token's probability.
   void with_prompt_logprobs() { prompt_logprobs_ = true; }
   // What chat templates get beside the messages: tools and variables.
@@ -56,6 +58,8 @@ class Runner {
   // computed too. A stopped prefill is an error (kCancelled), a stopped decode a short answer.
   Result<Answer> answer(const PromptSettings& settings, const std::string& prompt, bool stream,
                         bool with_record);
+  // What -n 0 asks for: how likely the dense model finds the prompt. stream: as text on standard output.
+  Result<Answer> score_prompt(const PromptSettings& settings, const std::string& prompt, bool stream);
   Result<Answer> score_continuation(const PromptSettings& settings, const std::string& prompt,
                                     const std::string& continuation);
   // One a question; they lie in one session, each with the answers before it.

@@ -1,6 +1,8 @@
 #include "cli/summary.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "cli/record.h"
@@ -52,6 +54,35 @@ std::string generation_summary(const Generation& generation) {
   const double decode = decode_tokens_per_s(generation);
   if (decode > 0) line += " at " + fixed(decode, 1) + " tokens/s";
   return line + ", lazy " + lazy_text(generation.lazy);
+}
+
+std::string score_sentence(const std::vector<float>& logprobs) {
+  const double sum = std::accumulate(logprobs.begin(), logprobs.end(), 0.0);
+  const std::string n_tokens = grouped(logprobs.size()) + (logprobs.size() == 1 ? " token" : " tokens");
+  if (logprobs.size() < 2) return n_tokens + ", too few for a score: the first has nothing before it";
+  const double mean = sum / static_cast<double>(logprobs.size() - 1);
+  return n_tokens + ", log-probability " + fixed(sum, 3) + " (" + fixed(mean, 4) + " a token), perplexity " +
+         short_number(std::exp(-mean));
+}
+
+Cut cut_of(const Generation& generation, size_t context_tokens) {
+  if (generation.finish_reason != FinishReason::kLength || generation.token_ids.empty()) return Cut::kNot;
+  const size_t n_tokens = generation.prompt_token_ids.size() + generation.token_ids.size();
+  return n_tokens >= context_tokens ? Cut::kByContext : Cut::kByLength;
+}
+
+std::string cut_sentence(const Generation& generation, size_t context_tokens) {
+  const std::string n_generated = grouped(generation.token_ids.size());
+  switch (cut_of(generation, context_tokens)) {
+    case Cut::kNot:
+      return {};
+    case Cut::kByLength:
+      return "the answer is cut at " + n_generated + " tokens: -n allows more";
+    case Cut::kByContext:
+      return "the answer is cut at " + n_generated + " tokens: the context of " + grouped(context_tokens) +
+             " tokens is full";
+  }
+  return {};
 }
 
 std::vector<size_t> stages_survived(const LazyReport& report, size_t n_tokens) {

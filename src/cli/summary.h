@@ -15,6 +15,13 @@ int activation_bits(const ModelInfo& info);
 // "4,096 prompt tokens, TTFT 1.42 s, prefill 2,880 tokens/s, decode 41.0 tokens/s, lazy 9:0.5,15:0.5 (63%
 // computed)"
 std::string generation_summary(const Generation& generation);
+// Why the answer ends before its end: the context is full, or -n was reached. Empty: it does not.
+enum class Cut { kNot, kByLength, kByContext };
+Cut cut_of(const Generation& generation, size_t context_tokens);
+// A sentence with a way out; empty where the answer is not cut.
+std::string cut_sentence(const Generation& generation, size_t context_tokens);
+// "3 tokens, log-probability -7.12 (-3.56 a token), perplexity 35.2"; the first has none before it.
+std::string score_sentence(const std::vector<float>& logprobs);
 std::string schedule_text(
     const std::vector<ScheduleStage>& schedule);  // as --lazy takes it; "off" when empty
 // What a prefill left out: "9:0.5,15:0.5", and with sparse attention "9:0.5,15:0.5 sparse 0.95".

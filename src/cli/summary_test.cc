@@ -41,6 +41,27 @@ TEST(Summary, ShareOfAllRows) {
   EXPECT_DOUBLE_EQ(computed_share({}, 4, 6), 1);
 }
 
+TEST(Summary, AScoreLeavesTheFirstTokenOut) {
+  EXPECT_EQ(score_sentence({0, -1, -3}),
+            "3 tokens, log-probability -4.000 (-2.0000 a token), perplexity 7.38906");
+  EXPECT_EQ(score_sentence({0}), "1 token, too few for a score: the first has nothing before it");
+}
+
+TEST(Summary, AnAnswerThatIsCutSaysWhy) {
+  Generation generation;
+  generation.prompt_token_ids.assign(6, 1);
+  generation.token_ids.assign(4, 1);
+  generation.finish_reason = FinishReason::kStop;
+  EXPECT_EQ(cut_sentence(generation, 10), "");
+  generation.finish_reason = FinishReason::kCancelled;
+  EXPECT_EQ(cut_sentence(generation, 10), "");
+  generation.finish_reason = FinishReason::kLength;
+  EXPECT_EQ(cut_sentence(generation, 11), "the answer is cut at 4 tokens: -n allows more");
+  EXPECT_EQ(cut_sentence(generation, 10), "the answer is cut at 4 tokens: the context of 10 tokens is full");
+  generation.token_ids.clear();  // only scored
+  EXPECT_EQ(cut_sentence(generation, 6), "");
+}
+
 TEST(Summary, TheModelsLineSaysWhenActivationsHaveEightBits) {
   ModelInfo info;
   info.isa = "avx2";

@@ -33,12 +33,14 @@ bool is_terminal(Stream stream) {
   return isatty(static_cast<int>(stream)) == 1;
 }
 
+bool knows_escapes(Stream stream) {
+  const char* term = std::getenv("TERM");
+  return is_terminal(stream) && (term == nullptr || std::strcmp(term, "dumb") != 0);
+}
+
 bool wants_colour(Stream stream) {
   const char* no_colour = std::getenv("NO_COLOR");
-  const char* term = std::getenv("TERM");
-  if (no_colour != nullptr && *no_colour != '\0') return false;
-  if (term != nullptr && std::strcmp(term, "dumb") == 0) return false;
-  return is_terminal(stream);
+  return knows_escapes(stream) && (no_colour == nullptr || *no_colour == '\0');
 }
 
 size_t terminal_columns() {
@@ -49,7 +51,7 @@ size_t terminal_columns() {
 
 Terminal::Terminal(bool quiet)
     : quiet_(quiet),
-      shows_progress_(!quiet && is_terminal(Stream::kError)),
+      shows_progress_(!quiet && knows_escapes(Stream::kError)),
       colour_(wants_colour(Stream::kError)) {}
 
 void Terminal::note(std::string_view line) const {

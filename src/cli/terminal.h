@@ -1,5 +1,5 @@
 // What a person at a terminal sees beside the results: colours, the progress bar, messages. All of it goes to
-// standard error, colours and the bar only when that is a terminal.
+// standard error, colours and the bar only when that is a terminal which knows them.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,9 @@ namespace lazyfill::cli {
 
 enum class Stream { kInput = 0, kOutput = 1, kError = 2 };
 bool is_terminal(Stream stream);
-// A terminal, and neither NO_COLOR is set nor TERM is "dumb".
+// A terminal that knows escape codes: TERM is not "dumb".
+bool knows_escapes(Stream stream);
+// The same, and NO_COLOR is not set.
 bool wants_colour(Stream stream);
 size_t terminal_columns();
 

@@ -50,7 +50,9 @@ std::string printable(std::string_view text) {
   std::string shown;
   for (size_t at = 0; at < valid.size();) {
     const utf8::Decoded c = utf8::decode(valid, at);
-    if (is_control(c.code_point) && c.code_point != '\n' && c.code_point != '\t') {
+    if (c.code_point == '\r') {
+      // nothing
+    } else if (is_control(c.code_point) && c.code_point != '\n' && c.code_point != '\t') {
       utf8::append(shown, utf8::kReplacement);
     } else {
       shown.append(valid, at, c.n_bytes);

@@ -15,7 +15,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 size_t find_invalid_utf8(std::string_view text);
 // Each maximal ill-formed sequence becomes one U+FFFD, as Python's bytes.decode("utf-8", "replace") has it.
 std::string valid_utf8(std::string_view text);
-// Valid UTF-8 without control characters but newline and tab: text of strangers must not steer a terminal.
+// Valid UTF-8 without control characters but newline and tab: text of strangers must not steer a terminal. A
+// carriage return, which ends lines elsewhere, becomes nothing.
 std::string printable(std::string_view text);
 // For messages: printable, shortened, in quotation marks.
 std::string quote(std::string_view text);

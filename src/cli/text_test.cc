@@ -21,7 +21,8 @@ TEST(Text, FindsTheFirstInvalidByte) {
 }
 
 TEST(Text, PrintableHoldsNothingThatSteersATerminal) {
-  EXPECT_EQ(printable("a\033[2Jb\nc\td\r"), "a\uFFFD[2Jb\nc\td\uFFFD");
+  EXPECT_EQ(printable("a\033[2Jb\nc\td"), "a\uFFFD[2Jb\nc\td");
+  EXPECT_EQ(printable("a\r\nb\rc\r"), "a\nbc");
   EXPECT_EQ(printable("\xC2\x9B"), "\uFFFD");    // the one-character form of ESC [
   EXPECT_EQ(printable("a\u202Eb"), "a\uFFFDb");  // turns the direction of writing
   EXPECT_EQ(printable("\u6F22\xE6"), "\u6F22\uFFFD");

@@ -74,7 +74,7 @@ def unknown_architecture(tmp_path):
     (["tokenise"], ["did you mean tokenize?"]),
     ([], ["no command given"]),
     (["run", "--lazzy", "off"], ["unknown flag '--lazzy'", "--lazy"]),
-    (["run", "-n", "0"], ["--max-tokens takes a whole number"]),
+    (["run", "-n", "-2"], ["--max-tokens takes a whole number"]),
     (["run", "--temp", "-1"], ["--temp takes a number from 0"]),
     (["run", "--top-p", "2"], ["--top-p takes a number from 0 to 1"]),
     (["run", "--policy", "best"], ["--policy is one of"]),
