@@ -2,11 +2,15 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <mutex>
 #include <system_error>
 #include <thread>
+
+#include "cli/terminal.h"
 
 namespace lazyfill::cli {
 
@@ -14,6 +18,8 @@ struct Interrupt::State {
   mutable std::mutex mutex;
   std::stop_source source;
   std::atomic<bool> at_once{true};
+  termios terminal{};  // as it was found
+  bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
   std::jthread watcher;
 
   static sigset_t signals() {
@@ -23,8 +29,19 @@ struct Interrupt::State {
     return set;
   }
 
+  // A line that was being edited leaves a terminal that shows nothing of what is typed.
+  void restore_terminal() const {
+    termios now{};
+    if (!has_terminal || tcgetattr(STDIN_FILENO, &now) != 0 || now.c_lflag == terminal.c_lflag) return;
+    tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    if (!knows_escapes(Stream::kError)) return;
+    constexpr char kPasteOff[] = "\033[?2004l\n";
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kPasteOff, sizeof kPasteOff - 1);
+  }
+
   // The default action, so that a shell sees a program that was ended by the signal.
-  static void end_program() {
+  void end_program() const {
+    restore_terminal();
     signal(SIGINT, SIG_DFL);
     const sigset_t set = signals();
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
