@@ -11,7 +11,8 @@ SequenceCache::SequenceCache(const Shape& shape)
     : shape_(shape),
       ring_(shape.capacity_tokens, shape.n_pinned),
       aux_(shape.n_layers),
-      votes_(shape.n_layers, VoteMemory(ring_)) {
+      votes_(shape.n_layers, VoteMemory(ring_)),
+      beginning_{std::vector<size_t>(shape.n_layers), std::vector<size_t>(shape.n_layers)} {
   columns_.reserve(shape.n_layers);
   for (size_t i = 0; i < shape.n_layers; ++i)
     columns_.emplace_back(shape.column_type, shape.n_kv_heads, shape.head_dim, ring_);
@@ -91,7 +92,7 @@ void SequenceCache::end_call() {
 }
 
 void SequenceCache::undo_call() {
-  undo_to({std::vector<size_t>(columns_.size()), std::vector<size_t>(columns_.size())});
+  undo_to(beginning_);
   n_tokens_ = call_->n_tokens;
   saved_for_revival_ = call_->saved_for_revival;
   for (size_t i = 0; i < votes_.size(); ++i) votes_[i].restore(std::move(call_->votes[i]));

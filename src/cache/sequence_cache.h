@@ -96,7 +96,8 @@ class SequenceCache {
   void undo_to(const Marks& marks);
   void clear_marks();
 
-  Marks step_;  // where the step began
+  Marks beginning_;  // before all columns; made in time, for undo_call() must not run out of memory
+  Marks step_;       // where the step began
   struct Call {
     size_t n_tokens = 0;
     double saved_for_revival = 0;

@@ -11,6 +11,7 @@
 #include <new>
 #include <optional>
 
+#include "cache/sequence_cache.h"
 #include "engine/tiny_model_file.h"
 #include "lazyfill/engine.h"
 
@@ -122,6 +123,41 @@ TEST_P(AllocationFailure, WhileStartingASessionIsAnError) {
   expect_success_in_the_end(GetParam(), [&] { return engine->tokenize(text).has_value(); });
   expect_success_in_the_end(GetParam(), [&] { return engine->apply_chat_template(request).has_value(); });
   expect_success_in_the_end(GetParam(), [&] { return executor->token_logprobs(tokens, {}).has_value(); });
+}
+
+TEST_P(AllocationFailure, WhileTokensAreSyncedLeavesTheSession) {
+  const auto engine = Engine::load(path_, {.n_threads = 1});
+  ASSERT_TRUE(engine) << engine.error().message;
+  auto session = engine->start_session({64, {}});
+  ASSERT_TRUE(session) << session.error().message;
+  const std::vector<int32_t> before = {1, 2, 3, 4, 5, 6, 7, 8};
+  ASSERT_TRUE(session->sync(before));
+  ASSERT_TRUE(session->step());
+  std::vector<int32_t> other(40, 9);
+  other[0] = 1;
+  expect_success_in_the_end(GetParam(), [&] {
+    const bool done = session->sync(other).has_value();
+    EXPECT_EQ(session->tokens(), done ? other : before);
+    EXPECT_EQ(session->logits().empty(), done);
+    return done;
+  });
+}
+
+TEST(AllocationFailureOfACache, UndoingACallNeedsNoMemory) {
+  SequenceCache cache({.n_layers = 3, .n_kv_heads = 1, .head_dim = 8, .d_model = 8, .capacity_tokens = 16});
+  cache.begin_call();
+  cache.begin_step();
+  cache.commit_step(4);
+  n_left = 0;
+  bool is_undone = true;
+  try {
+    cache.undo_call();
+  } catch (const std::bad_alloc&) {
+    is_undone = false;
+  }
+  n_left = kNoLimit;
+  EXPECT_TRUE(is_undone);
+  EXPECT_EQ(cache.n_tokens(), 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Engine, AllocationFailure, testing::Bool(),

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <new>
 #include <string>
 
+#include "base/out_of_memory.h"
 #include "engine/rivals.h"
 #include "engine/sampling.h"
 #include "engine/session_impl.h"
@@ -12,11 +12,7 @@ namespace {
 
 template <class Fn>
 Result<void> or_out_of_memory(Fn fn) {
-  try {
-    return fn();
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for a prompt of this length; shorten it");
-  }
+  return guard_memory(fn, [] { return "not enough memory for a prompt of this length; shorten it"; });
 }
 
 }  // namespace
@@ -31,25 +27,35 @@ Result<void> Session::Impl::append(std::span<const int32_t> new_tokens, Origin o
   // The last token of an answer need not be computed.
   const size_t most = cache.capacity_tokens() + (origin == Origin::kGenerated ? 1 : 0);
   if (tokens.size() + new_tokens.size() > most) return exceeded(tokens.size() + new_tokens.size());
+  const size_t begin = tokens.size();
   tokens.insert(tokens.end(), new_tokens.begin(), new_tokens.end());
-  if (origin == Origin::kGiven) {
-    prompt_end = tokens.size();
-    is_new_prompt = true;
-  }
+  if (origin == Origin::kGiven) note_prompt(begin);
   has_logits = false;
   return {};
+}
+
+void Session::Impl::note_prompt(size_t begin) {
+  if (!is_new_prompt) {
+    prompt_begin = begin;
+    earlier_prompt_end = prompt_end;
+  }
+  prompt_end = tokens.size();
+  is_new_prompt = true;
 }
 
 Result<void> Session::Impl::append_prompt(std::span<const int32_t> new_tokens) {
   if (auto appended = append(new_tokens, Origin::kGiven); !appended) return appended;
   if (tokens.size() > cache.capacity_tokens()) return exceeded(tokens.size());
-  prompt_end = tokens.size();
-  is_new_prompt = true;
+  note_prompt(cache.n_tokens());
   return {};
 }
 
 Session::Impl::State Session::Impl::state() const {
-  return {tokens, has_logits ? logits : std::vector<float>(), random, seed, prompt_end, is_new_prompt, plan};
+  return {tokens,       has_logits ? logits : std::vector<float>(),
+          random,       seed,
+          prompt_end,   is_new_prompt,
+          prompt_begin, earlier_prompt_end,
+          plan};
 }
 
 void Session::Impl::restore(State state) {
@@ -60,6 +66,8 @@ void Session::Impl::restore(State state) {
   seed = state.seed;
   prompt_end = state.prompt_end;
   is_new_prompt = state.is_new_prompt;
+  prompt_begin = state.prompt_begin;
+  earlier_prompt_end = state.earlier_prompt_end;
   plan = std::move(state.plan);
 }
 
@@ -163,17 +171,18 @@ Result<size_t> Session::sync(std::span<const int32_t> tokens) {
   const size_t most = std::min(old.size(), tokens.size());
   const auto at = std::mismatch(old.begin(), old.begin() + static_cast<std::ptrdiff_t>(most), tokens.begin());
   const size_t n_kept = std::min(static_cast<size_t>(at.first - old.begin()), tokens.size() - 1);
+  auto reserved = or_out_of_memory([&]() -> Result<void> {
+    impl_->tokens.reserve(tokens.size());  // the last that can fail, before anything has changed
+    return {};
+  });
+  if (!reserved) return tl::unexpected(reserved.error());
   if (auto rewound = rewind(n_kept); !rewound) return tl::unexpected(rewound.error());
   if (auto appended = append(tokens.subspan(n_kept)); !appended) return tl::unexpected(appended.error());
   return n_kept;
 }
 
 Result<void> Session::append(std::span<const int32_t> tokens, Origin origin) {
-  try {
-    return impl_->append(tokens, origin);
-  } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kOutOfMemory, "not enough memory for so many tokens; give fewer");
-  }
+  return or_out_of_memory([&] { return impl_->append(tokens, origin); });
 }
 
 Result<void> Session::step(const Callbacks& callbacks) {
@@ -187,14 +196,19 @@ Result<void> Session::step(const Callbacks& callbacks) {
     return !callbacks.stop.stop_requested();
   };
   const bool is_new_prompt = s.is_new_prompt;
+  ResolvedLazy plan_before;
   Result<void> done = or_out_of_memory([&]() -> Result<void> {
+    if (is_new_prompt) plan_before = s.plan;
     if (auto resolved = s.resolve(); !resolved) return resolved;
     auto trace = s.step(keep_going, callbacks.stop);
     if (!trace) return tl::unexpected(trace.error());
     return {};
   });
   // The prompt is still new: its plan is made when it is computed, by the options of then.
-  if (!done) s.is_new_prompt = is_new_prompt;
+  if (!done && is_new_prompt && !s.is_new_prompt) {
+    s.is_new_prompt = true;
+    s.plan = std::move(plan_before);
+  }
   return done;
 }
 
@@ -217,8 +231,12 @@ Result<void> Session::rewind(size_t n_tokens) {
   if (n_tokens == s.tokens.size()) return {};
   s.tokens.resize(n_tokens);
   s.cache.truncate(n_tokens);
-  s.prompt_end = std::min(s.prompt_end, n_tokens);
   s.has_logits = false;
+  if (s.is_new_prompt && n_tokens <= s.prompt_begin) {  // as if it had never been given
+    s.is_new_prompt = false;
+    s.prompt_end = s.earlier_prompt_end;
+  }
+  s.prompt_end = std::min(s.prompt_end, n_tokens);
   return {};
 }
 

@@ -35,6 +35,9 @@ struct Session::Impl {
   // Of the latest prompt; `prompt_end` tokens are no answer to it.
   size_t prompt_end = 0;
   bool is_new_prompt = false;  // not computed yet
+  // Where a new prompt begins, and what prompt_end was before it: rewind() may take it back.
+  size_t prompt_begin = 0;
+  size_t earlier_prompt_end = 0;
   ResolvedLazy plan;
   std::vector<TokenIndex> voting;  // of the step that is being made
 
@@ -46,12 +49,16 @@ struct Session::Impl {
     uint64_t seed;
     size_t prompt_end;
     bool is_new_prompt;
+    size_t prompt_begin;
+    size_t earlier_prompt_end;
     ResolvedLazy plan;
   };
   State state() const;
   void restore(State state);
 
   Result<void> append(std::span<const int32_t> new_tokens, Origin origin);
+  // What is not computed yet is a prompt, which ends here.
+  void note_prompt(size_t begin);
   // The new tokens, and any that are not computed yet, are a prompt.
   Result<void> append_prompt(std::span<const int32_t> new_tokens);
   // The plan for a prompt that is to be computed.

@@ -19,6 +19,12 @@ tl::unexpected<Error> out_of_memory() {
               "not enough memory for a prompt of this length; shorten it or use fewer context tokens");
 }
 
+tl::unexpected<Error> no_numbers() {
+  return fail(ErrorCode::kInvalidFile,
+              "the model computes hidden states or logits that are no finite numbers; its file is damaged or "
+              "was made wrongly");
+}
+
 }  // namespace
 
 Step::Step(const Model& model, std::span<SequenceStep> sequences)
@@ -154,14 +160,23 @@ void Step::begin() {
 void Step::choose(Workspace& workspace) {
   std::vector<uint8_t> stays(rows_.size(), 1);
   std::vector<size_t> seen_enough;
+  std::vector<size_t> damaged;
   for_each_pass([&](SequencePass& pass) {
     if (!pass.choose(rows_, workspace, stays)) seen_enough.push_back(pass.sequence());
   });
+  for (size_t row = 0; row < stays.size(); ++row) {
+    if (stays[row] == 0 && !all_finite({rows_.hidden_of(row), config_.d_model}))
+      damaged.push_back(rows_.rows()[row].sequence);
+  }
   if (std::find(stays.begin(), stays.end(), 0) != stays.end()) {
     rows_.keep(stays);
     rows_changed_ = true;
   }
-  for (size_t s : seen_enough) roll_back(s, {});
+  for (size_t s : seen_enough) {
+    if (!rows_are_finite(s)) damaged.push_back(s);
+    roll_back(s, {});
+  }
+  for (size_t s : damaged) roll_back(s, no_numbers());
 }
 
 // Tokens that an earlier step dropped at this layer, and that are wanted now, become rows again. Their
@@ -224,17 +239,25 @@ void Step::logits_of(std::span<const size_t> batch, size_t n_rows, Workspace& wo
 
 void Step::finish(size_t s) {
   SequenceStep& sequence = sequences_[s];
-  if (!all_finite(sequence.logits.first(sequence.n_logit_rows * config_.n_vocab))) {
-    return roll_back(s, fail(ErrorCode::kInvalidFile,
-                             "the model computes logits that are no finite numbers; its file is damaged or "
-                             "was made wrongly"));
-  }
+  if (!all_finite(sequence.logits.first(sequence.n_logit_rows * config_.n_vocab)))
+    return roll_back(s, no_numbers());
+  if (!rows_are_finite(s)) return roll_back(s, no_numbers());
   passes_[s]->finish_trace();
   sequence.saved_for_revival = passes_[s]->saved_for_revival();
   passes_[s] = nullptr;
   if (sequence.commits_itself) return;
   sequence.cache.save_for_revival(sequence.saved_for_revival);
   sequence.cache.commit_step(sequence.tokens.size());
+}
+
+// Products of codes make ordinary numbers of a row that is none, so that the newest row's logits may not show
+// what another one has lost.
+bool Step::rows_are_finite(size_t s) {
+  for (const RowRange range : {rows_.body_of(s), rows_.top_of(s)}) {
+    if (range.size() > 0 && !all_finite({rows_.hidden_of(range.begin), range.size() * config_.d_model}))
+      return false;
+  }
+  return true;
 }
 
 Rows Step::rows_now() {

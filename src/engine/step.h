@@ -97,7 +97,7 @@ class Step {
 
   // Computes until all is done (true), or until `keep_going`, which is asked between two blocks of rows, says
   // no: the step is then put aside, and the next call goes on where it was, with any workspace of as many
-  // threads. keep_going is asked on one thread at a time, not always the caller's.
+  // threads. keep_going is asked on the calling thread.
   bool advance(Workspace& workspace, FunctionRef<bool(const Progress&)> keep_going);
 
  private:
@@ -116,6 +116,7 @@ class Step {
   void give_logits(Workspace& workspace);
   void logits_of(std::span<const size_t> batch, size_t n_rows, Workspace& workspace);
   void finish(size_t s);
+  bool rows_are_finite(size_t s);
 
   Rows rows_now();
   Rows revived_rows_now();
