@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "lazyfill/engine.h"
@@ -25,7 +26,8 @@ struct SchedulerOptions {
   size_t max_sequences = 16;  // requests that are computed at a time; the others wait
   size_t max_queue = 64;      // requests that may wait; one more is refused
   double turn_ms = 50;        // what prompts may take between two tokens of those that are being answered
-  // Columns and states of all requests at a time; 0: half of the memory that the machine has free.
+  // Columns and states of all requests at a time, and of those that have ended and are kept for others that
+  // begin alike; 0: half of the memory that the machine has free.
   uint64_t kv_memory_bytes = 0;
   // Prompts that wait are computed together as long as they have so many tokens in all; 0: never.
   size_t pack_tokens = 1024;
@@ -39,6 +41,13 @@ struct Request {
   GenerateOptions options = {};
   LazyOptions lazy = {};  // of a policy by which rows leave; the rivals (policies.h) need a Session
   int priority = 0;       // higher ones go first
+  // Takes what requests before it have computed of the same first tokens, and leaves what it computes to
+  // those after it. Columns are kept rounded, so its bits may differ from those that it has alone.
+  bool cache_prompt = true;
+  std::string cache_salt;  // only requests with the same one share anything
+  // The first so many tokens, the part of a conversation that stays (system message, tools), are computed by
+  // the whole model and stay in the cache.
+  size_t n_dense_tokens = 0;
   // Called from the scheduler's thread, which computes nothing meanwhile.
   Callbacks callbacks = {};
   // At the end, exactly once, from the same thread, but not where submit() gave an error. kCancelled where it
@@ -55,6 +64,8 @@ struct SchedulerStatus {
   uint64_t n_ended = 0;             // requests since the start, however they ended
   uint64_t n_prompt_tokens = 0;     // computed since the start
   uint64_t n_generated_tokens = 0;  // likewise
+  uint64_t n_cached_tokens = 0;     // of prompts, that need not be computed
+  uint64_t prefix_bytes = 0;        // of requests that have ended and are kept
 };
 
 // Any thread may call it.

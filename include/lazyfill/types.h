@@ -213,6 +213,12 @@ struct MemoryUse {
   uint64_t aux_bytes = 0;
 };
 
+// What a scheduler's request found of what others had computed.
+struct PrefixReport {
+  size_t n_cached_tokens = 0;    // of the prompt, taken from there
+  size_t n_agreeing_tokens = 0;  // the longest sequence that is kept begins with as many of the prompt's
+};
+
 enum class FinishReason { kStop, kLength, kCancelled };
 
 struct Generation {
@@ -225,6 +231,7 @@ struct Generation {
   Timings timings;
   bool lazy_used = false;
   LazyReport lazy;
+  PrefixReport prefix;
   MemoryUse memory;
 };
 

@@ -23,6 +23,10 @@ class AuxCache {
   void take(TokenIndex token, float* hidden);
   bool has(TokenIndex token) const { return entry_of(token).token == token; }
   size_t size() const { return n_states_; }
+  // [d_model] of a token that is here.
+  const float* state_of(TokenIndex token) const {
+    return &states_[static_cast<size_t>(entry_of(token).slot) * d_model_];
+  }
 
   // Remembers what is there, for undo(mark): what was put and taken since is as if it had not been. Marks
   // count until forget() or clear_marks(), which frees what was taken.

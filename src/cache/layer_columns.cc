@@ -149,6 +149,60 @@ void LayerColumns::keep_where(Stays stays) {
   free_.clear();
 }
 
+std::vector<TokenIndex> LayerColumns::tokens_in(TokenIndex begin, TokenIndex end) const {
+  std::vector<TokenIndex> tokens;
+  for (TokenIndex token = begin; token < end; ++token) {
+    if (has(token)) tokens.push_back(token);
+  }
+  return tokens;
+}
+
+namespace {
+
+// Calls fn(first, n) for the runs of places whose slots lie side by side.
+template <class Fn>
+void for_each_run(const ColumnList& list, Fn fn) {
+  for (size_t at = 0; at < list.n;) {
+    size_t end = list.slots == nullptr ? list.n : at + 1;
+    while (end < list.n && list.slots[end] == list.slots[end - 1] + 1) ++end;
+    fn(at, end - at, static_cast<size_t>(list.slots == nullptr ? list.first : list.slots[at]));
+    at = end;
+  }
+}
+
+}  // namespace
+
+void LayerColumns::copy_out(std::span<const TokenIndex> tokens, std::byte* to) const {
+  std::vector<int32_t> slots;
+  const ColumnList columns = list(tokens, slots);
+  for (const Buffer<std::byte>* half : {&keys_, &values_}) {
+    for (size_t head = 0; head < n_kv_heads_; ++head, to += tokens.size() * head_bytes_) {
+      for_each_run(columns, [&](size_t at, size_t n, size_t slot) {
+        std::memcpy(to + at * head_bytes_, half->data() + (head * capacity() + slot) * head_bytes_,
+                    n * head_bytes_);
+      });
+    }
+  }
+}
+
+void LayerColumns::copy_in(std::span<const TokenIndex> tokens, const std::byte* from) {
+  copy_in(tokens, from, 0, tokens.size());
+}
+
+void LayerColumns::copy_in(std::span<const TokenIndex> tokens, const std::byte* from, size_t first,
+                           size_t n_all) {
+  std::vector<int32_t> slots;
+  const ColumnList columns = append(tokens, slots);
+  for (Buffer<std::byte>* half : {&keys_, &values_}) {
+    for (size_t head = 0; head < n_kv_heads_; ++head, from += n_all * head_bytes_) {
+      for_each_run(columns, [&](size_t at, size_t n, size_t slot) {
+        std::memcpy(half->data() + (head * capacity() + slot) * head_bytes_,
+                    from + (first + at) * head_bytes_, n * head_bytes_);
+      });
+    }
+  }
+}
+
 void LayerColumns::move_column(size_t from, size_t to) {
   for (size_t head = 0; head < n_kv_heads_; ++head) {
     const size_t base = head * capacity();

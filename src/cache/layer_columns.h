@@ -50,6 +50,15 @@ class LayerColumns {
   // Forgets every column of a token from `end` on, wherever it lies; the others move together.
   void truncate(TokenIndex end);
 
+  // The columns of these tokens (ascending, all present) to `to` [2 (keys, values), n_kv_heads, tokens, bytes
+  // of a head], and from there: tokens without columns get them.
+  void copy_out(std::span<const TokenIndex> tokens, std::byte* to) const;
+  void copy_in(std::span<const TokenIndex> tokens, const std::byte* from);
+  // Of what copy_out() wrote for n_all tokens only those from `first` on, as many as are given.
+  void copy_in(std::span<const TokenIndex> tokens, const std::byte* from, size_t first, size_t n_all);
+  // [tokens from begin to end] that have a column, ascending.
+  std::vector<TokenIndex> tokens_in(TokenIndex begin, TokenIndex end) const;
+
   ColumnType type() const { return type_; }
   std::byte* keys() { return keys_.data(); }
   std::byte* values() { return values_.data(); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -72,6 +73,11 @@ void SequenceCache::commit_step(size_t n_new_tokens, std::span<const size_t> kep
     if (aux_[i] != nullptr) aux_[i]->keep_new(step_.aux[i], first_new, kept);
     votes_[i].keep_new(first_new, n_new_tokens, kept);
   }
+  if (entered_layer_) {
+    for (size_t i = 0; i < kept.size(); ++i)
+      put_entered(first_new + static_cast<TokenIndex>(i),
+                  entered_state(first_new + static_cast<TokenIndex>(kept[i])));
+  }
   commit_step(kept.size());
 }
 
@@ -108,6 +114,7 @@ void SequenceCache::truncate(size_t n_tokens) {
   }
   for (VoteMemory& votes : votes_) votes.forget(end, static_cast<TokenIndex>(n_tokens_));
   n_tokens_ = n_tokens;
+  entered_from_ = std::min(entered_from_, end);
   n_forgotten_ = std::min(n_forgotten_, n_tokens - std::min(n_tokens, shape_.n_pinned));
 }
 
@@ -121,6 +128,82 @@ void SequenceCache::forget_oldest(size_t n) {
   }
   for (VoteMemory& votes : votes_) votes.forget(first, end);
   n_forgotten_ += n;
+}
+
+void SequenceCache::keep_entered(size_t layer) {
+  entered_layer_ = layer;
+  entered_from_ = static_cast<TokenIndex>(n_tokens_);
+  entered_ = Buffer<float>(shape_.capacity_tokens * shape_.d_model);
+}
+
+const float* SequenceCache::entered_state(TokenIndex token) const {
+  return &entered_[ring_.place_of(token) * shape_.d_model];
+}
+
+void SequenceCache::put_entered(TokenIndex token, const float* hidden) {
+  std::memmove(&entered_[ring_.place_of(token) * shape_.d_model], hidden, shape_.d_model * sizeof(float));
+}
+
+CachePart SequenceCache::copy_part(TokenIndex begin, TokenIndex end, size_t first_layer, size_t end_layer,
+                                   bool entered) const {
+  CachePart part;
+  part.begin = begin;
+  part.end = end;
+  part.first_layer = first_layer;
+  part.layers.resize(end_layer - first_layer);
+  for (size_t layer = first_layer; layer < end_layer; ++layer) {
+    CachePart::Layer& to = part.layers[layer - first_layer];
+    to.tokens = columns_[layer].tokens_in(begin, end);
+    to.columns = Buffer<std::byte>(to.tokens.size() * columns_[layer].bytes_per_column());
+    columns_[layer].copy_out(to.tokens, to.columns.data());
+    const bool is_entered = entered && layer + 1 == end_layer;
+    to.votes = is_entered ? std::vector<float>() : votes_[layer].of(begin, end);
+    if (is_entered || aux_[layer] == nullptr) continue;
+    for (TokenIndex token = begin; token < end; ++token)
+      if (aux_[layer]->has(token)) to.left.push_back(token);
+    to.states = Buffer<float>(to.left.size() * shape_.d_model);
+    for (size_t i = 0; i < to.left.size(); ++i)
+      std::copy_n(aux_[layer]->state_of(to.left[i]), shape_.d_model, &to.states[i * shape_.d_model]);
+  }
+  if (!entered) return part;
+  part.entered = Buffer<float>(static_cast<size_t>(end - begin) * shape_.d_model);
+  for (TokenIndex token = begin; token < end; ++token)
+    std::copy_n(entered_state(token), shape_.d_model,
+                &part.entered[static_cast<size_t>(token - begin) * shape_.d_model]);
+  return part;
+}
+
+void SequenceCache::take_part(const CachePart& part, TokenIndex begin, TokenIndex end) {
+  const auto within = [&](const std::vector<TokenIndex>& tokens) {
+    const auto first = std::lower_bound(tokens.begin(), tokens.end(), begin);
+    return std::span(first, std::lower_bound(first, tokens.end(), end));
+  };
+  const auto offset = static_cast<size_t>(begin - part.begin);
+  const auto n_tokens = static_cast<size_t>(end - begin);
+  for (size_t i = 0; i < part.layers.size(); ++i) {
+    const CachePart::Layer& from = part.layers[i];
+    const size_t layer = part.first_layer + i;
+    const std::span<const TokenIndex> tokens = within(from.tokens);
+    columns_[layer].copy_in(tokens, from.columns.data(),
+                            static_cast<size_t>(tokens.data() - from.tokens.data()), from.tokens.size());
+    for (const TokenIndex& token : within(from.left))
+      aux(layer).put(token, &from.states[static_cast<size_t>(&token - from.left.data()) * shape_.d_model]);
+    if (!from.votes.empty()) votes_[layer].set(begin, std::span(from.votes).subspan(offset, n_tokens));
+  }
+  if (entered_layer_ && part.entered.size() > 0) {
+    for (size_t i = 0; i < n_tokens; ++i)
+      put_entered(begin + static_cast<TokenIndex>(i), &part.entered[(offset + i) * shape_.d_model]);
+  }
+  n_tokens_ = std::max(n_tokens_, static_cast<size_t>(end));
+  clear_marks();
+}
+
+void SequenceCache::revive_entered() {
+  const size_t layer = *entered_layer_;
+  for (TokenIndex token = entered_from_; token < static_cast<TokenIndex>(n_tokens_); ++token) {
+    if (!columns_[layer + 1].has(token)) aux(layer).put(token, entered_state(token));
+  }
+  clear_marks();
 }
 
 uint64_t SequenceCache::kv_bytes() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/aux_cache.h"
+#include "cache/cache_part.h"
 #include "cache/layer_columns.h"
 #include "cache/token_ring.h"
 #include "cache/vote_memory.h"
@@ -51,6 +52,7 @@ class SequenceCache {
   AuxCache& aux(size_t layer);
 
   VoteMemory& votes(size_t layer) { return votes_[layer]; }
+  const VoteMemory& votes(size_t layer) const { return votes_[layer]; }
 
   // What decode steps have saved for tokens to come back (pruning/revival_budget.h).
   double saved_for_revival() const { return saved_for_revival_; }
@@ -69,6 +71,26 @@ class SequenceCache {
   void begin_call();
   void end_call();
   void undo_call();
+
+  // From the next token on, keeps the state that enters `layer` of every token, whatever becomes of it there.
+  // What layers up to this one made of a prompt can then be given to others.
+  void keep_entered(size_t layer);
+  // No layer: none is kept.
+  std::optional<size_t> entered_layer() const { return entered_layer_; }
+  // Tokens from here on have such a state.
+  TokenIndex entered_from() const { return entered_from_; }
+  void put_entered(TokenIndex token, const float* hidden);
+
+  // Copies of what tokens [begin, end) hold in layers [first_layer, end_layer); with `entered`, of the last
+  // of them, which is entered_layer(), the states that entered it.
+  CachePart copy_part(TokenIndex begin, TokenIndex end, size_t first_layer, size_t end_layer,
+                      bool entered) const;
+  // The other way, outside of steps: of the part the tokens [begin, end). Tokens that are new come behind
+  // those that there are. Where it throws std::bad_alloc the cache is of no use any more.
+  void take_part(const CachePart& part, TokenIndex begin, TokenIndex end);
+  // Puts the states that entered entered_layer() into its Aux Cache, of tokens that have no column above it:
+  // they come back there when a step wants them.
+  void revive_entered();
 
   // Forgets every token from n_tokens on.
   void truncate(size_t n_tokens);
@@ -92,9 +114,14 @@ class SequenceCache {
     std::vector<size_t> columns;  // [n_layers]
     std::vector<size_t> aux;      // [n_layers]
   };
+  const float* entered_state(TokenIndex token) const;
   Marks marks_here() const;
   void undo_to(const Marks& marks);
   void clear_marks();
+
+  std::optional<size_t> entered_layer_;
+  TokenIndex entered_from_ = 0;
+  Buffer<float> entered_;  // [capacity_tokens, d_model] by place
 
   Marks beginning_;  // before all columns; made in time, for undo_call() must not run out of memory
   Marks step_;       // where the step began

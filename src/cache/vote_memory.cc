@@ -36,6 +36,24 @@ void VoteMemory::keep_new(TokenIndex first_new, size_t n_new, std::span<const si
   }
 }
 
+std::vector<float> VoteMemory::of(TokenIndex begin, TokenIndex end) const {
+  if (votes_.empty()) return {};
+  std::vector<float> votes(static_cast<size_t>(end - begin));
+  for (TokenIndex token = begin; token < end; ++token) {
+    const size_t place = ring_.place_of(token);
+    if (place < votes_.size()) votes[static_cast<size_t>(token - begin)] = votes_[place];
+  }
+  return votes;
+}
+
+void VoteMemory::set(TokenIndex begin, std::span<const float> votes) {
+  for (size_t i = 0; i < votes.size(); ++i) {
+    const size_t place = ring_.place_of(begin + static_cast<TokenIndex>(i));
+    if (place >= votes_.size()) votes_.resize(place + 1, 0.0F);
+    votes_[place] = votes[i];
+  }
+}
+
 void VoteMemory::forget(TokenIndex begin, TokenIndex end) {
   for (TokenIndex token = begin; token < end; ++token) {
     const size_t place = ring_.place_of(token);

@@ -27,6 +27,11 @@ class VoteMemory {
   const std::vector<float>& remembered() const { return votes_; }
   void restore(std::vector<float> votes) { votes_ = std::move(votes); }
 
+  // Of the tokens [begin, end), to be kept elsewhere and set again; empty: nothing is remembered. Not within
+  // a step.
+  std::vector<float> of(TokenIndex begin, TokenIndex end) const;
+  void set(TokenIndex begin, std::span<const float> votes);
+
   // Before commit(): of the n_new tokens from first_new on, those of first_new + kept[i] (ascending) become
   // those of first_new + i, and the others are forgotten.
   void keep_new(TokenIndex first_new, size_t n_new, std::span<const size_t> kept);

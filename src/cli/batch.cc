@@ -25,6 +25,8 @@ Batch::Slot Batch::prepared(Line line) {
     auto request = runner_.request_of(slot.line.settings, slot.line.asked);
     if (request) {
       slot.request = std::move(*request);
+      slot.request->cache_prompt = flags_.batch.prefix_cache;
+      slot.request->cache_salt = flags_.batch.cache_salt;
     } else {
       slot.answers = tl::unexpected(request.error());
     }

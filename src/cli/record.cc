@@ -110,7 +110,8 @@ std::string without_controls(std::string_view json) {
 
 double prefill_tokens_per_s(const Generation& generation) {
   if (generation.timings.prefill_ms <= 0) return 0;
-  return static_cast<double>(generation.prompt_token_ids.size()) * 1000 / generation.timings.prefill_ms;
+  const size_t n_computed = generation.prompt_token_ids.size() - generation.prefix.n_cached_tokens;
+  return static_cast<double>(n_computed) * 1000 / generation.timings.prefill_ms;
 }
 
 double decode_tokens_per_s(const Generation& generation) {
@@ -146,6 +147,8 @@ Json lazy_json(const Generation& generation) {
 Json make_record(const Generation& generation, double load_ms) {
   return {{"version", 1},
           {"prompt_tokens", generation.prompt_token_ids.size()},
+          {"cached_tokens", generation.prefix.n_cached_tokens},
+          {"agreeing_tokens", generation.prefix.n_agreeing_tokens},
           {"prompt_token_ids", generation.prompt_token_ids},
           {"token_ids", generation.token_ids},
           {"text", generation.text},

@@ -78,6 +78,10 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (flags.jsonl.empty() && flags.batch.n > 0)
     return wrong_usage(kCommand, "--batch answers the lines of --jsonl FILE: give one");
   if (flags.batch.pads() && flags.batch.n == 0) return wrong_usage(kCommand, "--batch-form needs --batch N");
+  if (flags.batch.prefix_cache && flags.batch.n == 0)
+    return wrong_usage(kCommand, "--prefix-cache needs --batch N (1: one line after another)");
+  if (!flags.batch.cache_salt.empty() && !flags.batch.prefix_cache)
+    return wrong_usage(kCommand, "--cache-salt needs --prefix-cache");
   if (flags.perplexity && flags.json.empty() && flags.jsonl.empty())
     return wrong_usage(kCommand, "--prompt-logprobs goes into the record: give --json FILE too");
   if (const std::string sentence = flags.settings.contradiction(); !sentence.empty())

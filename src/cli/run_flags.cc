@@ -39,6 +39,11 @@ void BatchFlags::add_to(Flags& flags) {
       "--kv-memory", kv_memory_mib, 1, size_t{1} << 24,
       "With --batch: MiB for the keys, values and states of all lines at a time; default: half of "
       "the memory that is free");
+  flags.add_switch("--prefix-cache", prefix_cache,
+                   "With --batch: a line takes what earlier ones have computed of the same first tokens");
+  flags.add_text("--cache-salt", cache_salt, "TEXT",
+                 "With --prefix-cache: all lines are of one who asks, so a lazy line also goes on with what "
+                 "another one's question chose");
 }
 
 bool BatchFlags::pads() const {

@@ -19,6 +19,8 @@ struct BatchFlags {
   size_t queue = 64;
   size_t turn_ms = 50;
   size_t kv_memory_mib = 0;
+  bool prefix_cache = false;
+  std::string cache_salt;
 
   void add_to(Flags& flags);
   bool pads() const;

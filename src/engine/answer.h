@@ -30,6 +30,7 @@ class Answer {
   bool choose();
   // Ended by its caller: has what it has so far.
   void stop() { result_.finish_reason = FinishReason::kCancelled; }
+  void note(const PrefixReport& prefix) { result_.prefix = prefix; }
   // The rest of the text, and everything.
   Generation finish();
 

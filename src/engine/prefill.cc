@@ -10,7 +10,9 @@ Prefill::Prefill(const Model& model, std::vector<std::unique_ptr<Scheduled>> mem
   steps_.reserve(2 * members_.size());
   for (const auto& member : members_) {
     Session::Impl& session = *member->session;
-    steps_.push_back(session.begin_step(session.next_plan(), member->request.callbacks.stop));
+    const std::stop_token& stop = member->request.callbacks.stop;
+    steps_.push_back(member->is_in_dense_part() ? session.begin_dense_step(member->n_dense, stop)
+                                                : session.begin_step(session.next_plan(), stop));
     n_tokens_ += steps_.back().tokens.size();
   }
   if (pad) pad_to_longest(model);

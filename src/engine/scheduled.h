@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "cache/prefix_store.h"
 #include "engine/answer.h"
 #include "engine/session_impl.h"
 #include "lazyfill/scheduler.h"
@@ -37,6 +38,12 @@ struct Scheduled {
   // From its admission on.
   std::unique_ptr<Session::Impl> session;
   std::optional<Answer> answer;
+  std::optional<PrefixPlan> prefix_plan;  // none: nothing is taken from the store or left to it
+  PrefixStore::Hit hit;
+  size_t n_dense = 0;  // first tokens that are computed by the whole model, or were
+
+  // The next step computes tokens that the whole model computes, before those of the plan.
+  bool is_in_dense_part() const { return session->cache.n_tokens() < n_dense; }
 };
 
 }  // namespace lazyfill

@@ -114,7 +114,8 @@ inline Request request_of(size_t n_prompt, uint32_t seed, size_t max_tokens = 4,
                           const LazyOptions& lazy = kDense) {
   return {.tokens = some_tokens(n_prompt, seed),
           .options = {.max_tokens = max_tokens, .sampling = {.temperature = 0}, .stop_at_end_token = false},
-          .lazy = lazy};
+          .lazy = lazy,
+          .cache_prompt = false};
 }
 
 inline Generation alone(const Request& request) {

@@ -114,6 +114,13 @@ void SequencePass::leave(RowSet& rows, Workspace& workspace) {
 }
 
 bool SequencePass::choose(RowSet& rows, Workspace& workspace, std::span<uint8_t> stays) {
+  if (cache_.entered_layer() == layer_) {
+    for (size_t i = 0; i < rows.n_of(sequence_); ++i) {
+      const size_t row = rows.row_of(sequence_, i);
+      if (rows.rows()[row].token >= first_new_)
+        cache_.put_entered(rows.rows()[row].token, rows.hidden_of(row));
+    }
+  }
   const ScheduleStage* stage = selection_.next_stage();
   if (stage == nullptr) return true;
   if (selection_.votes_at(layer_, config_.layers[layer_].window == 0)) {

@@ -135,6 +135,12 @@ SequenceStep Session::Impl::begin_step(const Plan& by, std::stop_token stop) {
           .stop = std::move(stop)};
 }
 
+SequenceStep Session::Impl::begin_dense_step(size_t end, std::stop_token stop) {
+  SequenceStep step = begin_step({.prompt_end = prompt_end}, std::move(stop));
+  step.tokens = step.tokens.first(end - cache.n_tokens());
+  return step;
+}
+
 Result<StepTrace> Session::Impl::end_step(SequenceStep& sequence) {
   if (!sequence.result) return tl::unexpected(sequence.result.error());
   has_logits = !sequence.plan.only_choose;

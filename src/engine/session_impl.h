@@ -72,6 +72,8 @@ struct Session::Impl {
                             const std::stop_token& stop);
   // The same in two, for a step that is made elsewhere; the tokens stay as they are in between.
   SequenceStep begin_step(const Plan& by, std::stop_token stop);
+  // Of the tokens before `end` alone, by the whole model.
+  SequenceStep begin_dense_step(size_t end, std::stop_token stop);
   Result<StepTrace> end_step(SequenceStep& sequence);
   int32_t draw(const SamplingOptions& options);
   // The new tokens that vote where the policy asks for several.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/out_of_memory.h"
+#include "engine/prefix_plan.h"
 
 namespace lazyfill {
 namespace {
@@ -25,7 +26,10 @@ Error stopped() {
 }  // namespace
 
 Turns::Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options)
-    : executor_(std::move(executor)), model_(executor_->engine->model), options_(options) {
+    : executor_(std::move(executor)),
+      model_(executor_->engine->model),
+      options_(options),
+      store_(model_.config.n_layers) {
   totals_.kv_memory_bytes = options.kv_memory_bytes;
 }
 
@@ -97,9 +101,10 @@ void Turns::admit() {
   for (auto& request : waiting_) {
     const size_t n_active = running_.size() + ready_.size() + n_prefilling();
     if (n_active >= options_.max_sequences) break;
-    const bool fits =
-        totals_.kv_reserved_bytes + request->reserved_bytes <= options_.kv_memory_bytes || n_active == 0;
-    if (!fits) break;
+    const uint64_t n_bytes = totals_.kv_reserved_bytes + request->reserved_bytes;
+    if (n_bytes > options_.kv_memory_bytes && n_active > 0) break;
+    // What is kept makes room for what is computed.
+    store_.evict_to(options_.kv_memory_bytes - std::min(options_.kv_memory_bytes, n_bytes));
     start(*request);
     ready_.push_back(std::move(request));
     ++n_admitted;
@@ -122,10 +127,46 @@ void Turns::start(Scheduled& request) {
         const Request& asked = request.request;
         request.session = std::make_unique<Session::Impl>(executor_, asked.lazy, shape);
         request.answer.emplace(*request.session, asked.options, asked.callbacks, request.arrived);
+        fill(request);
         return request.answer->begin(asked.tokens);
       },
       [] { return no_memory().message; });
   if (!begun) end(request, tl::unexpected(begun.error()));
+}
+
+// The session begins with what others have computed of the same tokens.
+void Turns::fill(Scheduled& request) {
+  const Request& asked = request.request;
+  const auto plan = executor_->engine->resolve(asked.lazy, asked.tokens.size());
+  if (!plan) return;  // begin() says why
+  const bool is_dense = plan->stages.empty();
+  if (!is_dense) request.n_dense = std::min(asked.n_dense_tokens, asked.tokens.size() - 1);
+  if (!asked.cache_prompt) return;
+  request.prefix_plan = prefix_plan(*plan, model_.config.n_layers);
+  if (!request.prefix_plan) return;
+  const size_t n_recompute = is_dense ? 1 : std::max<size_t>(1, plan->lazy.window_rows);
+  request.hit = store_.fill(request.session->cache,
+                            {asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute});
+  totals_.n_cached_tokens += request.hit.n_tokens;
+  request.answer->note({request.hit.n_tokens, request.hit.n_agreeing});
+}
+
+// Leaves what was computed to those who begin alike.
+void Turns::keep(const Scheduled& request) {
+  if (!request.prefix_plan || request.session == nullptr) return;
+  const Session::Impl& session = *request.session;
+  const size_t n_tokens = session.cache.n_tokens();
+  if (n_tokens <= request.hit.n_tokens) return;  // nothing new
+  const std::span<const int32_t> tokens = std::span(session.tokens).first(n_tokens);
+  const size_t n_dense = std::max(request.hit.n_dense, std::min(request.n_dense, n_tokens));
+  try {
+    store_.keep(session.cache, {tokens, std::min(session.prompt_end, n_tokens), n_dense, *request.prefix_plan,
+                                request.request.cache_salt});
+    const bool is_dense = request.prefix_plan->is_dense(model_.config.n_layers);
+    const size_t n_pinned = std::min(request.request.n_dense_tokens, is_dense ? n_tokens : n_dense);
+    if (n_pinned > 0) store_.pin(tokens.first(n_pinned), request.request.cache_salt);
+  } catch (const std::bad_alloc&) {  // then it is computed again
+  }
 }
 
 // One step for all that are being answered: a row each.
@@ -213,13 +254,15 @@ void Turns::release(Prefill& prefill) {
     if (request->ended) {
       let_go(std::move(request));
     } else {
-      running_.push_back(std::move(request));
+      auto& next = request->answer->has_prefilled() ? running_ : ready_;
+      next.push_back(std::move(request));
     }
   }
 }
 
 void Turns::take(Scheduled& request, SequenceStep& step) {
   auto trace = request.session->end_step(step);
+  if (trace && request.session->cache.n_tokens() < request.session->prompt_end) return;  // its dense part
   const bool was_stopped = !trace && trace.error().code == ErrorCode::kCancelled;
   if (!trace && !(was_stopped && request.answer->has_prefilled()))
     return end(request, tl::unexpected(trace.error()));
@@ -246,7 +289,11 @@ void Turns::end(Scheduled& request, Result<Generation> result) {
 }
 
 void Turns::let_go(std::unique_ptr<Scheduled> request) {
-  if (request->is_admitted) totals_.kv_reserved_bytes -= request->reserved_bytes;
+  if (!request->is_admitted) return;
+  keep(*request);
+  request->session.reset();
+  totals_.kv_reserved_bytes -= request->reserved_bytes;
+  store_.evict_to(options_.kv_memory_bytes - std::min(options_.kv_memory_bytes, totals_.kv_reserved_bytes));
 }
 
 void Turns::let_go_of_ended(std::vector<std::unique_ptr<Scheduled>>& requests) {
@@ -281,6 +328,7 @@ SchedulerStatus Turns::status() const {
   status.n_queued = waiting_.size();
   status.n_prefilling = ready_.size() + n_prefilling();
   status.n_decoding = running_.size();
+  status.prefix_bytes = store_.bytes();
   return status;
 }
 

@@ -41,6 +41,8 @@ class Turns {
   void end_stopped();
   void admit();
   void start(Scheduled& request);
+  void fill(Scheduled& request);
+  void keep(const Scheduled& request);
   void decode();
   void begin_prefills();
   void prefill();
@@ -61,8 +63,9 @@ class Turns {
   std::vector<std::unique_ptr<Scheduled>> ready_;    // admitted, prompts not begun
   std::vector<std::unique_ptr<Prefill>> prefills_;   // begun
   std::vector<std::unique_ptr<Scheduled>> running_;  // being answered, each with a token to compute
-  size_t n_overtaken_ = 0;                           // turns, since the oldest prompt had one
-  double block_ms_ = 0;                              // what the blocks of rows took of late
+  PrefixStore store_;
+  size_t n_overtaken_ = 0;  // turns, since the oldest prompt had one
+  double block_ms_ = 0;     // what the blocks of rows took of late
   uint64_t n_arrived_ = 0;
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> has_room_{true};

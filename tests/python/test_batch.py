@@ -105,7 +105,28 @@ def test_a_line_that_never_fits_into_the_memory(run):
     assert "--kv-memory" in got[1]["error"]["message"]
 
 
+@pytest.mark.parametrize("lazy", ["off", "9:0.5,20:0.5"])
+def test_lines_take_what_earlier_ones_computed(run, lazy):
+    lines = lines_of([TEXT * 8 + question for question in ("Who?", "Where is it?", "Who?")])
+    got, done = run(lines, "-n", 4, "--lazy", lazy, "--batch", 1, "--prefix-cache")
+    assert done.returncode == 0, done.stderr
+    assert [record["cached_tokens"] for record in got][0] == 0
+    n_prompt = got[1]["prompt_tokens"]
+    # An answer may begin as the question goes on, and the newest tokens are computed in any case.
+    assert all(n_prompt - 20 < record["cached_tokens"] <= record["agreeing_tokens"] for record in got[1:])
+    assert got[2]["agreeing_tokens"] >= got[2]["prompt_tokens"]
+    fresh, _ = run(lines, "-n", 4, "--lazy", lazy)
+    assert got[0]["token_ids"] == fresh[0]["token_ids"]
+    if lazy == "off":  # rounded columns, but the same words
+        assert [record["token_ids"] for record in got] == [record["token_ids"] for record in fresh]
+    salted, _ = run(lines, "-n", 4, "--lazy", lazy, "--batch", 1, "--prefix-cache", "--cache-salt", "me")
+    assert salted[1]["cached_tokens"] > n_prompt - 20
+    if lazy != "off":  # it goes on with what the first question chose
+        assert salted[1]["lazy"]["revived_rows"] < got[1]["lazy"]["revived_rows"]
+
+
 @pytest.mark.parametrize("args, sentence", [
+    (["--jsonl", "x", "--prefix-cache"], "--prefix-cache needs --batch N"),
     (["--batch", "2", "-p", "hi"], "--batch answers the lines of --jsonl FILE: give one"),
     (["--jsonl", "x", "--batch-form", "padded"], "--batch-form needs --batch N"),
     (["--jsonl", "x", "--batch", "2", "--batch-form", "round"], "round"),

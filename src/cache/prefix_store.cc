@@ -1,0 +1,242 @@
+#include "cache/prefix_store.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lazyfill {
+namespace {
+
+size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
+  const size_t n = std::min(a.size(), b.size());
+  const auto end = a.begin() + static_cast<std::ptrdiff_t>(n);
+  return static_cast<size_t>(std::mismatch(a.begin(), end, b.begin()).first - a.begin());
+}
+
+std::pair<size_t, float> kind_of(const PrefixPlan& plan) {
+  return {plan.first_choosing, plan.attention_mass};
+}
+
+// Tokens that need not be computed.
+size_t n_usable_of(const PrefixStore::Question& question) {
+  return question.tokens.size() - std::min(question.tokens.size(), question.n_recompute);
+}
+
+bool begins_with(std::span<const int32_t> tokens, std::span<const int32_t> prefix) {
+  return common_prefix(tokens, prefix) == prefix.size();
+}
+
+}  // namespace
+
+PrefixStore::Pieces& PrefixStore::pieces(std::string_view salt) {
+  const auto found = pieces_.find(salt);
+  if (found != pieces_.end()) return found->second;
+  return pieces_.emplace(std::string(salt), Pieces{TokenTree(counter_), {}}).first->second;
+}
+
+// Dense pieces of the first n_dense tokens, as far as there are any, and behind them pieces up to the
+// choosing layer, as far as those reach.
+void PrefixStore::take_pieces(std::span<const int32_t> tokens, std::string_view salt, size_t n_dense,
+                              const Lower& kind, Found& found) {
+  const auto take = [&](const TokenTree::Match& match, size_t from, size_t to) {
+    for (const TokenTree::Node* node : match.path) {
+      const auto begin = std::max(node->begin, static_cast<TokenIndex>(from));
+      const auto end = std::min(node->end(), static_cast<TokenIndex>(std::min(match.n_tokens, to)));
+      if (begin >= end) continue;
+      if (node->part == nullptr || begin != static_cast<TokenIndex>(found.n_tokens)) return;
+      found.takes.push_back({node->part, begin, end});
+      found.n_tokens = static_cast<size_t>(end);
+    }
+  };
+  Pieces& all = pieces(salt);
+  take(all.dense.find(tokens), 0, n_dense);
+  found.n_dense = found.n_tokens;
+  found.lower_layer = kind.first;
+  if (const auto lower = all.lower.find(kind); lower != all.lower.end())
+    take(lower->second.find(tokens), found.n_dense, tokens.size());
+}
+
+double PrefixStore::work(const Found& found) const {
+  return static_cast<double>(found.n_dense * n_layers_) +
+         static_cast<double>((found.n_tokens - found.n_dense) * (found.lower_layer + 1));
+}
+
+PrefixStore::Found PrefixStore::find_pieces(const Question& question) {
+  const auto tokens = question.tokens.first(n_usable_of(question));
+  Found best;
+  std::vector<Lower> kinds = {kind_of(question.plan)};
+  if (question.plan.is_dense(n_layers_)) {
+    for (const auto& [kind, _] : pieces(question.salt).lower)
+      if (kind.second == 1) kinds.push_back(kind);
+  }
+  for (const Lower& kind : kinds) {
+    Found found;
+    take_pieces(tokens, question.salt, tokens.size(), kind, found);
+    if (work(found) > work(best)) best = std::move(found);
+  }
+  return best;
+}
+
+// The sequence with the same plan that the question goes on with longest: it has all that was asked in
+// common, or the salt says that any part may be shared.
+PrefixStore::Kept* PrefixStore::find_whole(const Question& question, size_t& n_tokens, size_t& n_agreeing) {
+  Kept* best = nullptr;
+  Kept* nearest = nullptr;
+  n_tokens = 0;
+  for (Kept& kept : kept_) {
+    if (kept.salt != question.salt) continue;
+    const size_t n = common_prefix(kept.tokens, question.tokens);
+    if (nearest == nullptr || n > n_agreeing) nearest = &kept;
+    n_agreeing = std::max(n_agreeing, n);
+    if (kept.plan.is_dense(n_layers_) || kept.plan.name != question.plan.name) continue;
+    if (question.salt.empty() && n < kept.prompt_end) continue;
+    const size_t n_usable = std::min(n, n_usable_of(question));
+    if (n_usable == 0 || n_usable < n_tokens) continue;  // of two alike the newer one
+    best = &kept;
+    n_tokens = n_usable;
+  }
+  if (nearest != nullptr && n_agreeing > 0) nearest->last_use = ++now_;
+  if (best != nullptr) best->last_use = ++now_;
+  return best;
+}
+
+PrefixStore::Hit PrefixStore::fill(SequenceCache& cache, const Question& question) {
+  Hit hit;
+  size_t n_whole = 0;
+  Kept* whole = find_whole(question, n_whole, hit.n_agreeing);
+  Found found = find_pieces(question);
+  hit.is_whole = whole != nullptr && static_cast<double>(n_whole * n_layers_) > work(found);
+  if (hit.is_whole) {
+    found = {};
+    take_pieces(std::span(whole->tokens).first(n_whole), question.salt, whole->n_dense, kind_of(whole->plan),
+                found);
+  }
+  hit.n_tokens = found.n_tokens;
+  hit.n_dense = found.n_dense;
+  const auto first_lower = std::partition_point(
+      found.takes.begin(), found.takes.end(),
+      [&](const Take& take) { return take.end <= static_cast<TokenIndex>(found.n_dense); });
+  for (auto take = found.takes.begin(); take != first_lower; ++take)
+    cache.take_part(*take->part, take->begin, take->end);
+  const bool is_dense = question.plan.is_dense(n_layers_);
+  if (!is_dense || first_lower != found.takes.end())
+    cache.keep_entered(is_dense ? found.lower_layer : question.plan.first_choosing);
+  for (auto take = first_lower; take != found.takes.end(); ++take)
+    cache.take_part(*take->part, take->begin, take->end);
+  if (hit.is_whole && n_whole > whole->n_dense) {
+    const auto begin = static_cast<TokenIndex>(whole->n_dense);
+    cache.take_part(whole->own, begin, static_cast<TokenIndex>(n_whole));
+    if (!whole->first_votes.empty()) {
+      cache.votes(whole->plan.first_choosing)
+          .set(begin, std::span(whole->first_votes).first(n_whole - whole->n_dense));
+    }
+    cache.save_for_revival(whole->saved_for_revival);
+  }
+  if (first_lower != found.takes.end()) cache.revive_entered();
+  return hit;
+}
+
+void PrefixStore::fill_tree(const SequenceCache& cache, const Kept& kept) {
+  Pieces& all = pieces(kept.salt);
+  const auto fill = [&](TokenTree& tree, std::span<const int32_t> tokens, size_t first, size_t end_layer) {
+    const std::vector<TokenTree::Node*> path = tree.use(tokens, first);
+    try {
+      for (TokenTree::Node* node : path) {
+        if (node->part != nullptr || node->begin < static_cast<TokenIndex>(first)) continue;
+        tree.set_part(*node, std::make_shared<CachePart>(cache.copy_part(node->begin, node->end(), 0,
+                                                                         end_layer, end_layer < n_layers_)));
+      }
+    } catch (...) {
+      tree.release(tokens);
+      throw;
+    }
+  };
+  const std::span<const int32_t> tokens = kept.tokens;
+  fill(all.dense, tokens.first(kept.n_dense), 0, n_layers_);
+  if (kept.n_dense == tokens.size()) return;
+  const size_t layer = kept.plan.first_choosing;
+  try {
+    fill(all.lower.try_emplace(kind_of(kept.plan), counter_).first->second, tokens, kept.n_dense, layer + 1);
+  } catch (...) {
+    all.dense.release(tokens.first(kept.n_dense));
+    throw;
+  }
+}
+
+void PrefixStore::keep(const SequenceCache& cache, const Ended& ended) {
+  std::list<Kept> one;
+  Kept& kept = one.emplace_back();
+  kept.tokens.assign(ended.tokens.begin(), ended.tokens.end());
+  kept.prompt_end = ended.prompt_end;
+  kept.plan = ended.plan;
+  kept.salt = ended.salt;
+  const bool is_dense = ended.plan.is_dense(n_layers_);
+  kept.n_dense = is_dense ? kept.tokens.size() : ended.n_dense;
+  if (kept.n_dense < kept.tokens.size()) {
+    const auto begin = static_cast<TokenIndex>(kept.n_dense);
+    const auto end = static_cast<TokenIndex>(kept.tokens.size());
+    const size_t layer = kept.plan.first_choosing;
+    if (cache.entered_layer() != layer || cache.entered_from() > begin) return;
+    kept.own = cache.copy_part(begin, end, layer + 1, n_layers_, false);
+    kept.first_votes = cache.votes(layer).of(begin, end);
+    kept.saved_for_revival = cache.saved_for_revival();
+    kept.own_bytes = kept.own.bytes() + kept.first_votes.size() * sizeof(float);
+  }
+  kept.own_bytes += sizeof(Kept) + kept.tokens.size() * sizeof(int32_t);
+  fill_tree(cache, kept);
+  for (Kept& other : kept_) {
+    if (other.is_pinned || other.salt != kept.salt || other.plan.name != kept.plan.name) continue;
+    other.is_superseded |= begins_with(kept.tokens, std::span(other.tokens).first(other.prompt_end));
+  }
+  kept.last_use = ++now_;
+  own_bytes_ += kept.own_bytes;
+  kept_.splice(kept_.end(), one);
+}
+
+void PrefixStore::pin(std::span<const int32_t> tokens, std::string_view salt) {
+  for (Kept& kept : kept_) {
+    if (kept.is_pinned && kept.salt == salt && std::ranges::equal(kept.tokens, tokens)) return;
+  }
+  std::list<Kept> one;
+  Kept& kept = one.emplace_back();
+  kept.tokens.assign(tokens.begin(), tokens.end());
+  kept.n_dense = kept.prompt_end = tokens.size();
+  kept.plan.first_choosing = n_layers_;
+  kept.salt = salt;
+  kept.is_pinned = true;
+  kept.own_bytes = sizeof(Kept) + tokens.size() * sizeof(int32_t);
+  pieces(salt).dense.use(tokens, 0);
+  own_bytes_ += kept.own_bytes;
+  kept_.splice(kept_.end(), one);
+}
+
+void PrefixStore::unpin(std::span<const int32_t> tokens, std::string_view salt) {
+  for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
+    if (kept->is_pinned && kept->salt == salt && std::ranges::equal(kept->tokens, tokens))
+      return remove(kept);
+  }
+}
+
+void PrefixStore::remove(std::list<Kept>::iterator kept) {
+  Pieces& all = pieces(kept->salt);
+  const std::span<const int32_t> tokens = kept->tokens;
+  all.dense.release(tokens.first(kept->n_dense));
+  if (kept->n_dense < tokens.size()) all.lower.at(kind_of(kept->plan)).release(tokens);
+  own_bytes_ -= kept->own_bytes;
+  kept_.erase(kept);
+}
+
+void PrefixStore::evict_to(uint64_t bytes) {
+  while (this->bytes() > bytes) {
+    auto next = kept_.end();
+    const auto goes_before = [](const Kept& a, const Kept& b) {
+      return std::pair(!a.is_superseded, a.last_use) < std::pair(!b.is_superseded, b.last_use);
+    };
+    for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
+      if (!kept->is_pinned && (next == kept_.end() || goes_before(*kept, *next))) next = kept;
+    }
+    if (next == kept_.end()) return;
+    remove(next);
+  }
+}
+
+}  // namespace lazyfill

@@ -1,0 +1,16 @@
+// What a prefix store knows a plan by.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "cache/prefix_store.h"
+#include "engine/presets.h"
+
+namespace lazyfill {
+
+// Two plans with the same name compute the same. None: what such a plan computes serves nobody else (dense
+// with sparse attention).
+std::optional<PrefixPlan> prefix_plan(const ResolvedLazy& plan, size_t n_layers);
+
+}  // namespace lazyfill
