@@ -41,6 +41,22 @@ def curves(path, lines, xlabel, ylabel, title, logarithmic=False, level=None):
     save(made, path)
 
 
+def side_by_side(path, panels, xlabel, title, doubles=False):
+    """panels: ylabel -> name -> [(x, y)], each from 0. doubles: x goes by powers of two."""
+    made, all_axes = figure(len(panels), height=3.4, width=9)
+    for axes, (ylabel, lines) in zip(all_axes, panels.items(), strict=True):
+        for i, (name, points) in enumerate(lines.items()):
+            axes.plot(*zip(*points), marker=MARKS[i], color=COLOURS[i], linewidth=1.6, markersize=5, label=name)
+        if doubles:
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.set_ylim(bottom=0)
+    all_axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    made.suptitle(title, fontsize=10)
+    save(made, path)
+
+
 def steps(path, shares, layers, title):
     """shares: method -> [n_stages][n_steps] (evals.steps.mean_shares)."""
     made, all_axes = figure(len(layers), height=3.2, width=3.2 * len(layers) + 1)

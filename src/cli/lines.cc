@@ -93,8 +93,17 @@ Result<void> LineWriter::write(const Line& line, const LineAnswers& answers) {
     runner_.terminal().note(
         "line " + std::to_string(line.number) + ": " + generation_summary(answer.generation) +
         (cut_of(answer.generation, runner_.context_tokens()) == Cut::kNot ? "" : ", cut"));
+    ++n_answers_;
+    n_prompt_tokens_ += answer.generation.prompt_token_ids.size();
+    n_generated_tokens_ += answer.generation.token_ids.size();
   }
   return {};
+}
+
+std::string LineWriter::summary(double seconds, double cpu_seconds) const {
+  return std::to_string(n_answers_) + (n_answers_ == 1 ? " answer, " : " answers, ") +
+         grouped(n_prompt_tokens_) + " prompt tokens and " + grouped(n_generated_tokens_) +
+         " generated, in " + fixed(seconds, 3) + " s, " + fixed(cpu_seconds, 3) + " s of processor time";
 }
 
 Result<void> LineWriter::refuse(const Line& line, const Error& error, size_t column) {

@@ -53,6 +53,8 @@ class LineWriter {
   // The records of a line. An error ends the run: the file is full, or everything was stopped.
   Result<void> write(const Line& line, const LineAnswers& answers);
   bool has_failed() const { return has_failed_; }  // a line
+  // How much was answered, and in which time: by the clock, and of all cores together.
+  std::string summary(double seconds, double cpu_seconds) const;
   Error located(const Line& line, const Error& error, size_t column) const;
 
  private:
@@ -62,6 +64,9 @@ class LineWriter {
   const RunFlags& flags_;
   OutputFile& output_;
   bool has_failed_ = false;
+  size_t n_answers_ = 0;
+  size_t n_prompt_tokens_ = 0;
+  size_t n_generated_tokens_ = 0;
 };
 
 // What a line without fault asks, answered by itself.

@@ -1,7 +1,9 @@
 // lazyfill run: one prompt or many, generates.
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -65,8 +67,13 @@ int run_lines(Runner& runner, const RunFlags& flags, const std::vector<std::stri
               std::istream& input, OutputFile& output) {
   LineReader reader(input, flags, args);
   LineWriter writer(runner, flags, output);
+  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t cpu_begin = std::clock();
   if (auto done = answer_lines(runner, flags, reader, writer); !done)
     return report_failure(kCommand, done.error());
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC;
+  runner.terminal().note(writer.summary(taken.count(), cpu_seconds));
   return writer.has_failed() ? kExitFailed : kExitDone;
 }
 

@@ -217,7 +217,8 @@ def test_pictures(tmp_path):
     plots.calibration(tmp_path / "e.svg", report, "title")
     report["candidates"].append({"policy": "focus", "sparse_attention": 0.95, "predicted_speed_up": 2.2, "kl": 0.09, "within": True})
     plots.calibration(tmp_path / "f.svg", report | {"prompt_tokens": 4096}, "title")
-    for name in "abcdef":
+    plots.side_by_side(tmp_path / "g.svg", {"seconds": {"packed": [(2, 0.1), (4, 0.2)]}, "MB": {"packed": [(2, 100), (4, 120)]}}, "x", "title", True)
+    for name in "abcdefg":
         picture = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert picture.count("</svg>") == 1 and "title" in picture and len(picture) < 200_000
 
