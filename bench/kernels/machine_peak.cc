@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 namespace lazyfill::bench {
 namespace {
@@ -70,6 +71,32 @@ double peak_gflops(const Kernels& kernels) {
         std::min(best_s, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   return 2.0 * (wide ? 16 : 8) * kChains * kRounds / best_s / 1e9;
+}
+
+double peak_tile_gflops() {
+  struct Config {
+    uint8_t palette = 1;
+    uint8_t start_row = 0;
+    uint8_t reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t n_rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  };
+  const Config config;
+  asm volatile("ldtilecfg %0" : : "m"(config));
+  double best_s = 1e9;
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int round = 0; round < kRounds / 4; ++round) {
+      asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm0");
+      asm volatile("tdpbf16ps %tmm7, %tmm4, %tmm1");
+      asm volatile("tdpbf16ps %tmm6, %tmm5, %tmm2");
+      asm volatile("tdpbf16ps %tmm7, %tmm5, %tmm3");
+    }
+    best_s =
+        std::min(best_s, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  asm volatile("tilerelease");
+  return 2.0 * 16 * 16 * 32 * kRounds / best_s / 1e9;
 }
 
 float sum_of(std::span<const float> values, const Kernels& kernels) {

@@ -12,6 +12,10 @@ namespace lazyfill::bench {
 // best of several short runs.
 double peak_gflops(const Kernels& kernels);
 
+// Products of bf16 tiles of AMX, in GFLOP/s of one core; call it only where the machine supports "amx". Tiles
+// of bytes have twice as many.
+double peak_tile_gflops();
+
 // Adds all bytes up, as fast as they can be read; for measuring read bandwidth.
 float sum_of(std::span<const float> values, const Kernels& kernels);
 

@@ -14,7 +14,9 @@
 #include <array>
 #include <chrono>
 #include <random>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -36,6 +38,7 @@ struct Shape {
 // Peaks of one core and all cores, measured once for each instruction set.
 struct Peaks {
   double gflops = 0;      // one core
+  double tiles = 0;       // the same of bf16 tiles; 0 without
   double gbytes_one = 0;  // read bandwidth, one core
   double gbytes_all = 0;  // and all
   double huge_one = 0;    // the same in pages of 2 MiB, in which weights and columns lie
@@ -67,6 +70,7 @@ double best_bandwidth(const Kernels& kernels, const Buffer<float>& memory, Team 
 Peaks measure(const Kernels& kernels, ThreadPool& pool) {
   Peaks peaks;
   peaks.gflops = peak_gflops(kernels);
+  if (kernels.name == "amx") peaks.tiles = peak_tile_gflops();
   for (const bool huge : {false, true}) {
     Buffer<float> memory(64U << 20U);  // 256 MB: beyond every cache
     if (huge) memory.use_huge_pages();
@@ -104,6 +108,7 @@ void run_prefill(benchmark::State& state, const Kernels& kernels, const Peaks& p
   const double gflops = 2.0 * static_cast<double>(n_rows * shape.n_out * shape.n_in) / best_s / 1e9;
   state.counters["GFLOPs"] = gflops;
   state.counters["peak_share"] = gflops / peaks.gflops;
+  if (peaks.tiles > 0) state.counters["tile_share"] = gflops / peaks.tiles;
 }
 
 // Few rows against so many matrices that none is in a cache when its turn comes.
@@ -161,15 +166,17 @@ void add_benchmarks(const Kernels& kernels, const Peaks& peaks, ThreadPool& pool
     for (const Shape shape : {Shape{1536, 576}, Shape{576, 1536}, Shape{2048, 2048}}) {
       if (shape.n_in % gguf::traits_of(type)->block_elements != 0) continue;
       const std::string size = "/" + std::to_string(shape.n_out) + "x" + std::to_string(shape.n_in);
-      for (const size_t n_rows : {size_t{32}, size_t{504}}) {
-        for (const bool wide : {false, true}) {
-          const Precision precision = wide ? Precision{.n_plain = 0} : Precision{};
-          benchmark::RegisterBenchmark(("prefill/" + isa + "/" + name + size +
-                                        "/rows:" + std::to_string(n_rows) + (wide ? "/16" : "/8"))
-                                           .c_str(),
-                                       [=, &kernels](benchmark::State& state) {
-                                         run_prefill(state, kernels, peaks, type, shape, n_rows, precision);
-                                       });
+      for (const size_t n_rows : {size_t{32}, size_t{96}, size_t{256}, size_t{504}}) {
+        const std::pair<const char*, Precision> kinds[] = {
+            {"/8", {}}, {"/16", {.n_plain = 0}}, {"/prompt", {.n_plain = 0, .of_prompt = true}}};
+        for (const auto& entry : std::span(kinds).first(peaks.tiles > 0 ? 3 : 2)) {
+          const std::string kind = entry.first;
+          const Precision precision = entry.second;
+          benchmark::RegisterBenchmark(
+              ("prefill/" + isa + "/" + name + size + "/rows:" + std::to_string(n_rows) + kind).c_str(),
+              [=, &kernels](benchmark::State& state) {
+                run_prefill(state, kernels, peaks, type, shape, n_rows, precision);
+              });
         }
       }
     }
@@ -204,6 +211,8 @@ int run(int argc, char** argv) {
     const Peaks peaks = measure(**kernels, pool);
     const std::string name((*kernels)->name);
     benchmark::AddCustomContext(name + " fp32 peak of a core, GFLOP/s", std::to_string(peaks.gflops));
+    if (peaks.tiles > 0)
+      benchmark::AddCustomContext(name + " bf16 tile peak of a core, GFLOP/s", std::to_string(peaks.tiles));
     benchmark::AddCustomContext(name + " read bandwidth of one core and of all, GB/s",
                                 std::to_string(peaks.gbytes_one) + ", " + std::to_string(peaks.gbytes_all));
     benchmark::AddCustomContext(name + " read bandwidth in huge pages of one core and of all, GB/s",

@@ -67,6 +67,8 @@ void RowSet::find_angles(const ModelConfig& config) {
 
 void RowSet::find_ranges() {
   for (size_t s = 0; s < body_.size(); ++s) body_[s] = top_[s] = {};
+  of_prompt_.clear();
+  for (const Row& row : rows_) of_prompt_.push_back(row.of_prompt ? 1 : 0);
   for (size_t row = 0; row < rows_.size(); ++row) {
     RowRange& range = (row < n_body_ ? body_ : top_)[rows_[row].sequence];
     if (range.size() == 0) range.begin = row;

@@ -27,6 +27,7 @@ class RowSet {
     TokenIndex token = 0;
     int32_t position = 0;         // of the text: what the rotary embedding sees
     uint32_t context_tokens = 0;  // what its sequence may grow to
+    bool of_prompt = false;       // of a step that reads a prompt
   };
 
   RowSet(const ModelConfig& config, size_t n_sequences);
@@ -36,6 +37,7 @@ class RowSet {
 
   size_t size() const { return rows_.size(); }
   size_t n_body() const { return n_body_; }
+  const uint8_t* of_prompt() const { return of_prompt_.data(); }  // [n_rows]
   std::span<const Row> rows() const { return rows_; }
   float* hidden() { return hidden_.data(); }                               // [n_rows, d_model]
   float* q() { return q_.data(); }                                         // [n_rows, q_dim]
@@ -72,6 +74,7 @@ class RowSet {
   size_t q_dim_;
   size_t n_body_ = 0;
   std::vector<Row> rows_;
+  std::vector<uint8_t> of_prompt_;  // [n_rows]
   std::vector<RowRange> body_;  // by sequence
   std::vector<RowRange> top_;   // by sequence
   Buffer<float> hidden_;

@@ -47,7 +47,7 @@ void SequencePass::add_rows(std::vector<RowSet::Row>& body, std::vector<RowSet::
       depth[i] = step_.parents[i] < 0 ? 0 : depth[static_cast<size_t>(step_.parents[i])] + 1;
     }
     const RowSet::Row row{static_cast<uint32_t>(sequence_), first_new_ + static_cast<TokenIndex>(i),
-                          first_new_ + depth[i], context};
+                          first_new_ + depth[i], context, !is_decode()};
     (i + n_top < n ? body : top).push_back(row);
   }
 }
@@ -199,7 +199,7 @@ void SequencePass::add_revived(std::vector<RowSet::Row>& all) {
   for (TokenIndex token : candidates_) {
     if (token >= first_new_ || !aux->has(token)) continue;
     revived_.push_back(token);
-    all.push_back({static_cast<uint32_t>(sequence_), token, token, context});
+    all.push_back({static_cast<uint32_t>(sequence_), token, token, context, !is_decode()});
   }
 }
 

@@ -268,6 +268,7 @@ Rows Step::rows_now() {
   Rows rows;
   rows.n_rows = rows_.size();
   rows.n_body = rows_.n_body();
+  rows.of_prompt = rows_.of_prompt();
   rows.hidden = rows_.hidden();
   rows.angles = rows_.angles(config_.layers[layer_].rope);
   rows.q = rows_.q();
@@ -280,6 +281,7 @@ Rows Step::revived_rows_now() {
   Rows rows;
   rows.n_rows = revived_.size();
   rows.n_body = revived_.size();
+  rows.of_prompt = revived_.of_prompt();
   rows.hidden = revived_.hidden();
   rows.angles = revived_.angles(config_.layers[layer_].rope);
   rows.q = revived_.q();

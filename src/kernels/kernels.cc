@@ -41,6 +41,13 @@ std::string avx512_obstacle() {
 }
 #endif
 
+#if defined(LAZYFILL_AMX)
+std::string amx_obstacle() {
+  if (std::string obstacle = avx512_obstacle(); !obstacle.empty()) return obstacle;
+  return amx::obstacle();
+}
+#endif
+
 std::string no_obstacle() {
   return "";
 }
@@ -51,6 +58,9 @@ constexpr InstructionSet kInstructionSets[] = {
 #if defined(LAZYFILL_X86)
     {"avx2", avx2_obstacle, avx2::table},
     {"avx512", avx512_obstacle, avx512::table},
+#endif
+#if defined(LAZYFILL_AMX)
+    {"amx", amx_obstacle, amx::table},
 #endif
 };
 

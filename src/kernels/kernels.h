@@ -31,6 +31,7 @@ struct RawMatrix {
 enum class RowFormat {
   kF32,  // as they are
   kQ8,   // signed bytes with one scale per 32 inputs, or pairs of bytes with one scale per row; see Precision
+  kTiles,  // as amx/ takes the rows of a prompt; no weights ask for it
 };
 
 // A weight matrix repacked for one instruction set. Immutable; only the table that packed it can read it.
@@ -45,6 +46,10 @@ struct PackedMatrix {
 // Which rows in RowFormat::kQ8 keep 8 bits an input, relative to the largest of each 32, and which 16.
 struct Precision {
   size_t n_plain = std::numeric_limits<size_t>::max();  // rows before this one: 8 bits; from it on: 16 bits
+  // Rows of a prompt that is being read: a table may have a product for many of them, with another rounding.
+  // A property of the row, so that its bits do not depend on how many rows come with it.
+  bool of_prompt = false;
+  bool operator==(const Precision&) const = default;
 };
 
 // Rows converted once and then multiplied with several matrices (q, k and v; gate and up).
@@ -130,6 +135,9 @@ enum class Activation { kSilu, kGelu };  // kGelu: the tanh approximation
 struct Kernels {
   std::string_view name;   // of its instruction set
   ColumnType column_type;  // what it stores columns as by default
+  // Rows that a thread best carries through a layer at once: more share the cost of unpacking a weight, fewer
+  // stay in its cache and leave all threads something to do after pruning.
+  size_t block_rows;
 
   // --- matrix products ---
   // Repacks: `begin_pack` makes the destination (it does not look at the data), `pack_outputs` fills the

@@ -13,4 +13,8 @@ const Kernels& table();
 namespace avx512 {
 const Kernels& table();
 }
+namespace amx {
+const Kernels& table();
+std::string obstacle();  // that lies in tiles; the rest of the table is that of avx512
+}
 }  // namespace lazyfill

@@ -16,7 +16,7 @@ inline std::vector<std::string> isa_names() {
 
 // Attention that is not in integers is then in bf16.
 inline bool rounds_to_bf16(const Kernels& kernels) {
-  return kernels.name == "avx512";
+  return kernels.name == "avx512" || kernels.name == "amx";
 }
 
 }  // namespace lazyfill

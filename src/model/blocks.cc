@@ -26,16 +26,23 @@ bool is_sparse(const View& view) {
   return view.attention_mass < 1;
 }
 
-// Neighbouring rows to compute. Rows of 8 bits and those of 16 apart where `apart`.
+bool is_of_prompt(const Rows& rows, size_t row) {
+  return rows.of_prompt != nullptr && row < rows.n_body && rows.of_prompt[row] != 0;
+}
+
+// Neighbouring rows to compute, those of prompts and others apart. Rows of 8 bits and those of 16 apart where
+// `apart`.
 std::vector<Range> ranges_of(const Rows& rows, bool outputs_only, bool apart) {
   std::vector<Range> ranges;
   const auto add = [&](size_t begin, size_t end) {
-    if (begin >= end) return;
-    const bool joins = !ranges.empty() && ranges.back().end == begin && !(apart && begin == rows.n_body);
-    if (joins) {
-      ranges.back().end = end;
-    } else {
-      ranges.push_back({begin, end});
+    for (size_t row = begin; row < end; ++row) {
+      const bool joins = !ranges.empty() && ranges.back().end == row && !(apart && row == rows.n_body) &&
+                         is_of_prompt(rows, row) == is_of_prompt(rows, row - 1);
+      if (joins) {
+        ranges.back().end = row + 1;
+      } else {
+        ranges.push_back({row, row + 1});
+      }
     }
   };
   if (!outputs_only) {
@@ -81,7 +88,7 @@ std::vector<size_t> wanted_ends(Range range, size_t block_rows, size_t n_threads
 }
 
 void add_block(const Rows& rows, size_t begin, size_t end, std::vector<Block>& blocks) {
-  blocks.push_back({begin, end, std::clamp(rows.n_body, begin, end) - begin});
+  blocks.push_back({begin, end, std::clamp(rows.n_body, begin, end) - begin, is_of_prompt(rows, begin)});
 }
 
 }  // namespace

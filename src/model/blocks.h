@@ -13,10 +13,11 @@ namespace lazyfill {
 struct Block {
   size_t begin = 0;  // rows of the step
   size_t end = 0;
-  size_t n_plain = 0;  // rows before those whose activations always have 16 bits
+  size_t n_plain = 0;      // rows before those whose activations always have 16 bits
+  bool of_prompt = false;  // all of its rows, or none
   size_t n_rows() const { return end - begin; }
   // For a product whose rows have 16 bits, or of which only the last ones have.
-  Precision precision(bool precise) const { return {precise ? 0 : n_plain}; }
+  Precision precision(bool precise) const { return {precise ? 0 : n_plain, of_prompt}; }
 };
 
 struct BlockPlan {

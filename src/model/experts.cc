@@ -98,7 +98,7 @@ float* mix_experts(const ModelConfig& config, const Kernels& kernels, const Laye
       const auto begin = routing.rows.begin() + routing.begin[e];
       const auto end = routing.rows.begin() + routing.begin[e + 1];
       const auto n_plain = static_cast<size_t>(std::lower_bound(begin, end, precision.n_plain) - begin);
-      fn(weights.experts[e], scratch.inputs[e], routing.begin[e], Precision{n_plain});
+      fn(weights.experts[e], scratch.inputs[e], routing.begin[e], Precision{n_plain, precision.of_prompt});
     }
   };
   const size_t n = routing.rows.size();

@@ -9,9 +9,6 @@
 namespace lazyfill {
 namespace {
 
-// Rows of a block. More rows share the cost of unpacking a weight, fewer leave both cores something to do
-// after pruning.
-constexpr size_t kMaxBlockRows = 96;
 // With experts, each of which computes a share of a block only.
 constexpr size_t kMaxExpertBlockRows = 384;
 // Fewer rows are one or two blocks, which might as well convert their columns themselves.
@@ -19,9 +16,9 @@ constexpr size_t kMinPackedRows = 160;
 // Newest rows of a sequence whose attention leaves nothing out.
 constexpr size_t kDenseLastRows = 64;
 
-size_t max_block_rows(const ModelConfig& config) {
-  if (config.n_experts == 0) return kMaxBlockRows;
-  return std::min(kMaxBlockRows * config.n_experts / config.n_experts_used, kMaxExpertBlockRows);
+size_t max_block_rows(const ModelConfig& config, size_t block_rows) {
+  if (config.n_experts == 0) return block_rows;
+  return std::clamp(block_rows * config.n_experts / config.n_experts_used, block_rows, kMaxExpertBlockRows);
 }
 
 // From where to where a pass brings the layer: for a progress bar.
@@ -52,7 +49,8 @@ class LayerPass {
 
   // Many rows: each thread takes whole blocks. Few rows: all threads share the columns of every product.
   bool for_each_block(bool outputs_only, Fractions fractions, BlockFunction function) {
-    const BlockPlan plan = plan_blocks(rows_, outputs_only, max_block_rows(c_), context_.pool.n_threads());
+    const BlockPlan plan =
+        plan_blocks(rows_, outputs_only, max_block_rows(c_, k_.block_rows), context_.pool.n_threads());
     const std::vector<Block>& blocks = plan.blocks;
     const double share = (fractions.end - fractions.begin) / static_cast<double>(blocks.size());
     std::atomic<bool> stopped{false};

@@ -66,6 +66,9 @@ struct Rows {
   // Rows from here on have 16-bit activations in every layer: worth it for the newest row of a sequence,
   // whose attention is the score of every other token and whose output is the logits.
   size_t n_body = 0;
+  // [n_body] 1 for rows of a prompt that is being read, whose products may take another form
+  // (Precision::of_prompt); null: none.
+  const uint8_t* of_prompt = nullptr;
   float* hidden = nullptr;        // [n_rows, d_model], in and out
   const float* angles = nullptr;  // [n_rows, rope_dim / 2, 2] cos and sin at each row's position
   float* q = nullptr;             // [n_rows, q_dim] rotated queries: out of the first pass, into the second

@@ -15,7 +15,7 @@ void SharedInput::set(const Kernels& kernels, const float* x, size_t n_rows, siz
 
 const PackedRows& SharedInput::as(RowFormat format, const Precision& precision) {
   const auto index = static_cast<size_t>(format);
-  if (!valid_[index] || precision_[index].n_plain != precision.n_plain)
+  if (!valid_[index] || !(precision_[index] == precision))
     kernels_->pack_rows(x_, n_rows_, n_in_, format, precision, packed_[index]);
   valid_[index] = true;
   precision_[index] = precision;

@@ -13,8 +13,8 @@ from reference.lazy import LazyLLM, Options
 from reference.model import Model, kl_divergence
 from reference.probe import Refused
 
-ISAS = ["reference", "avx2", "avx512"]
-MAX_KL = {"reference": 1e-6, "avx2": 2e-3, "avx512": 2e-3}
+ISAS = ["reference", "avx2", "avx512", "amx"]
+MAX_KL = {"reference": 1e-6, "avx2": 2e-3, "avx512": 2e-3, "amx": 2e-3}
 ALL = pytest.mark.parametrize("name", zoo.KINDS)
 
 

@@ -13,7 +13,7 @@ from reference.model import Model, kl_divergence
 from reference.probe import Refused
 from reference_tokenizers import Metadata, byte_level_bpe
 
-FAST_ISAS = ["avx2", "avx512"]
+FAST_ISAS = ["avx2", "avx512", "amx"]
 
 LLAMA_OPTIONS = [
     Options("0:0.3"),

@@ -33,7 +33,7 @@ def test_choice_of_groups():
     assert np.flatnonzero(~choose_groups(weights, 128, 0.76)).tolist() == [2]
 
 
-@pytest.mark.parametrize("isa", ["reference", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["reference", "avx2", "avx512", "amx"])
 @pytest.mark.parametrize("mass", MASSES)
 def test_engine_keeps_what_numpy_keeps(probe, tiny_llama, isa, mass):
     """The share kept counts every pair of row and column. Rounding may move a group over the border here and there (fp16
@@ -49,7 +49,7 @@ def test_engine_keeps_what_numpy_keeps(probe, tiny_llama, isa, mass):
     assert to_numpy < 0.1 * to_dense
 
 
-@pytest.mark.parametrize("isa", ["reference", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["reference", "avx2", "avx512", "amx"])
 def test_mass_of_one_is_dense(probe, tiny_llama, isa):
     probe.need_isa(isa)
     path, ids, *_ = tiny_llama

@@ -9,6 +9,7 @@ const Kernels& table() {
   static const Kernels kTable{
       .name = "reference",
       .column_type = ColumnType::kF32,
+      .block_rows = 96,
       .begin_pack = begin_pack,
       .pack_outputs = pack_outputs,
       .pack_granularity = kPanel,
