@@ -44,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--isa", action="append", help="avx2 or avx512; may be given several times (both)")
+    parser.add_argument("--isa", action="append", help="avx2, avx512 or amx; may be given several times (the first two)")
     parser.add_argument("--column-type", default="f16", choices=["f32", "f16", "q8"])
     parser.add_argument("--build-dir", type=pathlib.Path, default=ROOT / "build" / "release")
     args = parser.parse_args()

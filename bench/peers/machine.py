@@ -21,7 +21,7 @@ def facts(benchmark):
 
 def within(known, isa):
     """The facts without what an instruction set does that the engines are not allowed."""
-    return {name: value for name, value in known.items() if isa == "best" or not name.startswith("avx512")}
+    return {name: value for name, value in known.items() if isa == "best" or not name.startswith(("avx512", "amx"))}
 
 
 def processor():

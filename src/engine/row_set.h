@@ -75,8 +75,8 @@ class RowSet {
   size_t n_body_ = 0;
   std::vector<Row> rows_;
   std::vector<uint8_t> of_prompt_;  // [n_rows]
-  std::vector<RowRange> body_;  // by sequence
-  std::vector<RowRange> top_;   // by sequence
+  std::vector<RowRange> body_;      // by sequence
+  std::vector<RowRange> top_;       // by sequence
   Buffer<float> hidden_;
   Buffer<float> q_;
   std::vector<Buffer<float>> angles_;  // one a rope

@@ -16,5 +16,5 @@ const Kernels& table();
 namespace amx {
 const Kernels& table();
 std::string obstacle();  // that lies in tiles; the rest of the table is that of avx512
-}
+}  // namespace amx
 }  // namespace lazyfill

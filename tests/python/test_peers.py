@@ -118,7 +118,8 @@ def test_shares_of_the_machine(lazyfill, smollm2):
     layer_weights = 30 * (2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536)
     flops = 2 * 1000 * layer_weights + 30 * 9 * 64 * 2 * 1000**2
     assert shares["prefill_peak_share"] == pytest.approx(flops / 1e9 / 200)
-    wider = known | {"avx512 fp32 peak of a core, GFLOP/s": "200.0"}
+    wider = known | {"avx512 fp32 peak of a core, GFLOP/s": "200.0", "amx fp32 peak of a core, GFLOP/s": "200.0",
+                     "amx bf16 tile peak of a core, GFLOP/s": "2000.0"}
     assert machine.shares(cell, work, 96436224, wider, 2, 16)["prefill_peak_share"] == pytest.approx(flops / 1e9 / 400)
     assert machine.within(wider, "avx2") == known and machine.within(wider, "best") == wider
     unknown = machine.shares(cell, work, 96436224, {"peaks": "not measured"}, 2, 16)
