@@ -166,7 +166,7 @@ void add_benchmarks(const Kernels& kernels, const Peaks& peaks, ThreadPool& pool
     for (const Shape shape : {Shape{1536, 576}, Shape{576, 1536}, Shape{2048, 2048}}) {
       if (shape.n_in % gguf::traits_of(type)->block_elements != 0) continue;
       const std::string size = "/" + std::to_string(shape.n_out) + "x" + std::to_string(shape.n_in);
-      for (const size_t n_rows : {size_t{32}, size_t{96}, size_t{256}, size_t{504}}) {
+      for (const size_t n_rows : {size_t{8}, size_t{32}, size_t{96}, size_t{256}, size_t{504}}) {
         const std::pair<const char*, Precision> kinds[] = {
             {"/8", {}}, {"/16", {.n_plain = 0}}, {"/prompt", {.n_plain = 0, .of_prompt = true}}};
         for (const auto& entry : std::span(kinds).first(peaks.tiles > 0 ? 3 : 2)) {

@@ -27,7 +27,7 @@ class RowSet {
     TokenIndex token = 0;
     int32_t position = 0;         // of the text: what the rotary embedding sees
     uint32_t context_tokens = 0;  // what its sequence may grow to
-    bool of_prompt = false;       // of a step that reads a prompt
+    bool of_prompt = false;       // Precision::of_prompt
   };
 
   RowSet(const ModelConfig& config, size_t n_sequences);

@@ -42,6 +42,7 @@ class SequencePass {
 
  private:
   bool is_decode() const { return first_new_ >= static_cast<TokenIndex>(plan_.prompt_end); }
+  bool reads_many() const;
   float attention_mass() const;
   void set_evicted_aside(const LayerColumns& columns);
   void evict(RowSet& rows, Workspace& workspace);

@@ -409,6 +409,20 @@ TEST_P(StepTest, AStreamGoesOnInBoundedMemory) {
   EXPECT_EQ(most_bytes, 24 * 6 * cache.columns(0).bytes_per_column());
 }
 
+// Tiles are for prompts of some length; what a few tokens give is what they give without.
+TEST(StepOnTiles, AShortPromptIsReadWithoutThem) {
+  if (!machine_supports("amx")) GTEST_SKIP() << "this machine lacks the instruction set";
+  const auto answers_of = [](const char* isa, size_t n_tokens) {
+    const TestModel model(**kernels_for(isa));
+    Sequence one(model.model, {"dense"}, some_tokens(n_tokens, 3), some_tokens(kAnswer, 4));
+    Workspace workspace(1);
+    for (size_t i = 0; i <= kAnswer; ++i) run_together(workspace, {&one});
+    return one.seen;
+  };
+  EXPECT_TRUE(answers_of("amx", 15) == answers_of("avx512", 15));
+  EXPECT_FALSE(answers_of("amx", 16) == answers_of("avx512", 16));
+}
+
 INSTANTIATE_TEST_SUITE_P(Isas, StepTest, testing::ValuesIn(isa_names()),
                          [](const auto& test) { return test.param; });
 

@@ -46,8 +46,8 @@ struct PackedMatrix {
 // Which rows in RowFormat::kQ8 keep 8 bits an input, relative to the largest of each 32, and which 16.
 struct Precision {
   size_t n_plain = std::numeric_limits<size_t>::max();  // rows before this one: 8 bits; from it on: 16 bits
-  // Rows of a prompt that is being read: a table may have a product for many of them, with another rounding.
-  // A property of the row, so that its bits do not depend on how many rows come with it.
+  // Rows of a prompt of some length that is being read: a table may have a product for many of them, with
+  // another rounding. A property of the row, so that its bits do not depend on how many rows come with it.
   bool of_prompt = false;
   bool operator==(const Precision&) const = default;
 };
