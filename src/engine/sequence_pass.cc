@@ -36,7 +36,7 @@ SequencePass::SequencePass(const Model& model, SequenceStep& step, size_t sequen
       layer_work_(estimate_work(config_, plan_.schedule, step.tokens.size(), candidates_.size())) {}
 
 // Whether the kernels may multiply the step's rows as those of a prompt. That is prepared for by unpacking
-// the weights to more bytes, which fewer rows do not repay: at 8 rows it takes a sixth to a half longer than
+// the weights to more bytes, which fewer rows do not repay: at 8 rows it takes a third to a half longer than
 // without, at 32 it is 1.7 times as fast. Told by the sequence's own step, so that no neighbour changes a
 // bit.
 bool SequencePass::reads_many() const {

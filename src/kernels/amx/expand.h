@@ -1,5 +1,5 @@
-// Packed panels (kernels/panels.h) as 16-bit integers with one scale an output: two planes of signed bytes,
-// in tiles that are multiplied as they lie.
+// Packed panels (kernels/panels.h) as 16-bit integers with one scale an output: planes of signed bytes, in
+// tiles that are multiplied as they lie.
 //
 // A block's weight is scale * code + offset, codes counted from the middle one. In units of its output's unit
 // that is one rounding multiplication of 16-bit numbers and an addition; its error is half a unit, the
@@ -23,6 +23,11 @@ using panels::kInputGroups;
 using panels::kOutputs;
 
 inline constexpr float kLargestInteger = 127 * 256;  // its upper byte stays one when the lower is rounded off
+
+// Planes of an integer: its upper byte, rounded; its lower byte, which is what that leaves; and the latter's
+// sixteenths, rounded. Products of two of the last are in units of 256, as those of an upper and a lower
+// byte.
+inline constexpr size_t kPlanes = 3;
 
 // Tiles along the inputs: two blocks each.
 constexpr size_t tiles_of(size_t n_in) {
@@ -75,9 +80,16 @@ inline __m512i twice(__m512 x) {
   return _mm512_mask_blend_epi16(0xAAAAAAAAU, numbers, _mm512_slli_epi32(numbers, 16));
 }
 
-// A panel of n_blocks blocks. Tile t's upper bytes go to `to` + t * stride, its lower bytes kTileBytes
-// behind; what lies beyond the last block is 0. `units` [16]: what an integer is worth.
-template <class L>
+// Sixteenths of lower bytes + 128. The eight highest of 256 round down, for lack of a bit.
+inline __m512i sixteenths(__m512i raised) {
+  const __m512i halves = _mm512_adds_epu8(raised, _mm512_set1_epi8(8));
+  const __m512i nibbles = _mm512_and_si512(_mm512_srli_epi16(halves, 4), _mm512_set1_epi8(15));
+  return _mm512_sub_epi8(nibbles, _mm512_set1_epi8(8));
+}
+
+// A panel of n_blocks blocks. The planes of tile t go to `to` + t * stride, the last one where `Fine`; what
+// lies beyond the last block is 0. `units` [16]: what an integer is worth.
+template <class L, bool Fine>
 void expand_panel(const std::byte* panel, size_t n_blocks, std::byte* to, size_t stride, float* units) {
   const __m512 largest = _mm512_max_ps(largest_weights<L>(panel, n_blocks), _mm512_set1_ps(1e-30F));
   _mm512_storeu_ps(units, _mm512_mul_ps(largest, _mm512_set1_ps(1 / kLargestInteger)));
@@ -107,13 +119,14 @@ void expand_panel(const std::byte* panel, size_t n_blocks, std::byte* to, size_t
         const __m512i lower = _mm512_mask_blend_epi8(0xAAAAAAAAAAAAAAAAU, even, _mm512_slli_epi16(odd, 8));
         _mm512_store_si512(tile + g * 64, upper);
         _mm512_store_si512(tile + kTileBytes + g * 64, _mm512_xor_si512(lower, flip));
+        if constexpr (Fine) _mm512_store_si512(tile + 2 * kTileBytes + g * 64, sixteenths(lower));
       }
     }
   }
   if (n_blocks % 2 == 1) {
     std::byte* rest = to + n_blocks / 2 * stride + kTileBytes / 2;
-    std::memset(rest, 0, kTileBytes / 2);
-    std::memset(rest + kTileBytes, 0, kTileBytes / 2);
+    for (size_t plane = 0; plane < kPlanes; ++plane)
+      std::memset(rest + plane * kTileBytes, 0, kTileBytes / 2);
   }
 }
 

@@ -12,14 +12,18 @@ namespace {
 constexpr size_t kMostInputs = 65536;
 
 // 32 inputs of a row in integers, to 32 bytes of each plane.
-void put_integers(const float* x, __m512 inverse, std::byte* upper, std::byte* lower) {
+void put_integers(const float* x, __m512 inverse, std::byte* to) {
   const auto rounded = [&](const float* from) {
     return _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(from), inverse)));
   };
   const __m512i integers = _mm512_inserti64x4(_mm512_castsi256_si512(rounded(x)), rounded(x + 16), 1);
   const __m512i raised = _mm512_add_epi16(integers, _mm512_set1_epi16(128));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(upper), _mm512_cvtepi16_epi8(_mm512_srai_epi16(raised, 8)));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lower), _mm512_cvtepi16_epi8(integers));
+  const auto put = [&](size_t plane, __m256i bytes) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + plane * kTileBytes), bytes);
+  };
+  put(0, _mm512_cvtepi16_epi8(_mm512_srai_epi16(raised, 8)));
+  put(1, _mm512_cvtepi16_epi8(integers));
+  put(2, _mm512_castsi512_si256(sixteenths(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(raised)))));
 }
 
 float largest_of(const float* x, size_t n) {
@@ -41,12 +45,11 @@ void pack_for_tiles(const float* x, size_t n_rows, size_t n_in, PackedRows& rows
     rows.scales.data()[row] = is_zero ? 0.0F : largest / kLargestInteger;
     const __m512 inverse = _mm512_set1_ps(is_zero ? 0.0F : kLargestInteger / largest);
     for (size_t i = 0; i < tiles_of(n_in) * kTileInputs; i += 32) {
-      std::byte* upper = to + i / kTileInputs * 2 * kTileBytes + i % kTileInputs;
+      std::byte* planes = to + i / kTileInputs * kPlanes * kTileBytes + i % kTileInputs;
       if (row < n_rows && i < n_in) {
-        put_integers(x + row * n_in + i, inverse, upper, upper + kTileBytes);
+        put_integers(x + row * n_in + i, inverse, planes);
       } else {
-        std::memset(upper, 0, 32);
-        std::memset(upper + kTileBytes, 0, 32);
+        for (size_t plane = 0; plane < kPlanes; ++plane) std::memset(planes + plane * kTileBytes, 0, 32);
       }
     }
   }
@@ -61,7 +64,7 @@ void pack_rows(const float* x, size_t n_rows, size_t n_in, RowFormat format, con
   rows.format = RowFormat::kTiles;
   rows.n_rows = n_rows;
   rows.n_in = n_in;
-  rows.n_plain = 0;
+  rows.n_plain = precision.n_plain >= n_rows ? n_rows : 0;
   pack_for_tiles(x, n_rows, n_in, rows);
 }
 
