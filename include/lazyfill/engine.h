@@ -33,7 +33,7 @@ struct EngineOptions {
   std::string preset_folder;
   KvType kv = KvType::kAsComputed;  // of all sessions
   ActivationBits activation_bits = ActivationBits::k16;
-  // Instruction set of the kernels: "reference", "avx2", "avx512" or "amx". Empty: the best of this machine.
+  // Instruction set of the kernels: "reference", "avx2", "avx512" or "amx". Empty: the best but amx.
   std::string isa;
 };
 

@@ -39,10 +39,11 @@ TEST(Kernels, EveryTableHasItsOwnNameOrIsRefusedWithTheObstacle) {
   }
 }
 
-TEST(Kernels, WithoutANameTheBestOfThisMachine) {
+// Tiles are asked for by name.
+TEST(Kernels, WithoutANameTheBestOfThisMachineButTiles) {
   std::string_view best;
   for (const InstructionSet& set : instruction_sets()) {
-    if (machine_supports(set.name)) best = set.name;
+    if (set.name != "amx" && machine_supports(set.name)) best = set.name;
   }
   const auto kernels = kernels_for("");
   ASSERT_TRUE(kernels);
