@@ -29,6 +29,10 @@ struct SchedulerOptions {
   // Columns and states of all requests at a time, and of those that have ended and are kept for others that
   // begin alike; 0: half of the memory that the machine has free.
   uint64_t kv_memory_bytes = 0;
+  // A folder where requests that have ended are kept for the next scheduler: those that leave the memory, and
+  // those that are there at the end. Empty: none. The oldest leave where they take more than state_bytes.
+  std::string state_folder;
+  uint64_t state_bytes = uint64_t{4} << 30;
   // Prompts that wait are computed together as long as they have so many tokens in all; 0: never.
   size_t pack_tokens = 1024;
   // For comparison: prompts that are computed together are all made as long as the longest of them, as
@@ -90,6 +94,9 @@ class Scheduler {
   Result<Generation> generate(Request request);
 
   SchedulerStatus status() const;
+  // What went wrong with files of the state folder, a sentence each: they are not used. The latest calls'
+  // too.
+  std::vector<std::string> notes() const;
 
  private:
   struct Impl;

@@ -16,7 +16,6 @@ struct CachePart {
     Buffer<std::byte> columns;       // [2 (keys, values), n_kv_heads, tokens, bytes of a head]
     std::vector<TokenIndex> left;    // whose states are in the Aux Cache, ascending
     Buffer<float> states;            // [left, d_model]
-    std::vector<float> votes;        // [end - begin]; empty: none are remembered
   };
 
   TokenIndex begin = 0;  // tokens

@@ -1,6 +1,7 @@
 #include "cache/prefix_store.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace lazyfill {
@@ -83,12 +84,12 @@ PrefixStore::Kept* PrefixStore::find_whole(const Question& question, size_t& n_t
   Kept* nearest = nullptr;
   n_tokens = 0;
   for (Kept& kept : kept_) {
-    if (kept.salt != question.salt) continue;
-    const size_t n = common_prefix(kept.tokens, question.tokens);
+    if (kept.name.salt != question.salt) continue;
+    const size_t n = common_prefix(kept.name.tokens, question.tokens);
     if (nearest == nullptr || n > n_agreeing) nearest = &kept;
     n_agreeing = std::max(n_agreeing, n);
-    if (kept.plan.is_dense(n_layers_) || kept.plan.name != question.plan.name) continue;
-    if (question.salt.empty() && n < kept.prompt_end) continue;
+    if (kept.name.plan.is_dense(n_layers_) || kept.name.plan.name != question.plan.name) continue;
+    if (question.salt.empty() && n < kept.name.prompt_end) continue;
     const size_t n_usable = std::min(n, n_usable_of(question));
     if (n_usable == 0 || n_usable < n_tokens) continue;  // of two alike the newer one
     best = &kept;
@@ -107,36 +108,46 @@ PrefixStore::Hit PrefixStore::fill(SequenceCache& cache, const Question& questio
   hit.is_whole = whole != nullptr && static_cast<double>(n_whole * n_layers_) > work(found);
   if (hit.is_whole) {
     found = {};
-    take_pieces(std::span(whole->tokens).first(n_whole), question.salt, whole->n_dense, kind_of(whole->plan),
-                found);
+    take_pieces(std::span(whole->name.tokens).first(n_whole), question.salt, whole->name.n_dense,
+                kind_of(whole->name.plan), found);
   }
   hit.n_tokens = found.n_tokens;
   hit.n_dense = found.n_dense;
-  const auto first_lower = std::partition_point(
-      found.takes.begin(), found.takes.end(),
-      [&](const Take& take) { return take.end <= static_cast<TokenIndex>(found.n_dense); });
-  for (auto take = found.takes.begin(); take != first_lower; ++take)
-    cache.take_part(*take->part, take->begin, take->end);
   const bool is_dense = question.plan.is_dense(n_layers_);
-  if (!is_dense || first_lower != found.takes.end())
-    cache.keep_entered(is_dense ? found.lower_layer : question.plan.first_choosing);
-  for (auto take = first_lower; take != found.takes.end(); ++take)
-    cache.take_part(*take->part, take->begin, take->end);
-  if (hit.is_whole && n_whole > whole->n_dense) {
-    const auto begin = static_cast<TokenIndex>(whole->n_dense);
-    cache.take_part(whole->own, begin, static_cast<TokenIndex>(n_whole));
-    if (!whole->first_votes.empty()) {
-      cache.votes(whole->plan.first_choosing)
-          .set(begin, std::span(whole->first_votes).first(n_whole - whole->n_dense));
-    }
-    cache.save_for_revival(whole->saved_for_revival);
+  if (hit.is_whole) {
+    give({std::move(found.takes),
+          &whole->own,
+          {whole->votes.begin(), whole->votes.end()},
+          whole->saved_for_revival},
+         found, cache);
+  } else {
+    give({std::move(found.takes), nullptr, {}, 0}, found, cache);
   }
-  if (first_lower != found.takes.end()) cache.revive_entered();
+  if (!is_dense && !cache.entered_layer()) cache.keep_entered(question.plan.first_choosing);
   return hit;
 }
 
+// To an empty cache: first what is dense, then what comes back at the choosing layer, and what lies above it.
+void PrefixStore::give(const Gift& gift, const Found& found, SequenceCache& cache) {
+  for (const PartRange& take : gift.parts) {
+    if (take.begin == static_cast<TokenIndex>(found.n_dense)) cache.keep_entered(found.lower_layer);
+    cache.take_part(*take.part, take.begin, take.end);
+  }
+  if (found.n_dense == found.n_tokens) return;
+  if (gift.own != nullptr) {
+    const auto end = static_cast<TokenIndex>(found.n_tokens);
+    cache.take_part(*gift.own, gift.own->begin, end);
+    for (size_t i = 0; i < gift.votes.size(); ++i) {
+      if (!gift.votes[i].empty())
+        cache.votes(found.lower_layer + i).set(0, gift.votes[i].first(found.n_tokens));
+    }
+    cache.save_for_revival(gift.saved_for_revival);
+  }
+  cache.revive_entered();
+}
+
 void PrefixStore::fill_tree(const SequenceCache& cache, const Kept& kept) {
-  Pieces& all = pieces(kept.salt);
+  Pieces& all = pieces(kept.name.salt);
   const auto fill = [&](TokenTree& tree, std::span<const int32_t> tokens, size_t first, size_t end_layer) {
     const std::vector<TokenTree::Node*> path = tree.use(tokens, first);
     try {
@@ -150,14 +161,15 @@ void PrefixStore::fill_tree(const SequenceCache& cache, const Kept& kept) {
       throw;
     }
   };
-  const std::span<const int32_t> tokens = kept.tokens;
-  fill(all.dense, tokens.first(kept.n_dense), 0, n_layers_);
-  if (kept.n_dense == tokens.size()) return;
-  const size_t layer = kept.plan.first_choosing;
+  const std::span<const int32_t> tokens = kept.name.tokens;
+  fill(all.dense, tokens.first(kept.name.n_dense), 0, n_layers_);
+  if (kept.name.n_dense == tokens.size()) return;
+  const size_t layer = kept.name.plan.first_choosing;
   try {
-    fill(all.lower.try_emplace(kind_of(kept.plan), counter_).first->second, tokens, kept.n_dense, layer + 1);
+    fill(all.lower.try_emplace(kind_of(kept.name.plan), counter_).first->second, tokens, kept.name.n_dense,
+         layer + 1);
   } catch (...) {
-    all.dense.release(tokens.first(kept.n_dense));
+    all.dense.release(tokens.first(kept.name.n_dense));
     throw;
   }
 }
@@ -165,27 +177,32 @@ void PrefixStore::fill_tree(const SequenceCache& cache, const Kept& kept) {
 void PrefixStore::keep(const SequenceCache& cache, const Ended& ended) {
   std::list<Kept> one;
   Kept& kept = one.emplace_back();
-  kept.tokens.assign(ended.tokens.begin(), ended.tokens.end());
-  kept.prompt_end = ended.prompt_end;
-  kept.plan = ended.plan;
-  kept.salt = ended.salt;
+  kept.name.tokens.assign(ended.tokens.begin(), ended.tokens.end());
+  kept.name.prompt_end = ended.prompt_end;
+  kept.name.plan = ended.plan;
+  kept.name.salt = ended.salt;
   const bool is_dense = ended.plan.is_dense(n_layers_);
-  kept.n_dense = is_dense ? kept.tokens.size() : ended.n_dense;
-  if (kept.n_dense < kept.tokens.size()) {
-    const auto begin = static_cast<TokenIndex>(kept.n_dense);
-    const auto end = static_cast<TokenIndex>(kept.tokens.size());
-    const size_t layer = kept.plan.first_choosing;
+  kept.name.n_dense = is_dense ? kept.name.tokens.size() : ended.n_dense;
+  if (kept.name.n_dense < kept.name.tokens.size()) {
+    const auto begin = static_cast<TokenIndex>(kept.name.n_dense);
+    const auto end = static_cast<TokenIndex>(kept.name.tokens.size());
+    const size_t layer = kept.name.plan.first_choosing;
     if (cache.entered_layer() != layer || cache.entered_from() > begin) return;
     kept.own = cache.copy_part(begin, end, layer + 1, n_layers_, false);
-    kept.first_votes = cache.votes(layer).of(begin, end);
+    kept.own_bytes = kept.own.bytes();
+    for (size_t i = layer; i < n_layers_; ++i) {
+      kept.votes.push_back(cache.votes(i).of(0, end));
+      kept.own_bytes += kept.votes.back().size() * sizeof(float);
+    }
     kept.saved_for_revival = cache.saved_for_revival();
-    kept.own_bytes = kept.own.bytes() + kept.first_votes.size() * sizeof(float);
   }
-  kept.own_bytes += sizeof(Kept) + kept.tokens.size() * sizeof(int32_t);
+  kept.own_bytes += sizeof(Kept) + kept.name.tokens.size() * sizeof(int32_t);
   fill_tree(cache, kept);
   for (Kept& other : kept_) {
-    if (other.is_pinned || other.salt != kept.salt || other.plan.name != kept.plan.name) continue;
-    other.is_superseded |= begins_with(kept.tokens, std::span(other.tokens).first(other.prompt_end));
+    if (other.is_pinned || other.name.salt != kept.name.salt || other.name.plan.name != kept.name.plan.name)
+      continue;
+    other.is_superseded |=
+        begins_with(kept.name.tokens, std::span(other.name.tokens).first(other.name.prompt_end));
   }
   kept.last_use = ++now_;
   own_bytes_ += kept.own_bytes;
@@ -194,14 +211,14 @@ void PrefixStore::keep(const SequenceCache& cache, const Ended& ended) {
 
 void PrefixStore::pin(std::span<const int32_t> tokens, std::string_view salt) {
   for (Kept& kept : kept_) {
-    if (kept.is_pinned && kept.salt == salt && std::ranges::equal(kept.tokens, tokens)) return;
+    if (kept.is_pinned && kept.name.salt == salt && std::ranges::equal(kept.name.tokens, tokens)) return;
   }
   std::list<Kept> one;
   Kept& kept = one.emplace_back();
-  kept.tokens.assign(tokens.begin(), tokens.end());
-  kept.n_dense = kept.prompt_end = tokens.size();
-  kept.plan.first_choosing = n_layers_;
-  kept.salt = salt;
+  kept.name.tokens.assign(tokens.begin(), tokens.end());
+  kept.name.n_dense = kept.name.prompt_end = tokens.size();
+  kept.name.plan.first_choosing = n_layers_;
+  kept.name.salt = salt;
   kept.is_pinned = true;
   kept.own_bytes = sizeof(Kept) + tokens.size() * sizeof(int32_t);
   pieces(salt).dense.use(tokens, 0);
@@ -211,18 +228,62 @@ void PrefixStore::pin(std::span<const int32_t> tokens, std::string_view salt) {
 
 void PrefixStore::unpin(std::span<const int32_t> tokens, std::string_view salt) {
   for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
-    if (kept->is_pinned && kept->salt == salt && std::ranges::equal(kept->tokens, tokens))
+    if (kept->is_pinned && kept->name.salt == salt && std::ranges::equal(kept->name.tokens, tokens))
       return remove(kept);
   }
 }
 
 void PrefixStore::remove(std::list<Kept>::iterator kept) {
-  Pieces& all = pieces(kept->salt);
-  const std::span<const int32_t> tokens = kept->tokens;
-  all.dense.release(tokens.first(kept->n_dense));
-  if (kept->n_dense < tokens.size()) all.lower.at(kind_of(kept->plan)).release(tokens);
+  Pieces& all = pieces(kept->name.salt);
+  const std::span<const int32_t> tokens = kept->name.tokens;
+  all.dense.release(tokens.first(kept->name.n_dense));
+  if (kept->name.n_dense < tokens.size()) all.lower.at(kind_of(kept->name.plan)).release(tokens);
   own_bytes_ -= kept->own_bytes;
   kept_.erase(kept);
+}
+
+StoredSequence PrefixStore::stored(const Kept& kept) {
+  Found found;
+  take_pieces(kept.name.tokens, kept.name.salt, kept.name.n_dense, kind_of(kept.name.plan), found);
+  return {kept.name,
+          std::move(found.takes),
+          &kept.own,
+          {kept.votes.begin(), kept.votes.end()},
+          kept.saved_for_revival};
+}
+
+void PrefixStore::for_each_kept(const Farewell& fn) {
+  for (const Kept& kept : kept_) {
+    if (!kept.is_superseded && !kept.is_pinned) fn(stored(kept));
+  }
+}
+
+double PrefixStore::most_work(const Question& question) const {
+  double most = 0;
+  for (const Kept& kept : kept_) most = std::max(most, work_saved(kept.name, question));
+  return most;
+}
+
+double PrefixStore::work_saved(const SequenceName& name, const Question& question) const {
+  if (name.salt != question.salt) return 0;
+  const size_t n_agreeing = common_prefix(name.tokens, question.tokens);
+  const size_t n = std::min(n_agreeing, n_usable_of(question));
+  const size_t n_dense = std::min(n, name.n_dense);
+  const bool goes_on = !name.salt.empty() || n_agreeing >= name.prompt_end;
+  if (name.plan.name == question.plan.name && goes_on) return static_cast<double>(n * n_layers_);
+  const bool serves = question.plan.is_dense(n_layers_) ? name.plan.attention_mass == 1
+                                                        : kind_of(name.plan) == kind_of(question.plan);
+  return static_cast<double>(n_dense * n_layers_) +
+         static_cast<double>(serves ? (n - n_dense) * (name.plan.first_choosing + 1) : 0);
+}
+
+void PrefixStore::restore(const StoredSequence& sequence, SequenceCache::Shape shape) {
+  const SequenceName& name = sequence.name;
+  shape.capacity_tokens = name.tokens.size();
+  SequenceCache cache(shape);
+  const Found found{{}, name.tokens.size(), name.n_dense, name.plan.first_choosing};
+  give({sequence.parts, sequence.own, sequence.votes, sequence.saved_for_revival}, found, cache);
+  keep(cache, {name.tokens, name.prompt_end, name.n_dense, name.plan, name.salt});
 }
 
 void PrefixStore::evict_to(uint64_t bytes) {
@@ -235,6 +296,10 @@ void PrefixStore::evict_to(uint64_t bytes) {
       if (!kept->is_pinned && (next == kept_.end() || goes_before(*kept, *next))) next = kept;
     }
     if (next == kept_.end()) return;
+    try {
+      if (farewell_ && !next->is_superseded) farewell_(stored(*next));
+    } catch (const std::bad_alloc&) {  // then it goes without
+    }
     remove(next);
   }
 }

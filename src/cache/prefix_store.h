@@ -16,17 +16,10 @@
 #include <vector>
 
 #include "cache/sequence_cache.h"
+#include "cache/stored_sequence.h"
 #include "cache/token_tree.h"
 
 namespace lazyfill {
-
-// How a sequence computes: what may be shared follows from it.
-struct PrefixPlan {
-  std::string name;           // schedule, policy and their switches
-  size_t first_choosing = 0;  // layer; the number of layers: dense
-  float attention_mass = 1;   // below 1, what layers up to that one compute is no dense row's
-  bool is_dense(size_t n_layers) const { return first_choosing == n_layers; }
-};
 
 class PrefixStore {
  public:
@@ -65,19 +58,26 @@ class PrefixStore {
 
   uint64_t bytes() const { return counter_.bytes() + own_bytes_; }
   size_t n_sequences() const { return kept_.size(); }
+  // Before a sequence goes that none goes on from.
+  using Farewell = std::function<void(const StoredSequence&)>;
+  void on_eviction(Farewell farewell) { farewell_ = std::move(farewell); }
+  // Says farewell to all that are left.
+  void for_each_kept(const Farewell& fn);
+  // Work that the best of them saves a question, in tokens times layers; and that a sequence would.
+  double most_work(const Question& question) const;
+  double work_saved(const SequenceName& name, const Question& question) const;
+  // Keeps a sequence that was kept before. Throws std::bad_alloc.
+  void restore(const StoredSequence& sequence, SequenceCache::Shape shape);
+
   // Lets sequences go until there are at most so many bytes, or only pinned ones: first those that another
   // one goes on from, then those that were not used for longest.
   void evict_to(uint64_t bytes);
 
  private:
   struct Kept {
-    std::vector<int32_t> tokens;
-    size_t prompt_end = 0;
-    size_t n_dense = 0;
-    PrefixPlan plan;
-    std::string salt;
-    CachePart own;                   // of tokens from n_dense on, the layers above the choosing one
-    std::vector<float> first_votes;  // of those, at the choosing layer
+    SequenceName name;
+    CachePart own;                          // as in StoredSequence
+    std::vector<std::vector<float>> votes;  // likewise
     double saved_for_revival = 0;
     uint64_t own_bytes = 0;
     uint64_t last_use = 0;
@@ -90,19 +90,21 @@ class PrefixStore {
     TokenTree dense;
     std::map<Lower, TokenTree> lower;  // without what is dense
   };
-  // A piece and how much of it.
-  struct Take {
-    std::shared_ptr<const CachePart> part;
-    TokenIndex begin;
-    TokenIndex end;
-  };
   struct Found {
-    std::vector<Take> takes;  // in the order of tokens
+    std::vector<PartRange> takes;  // in the order of tokens
     size_t n_tokens = 0;
     size_t n_dense = 0;
     size_t lower_layer = 0;  // choosing layer of those that are not dense
   };
 
+  struct Gift {
+    std::vector<PartRange> parts;
+    const CachePart* own;
+    std::vector<std::span<const float>> votes;
+    double saved_for_revival;
+  };
+  static void give(const Gift& gift, const Found& found, SequenceCache& cache);
+  StoredSequence stored(const Kept& kept);
   Found find_pieces(const Question& question);
   Kept* find_whole(const Question& question, size_t& n_tokens, size_t& n_agreeing);
   void take_pieces(std::span<const int32_t> tokens, std::string_view salt, size_t n_dense, const Lower& kind,
@@ -118,6 +120,7 @@ class PrefixStore {
   std::list<Kept> kept_;
   uint64_t own_bytes_ = 0;
   uint64_t now_ = 0;
+  Farewell farewell_;
 };
 
 }  // namespace lazyfill

@@ -157,7 +157,6 @@ CachePart SequenceCache::copy_part(TokenIndex begin, TokenIndex end, size_t firs
     to.columns = Buffer<std::byte>(to.tokens.size() * columns_[layer].bytes_per_column());
     columns_[layer].copy_out(to.tokens, to.columns.data());
     const bool is_entered = entered && layer + 1 == end_layer;
-    to.votes = is_entered ? std::vector<float>() : votes_[layer].of(begin, end);
     if (is_entered || aux_[layer] == nullptr) continue;
     for (TokenIndex token = begin; token < end; ++token)
       if (aux_[layer]->has(token)) to.left.push_back(token);
@@ -188,7 +187,6 @@ void SequenceCache::take_part(const CachePart& part, TokenIndex begin, TokenInde
                             static_cast<size_t>(tokens.data() - from.tokens.data()), from.tokens.size());
     for (const TokenIndex& token : within(from.left))
       aux(layer).put(token, &from.states[static_cast<size_t>(&token - from.left.data()) * shape_.d_model]);
-    if (!from.votes.empty()) votes_[layer].set(begin, std::span(from.votes).subspan(offset, n_tokens));
   }
   if (entered_layer_ && part.entered.size() > 0) {
     for (size_t i = 0; i < n_tokens; ++i)

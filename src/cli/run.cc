@@ -51,7 +51,10 @@ Result<void> answer_lines(Runner& runner, const RunFlags& flags, LineReader& rea
   if (flags.batch.n > 0) {
     Batch batch(runner, flags, reader, writer);  // outlives the scheduler, which calls it
     auto scheduler = Scheduler::start(runner.executor(), flags.batch.options(runner.context_tokens()));
-    return scheduler ? batch.run(*scheduler) : tl::unexpected(scheduler.error());
+    if (!scheduler) return tl::unexpected(scheduler.error());
+    auto done = batch.run(*scheduler);
+    for (const std::string& note : scheduler->notes()) runner.terminal().warn(note);
+    return done;
   }
   while (std::optional<Line> line = reader.next()) {
     const LineAnswers answers = line->fault ? LineAnswers() : answer_alone(runner, *line);
@@ -87,8 +90,8 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (flags.batch.pads() && flags.batch.n == 0) return wrong_usage(kCommand, "--batch-form needs --batch N");
   if (flags.batch.prefix_cache && flags.batch.n == 0)
     return wrong_usage(kCommand, "--prefix-cache needs --batch N (1: one line after another)");
-  if (!flags.batch.cache_salt.empty() && !flags.batch.prefix_cache)
-    return wrong_usage(kCommand, "--cache-salt needs --prefix-cache");
+  if ((!flags.batch.cache_salt.empty() || !flags.batch.state.empty()) && !flags.batch.prefix_cache)
+    return wrong_usage(kCommand, "--cache-salt and --state need --prefix-cache");
   if (flags.perplexity && flags.json.empty() && flags.jsonl.empty())
     return wrong_usage(kCommand, "--prompt-logprobs goes into the record: give --json FILE too");
   if (const std::string sentence = flags.settings.contradiction(); !sentence.empty())

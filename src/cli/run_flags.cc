@@ -44,6 +44,8 @@ void BatchFlags::add_to(Flags& flags) {
   flags.add_text("--cache-salt", cache_salt, "TEXT",
                  "With --prefix-cache: all lines are of one who asks, so a lazy line also goes on with what "
                  "another one's question chose");
+  flags.add_text("--state", state, "DIR",
+                 "With --prefix-cache: a folder where what was computed is kept for the next run");
 }
 
 bool BatchFlags::pads() const {
@@ -62,6 +64,7 @@ SchedulerOptions BatchFlags::options(size_t context_tokens) const {
   options.turn_ms = static_cast<double>(turn_ms);
   options.kv_memory_bytes = uint64_t{kv_memory_mib} << 20;
   options.pad_prompts = pads();
+  options.state_folder = state;
   return options;
 }
 

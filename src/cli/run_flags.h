@@ -21,6 +21,7 @@ struct BatchFlags {
   size_t kv_memory_mib = 0;
   bool prefix_cache = false;
   std::string cache_salt;
+  std::string state;
 
   void add_to(Flags& flags);
   bool pads() const;

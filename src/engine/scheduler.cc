@@ -10,6 +10,7 @@
 
 #include "base/free_memory.h"
 #include "base/out_of_memory.h"
+#include "engine/prefix_plan.h"
 #include "engine/turns.h"
 #include "pruning/policy.h"
 
@@ -25,11 +26,12 @@ std::string mebibytes(uint64_t bytes) {
 }  // namespace
 
 struct Scheduler::Impl {
-  Impl(std::shared_ptr<Executor::Impl> of_executor, const SchedulerOptions& of_options)
+  Impl(std::shared_ptr<Executor::Impl> of_executor, const SchedulerOptions& of_options,
+       std::optional<PrefixFolder> folder)
       : executor(std::move(of_executor)),
         engine(*executor->engine),
         options(of_options),
-        turns(executor, of_options) {}
+        turns(executor, of_options, std::move(folder)) {}
 
   ~Impl() {
     {
@@ -62,8 +64,9 @@ struct Scheduler::Impl {
   std::mutex mutex;  // of what follows
   std::condition_variable wake;
   std::deque<std::unique_ptr<Scheduled>> inbox;
-  SchedulerStatus status;  // at the end of the turn before
-  bool is_called = false;  // something was stopped
+  std::vector<std::string> notes;  // likewise
+  SchedulerStatus status;          // at the end of the turn before
+  bool is_called = false;          // something was stopped
   bool quits = false;
   std::thread thread;
 };
@@ -129,6 +132,7 @@ void Scheduler::Impl::run() {
     {
       std::unique_lock lock(mutex);
       status = turns.status();
+      notes = turns.notes();
       if (is_idle) wake.wait(lock, [&] { return quits || is_called || !inbox.empty(); });
       if (quits) break;
       is_called = false;
@@ -142,6 +146,7 @@ void Scheduler::Impl::run() {
   for (auto& request : inbox) request->end(tl::unexpected(error));
   inbox.clear();
   turns.end_all(error);
+  turns.save_all();
 }
 
 Result<Scheduler> Scheduler::start(const Engine& engine, const SchedulerOptions& options) {
@@ -166,8 +171,16 @@ Result<Scheduler> Scheduler::start(const Executor& executor, const SchedulerOpti
   }
   return guard_memory(
       [&]() -> Result<Scheduler> {
-        auto impl = std::make_unique<Impl>(executor.impl_, resolved);
+        std::optional<PrefixFolder> folder;
+        if (!resolved.state_folder.empty()) {
+          auto opened = PrefixFolder::open(
+              resolved.state_folder, prefix_form(*executor.impl_->engine, resolved), resolved.state_bytes);
+          if (!opened) return tl::unexpected(opened.error());
+          folder.emplace(std::move(*opened));
+        }
+        auto impl = std::make_unique<Impl>(executor.impl_, resolved, std::move(folder));
         impl->status = impl->turns.status();
+        impl->notes = impl->turns.notes();
         try {
           impl->thread = std::thread([&impl = *impl] { impl.run(); });
         } catch (const std::system_error&) {
@@ -202,6 +215,11 @@ Result<Generation> Scheduler::generate(Request request) {
   request.on_end = [&](Result<Generation> result) { promise.set_value(std::move(result)); };
   if (auto submitted = submit(std::move(request)); !submitted) return tl::unexpected(submitted.error());
   return promise.get_future().get();
+}
+
+std::vector<std::string> Scheduler::notes() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->notes;
 }
 
 SchedulerStatus Scheduler::status() const {

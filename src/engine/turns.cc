@@ -25,12 +25,19 @@ Error stopped() {
 
 }  // namespace
 
-Turns::Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options)
+Turns::Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options,
+             std::optional<PrefixFolder> folder)
     : executor_(std::move(executor)),
       model_(executor_->engine->model),
       options_(options),
-      store_(model_.config.n_layers) {
+      store_(model_.config.n_layers),
+      folder_(std::move(folder)) {
   totals_.kv_memory_bytes = options.kv_memory_bytes;
+  if (folder_) store_.on_eviction([this](const StoredSequence& sequence) { folder_->save(sequence); });
+}
+
+void Turns::save_all() {
+  if (folder_) store_.for_each_kept([this](const StoredSequence& sequence) { folder_->save(sequence); });
 }
 
 uint64_t Turns::needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens) {
@@ -145,8 +152,9 @@ void Turns::fill(Scheduled& request) {
   request.prefix_plan = prefix_plan(*plan, model_.config.n_layers);
   if (!request.prefix_plan) return;
   const size_t n_recompute = is_dense ? 1 : std::max<size_t>(1, plan->lazy.window_rows);
-  request.hit = store_.fill(request.session->cache,
-                            {asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute});
+  const PrefixStore::Question question{asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute};
+  if (folder_) folder_->load_better(store_, question);
+  request.hit = store_.fill(request.session->cache, question);
   totals_.n_cached_tokens += request.hit.n_tokens;
   request.answer->note({request.hit.n_tokens, request.hit.n_agreeing});
 }

@@ -4,9 +4,12 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/prefill.h"
+#include "engine/prefix_folder.h"
 #include "engine/scheduled.h"
 
 namespace lazyfill {
@@ -14,7 +17,8 @@ namespace lazyfill {
 class Turns {
  public:
   // options.kv_memory_bytes is the bound.
-  Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options);
+  Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options,
+        std::optional<PrefixFolder> folder);
 
   // Room for columns, states and what a prompt computes with: what admission reserves.
   static uint64_t needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens);
@@ -29,11 +33,14 @@ class Turns {
   void interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
   void listen() { interrupted_.store(false, std::memory_order_relaxed); }
   void end_all(const Error& error);
+  // What is kept goes to the state folder.
+  void save_all();
 
   // Any thread; false: whoever arrives now waits for somebody's end, whatever the turn does.
   bool has_room() const { return has_room_.load(std::memory_order_relaxed); }
   size_t n_waiting() const { return n_waiting_.load(std::memory_order_relaxed); }
   SchedulerStatus status() const;
+  std::vector<std::string> notes() const { return folder_ ? folder_->notes() : std::vector<std::string>(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -64,6 +71,7 @@ class Turns {
   std::vector<std::unique_ptr<Prefill>> prefills_;   // begun
   std::vector<std::unique_ptr<Scheduled>> running_;  // being answered, each with a token to compute
   PrefixStore store_;
+  std::optional<PrefixFolder> folder_;
   size_t n_overtaken_ = 0;  // turns, since the oldest prompt had one
   double block_ms_ = 0;     // what the blocks of rows took of late
   uint64_t n_arrived_ = 0;

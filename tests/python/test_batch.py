@@ -125,7 +125,21 @@ def test_lines_take_what_earlier_ones_computed(run, lazy):
         assert salted[1]["lazy"]["revived_rows"] < got[1]["lazy"]["revived_rows"]
 
 
+def test_the_next_run_goes_on_from_the_folder(run, tmp_path):
+    lines = lines_of([TEXT * 8 + "Who?"])
+    flags = ["-n", 4, "--lazy", "9:0.5,20:0.5", "--batch", 1, "--prefix-cache", "--state", tmp_path / "state"]
+    first, done = run(lines, *flags)
+    assert done.returncode == 0, done.stderr
+    second, done = run(lines, *flags)
+    assert (first[0]["cached_tokens"], second[0]["cached_tokens"]) == (0, first[0]["prompt_tokens"] - 8)
+    assert done.stderr == ""
+    other, done = run(lines, *flags, "--ctx", 4000)
+    assert other[0]["cached_tokens"] == 0
+    assert "another build" in done.stderr
+
+
 @pytest.mark.parametrize("args, sentence", [
+    (["--jsonl", "x", "--batch", "1", "--state", "y"], "--cache-salt and --state need --prefix-cache"),
     (["--jsonl", "x", "--prefix-cache"], "--prefix-cache needs --batch N"),
     (["--batch", "2", "-p", "hi"], "--batch answers the lines of --jsonl FILE: give one"),
     (["--jsonl", "x", "--batch-form", "padded"], "--batch-form needs --batch N"),
