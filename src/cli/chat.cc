@@ -14,6 +14,7 @@
 #include "cli/text.h"
 #include "cli/text_input.h"
 #include "conversation/conversation.h"
+#include "lazyfill/policies.h"
 
 namespace lazyfill::cli {
 namespace {
@@ -71,8 +72,25 @@ class Chat {
         terminal_(flags.model.quiet),
         system_(flags.system) {}
 
+  // The part that stays, the system message and tools as the template spells them, is computed by the whole
+  // model, before anybody waits for it; what follows by the schedule.
+  Result<void> read_system() {
+    const LazyOptions lazy = flags_.lazy.resolve();
+    const bool leaves_rows = !lazy.policy || policy_info(*lazy.policy).leaves == Leaves::kRows;
+    if (lazy.schedule == "off" || !leaves_rows) return {};
+    auto one = render({{"user", "a"}});
+    if (!one) return tl::unexpected(one.error());
+    auto other = render({{"user", "Z"}});
+    if (!other) return tl::unexpected(other.error());
+    one->resize(common_prefix(*one, *other));
+    if (common_prefix(*one, conversation_.tokens()) == one->size()) return {};  // often: there is none, too
+    if (auto fits = check_prompt_fits(one->size(), context_tokens_, engine_.info()); !fits) return fits;
+    return conversation_.compute_dense(*one, lazy, {.stop = interrupt_.token()});
+  }
+
   // Prefills what every first question will begin with, so that the first answer comes as soon as the others.
   Result<void> read_document() {
+    if (auto read = read_system(); !read) return read;
     if (document_.empty()) return {};
     auto one = render({{"user", with_document("a")}});
     if (!one) return tl::unexpected(one.error());
@@ -194,6 +212,7 @@ class Chat {
       if (messages_.empty()) return fits;
       return fail(fits.error().code, fits.error().message + "; or /clear forgets the conversation so far");
     }
+    if (auto read = read_system(); !read) return read;
     auto n_new = conversation_.sync(*tokens);
     if (!n_new) return tl::unexpected(n_new.error());
     auto generation = generate();

@@ -54,6 +54,15 @@ Result<Generation> Conversation::generate(const GenerateOptions& options, const 
   return generation;
 }
 
+Result<void> Conversation::compute_dense(std::span<const int32_t> tokens, const LazyOptions& lazy,
+                                         const Callbacks& callbacks) {
+  if (auto n_new = sync(tokens); !n_new) return tl::unexpected(n_new.error());
+  if (auto set = session_.set_lazy({.schedule = "off"}); !set) return set;
+  auto computed = session_.step(callbacks);
+  auto set = session_.set_lazy(lazy);
+  return computed ? set : computed;
+}
+
 Result<void> Conversation::rewind(size_t n_tokens) {
   if (n_tokens > tokens_.size()) {
     return fail(ErrorCode::kInvalidArgument, "cannot rewind to " + std::to_string(n_tokens) +

@@ -33,6 +33,10 @@ class Conversation {
   Result<size_t> sync(std::span<const int32_t> tokens);
   // Session::generate() of what awaits it. The answer is then a part of the conversation.
   Result<Generation> generate(const GenerateOptions& options, const Callbacks& callbacks);
+  // Makes it these tokens and computes them by the whole model, whatever the schedule is: the part that stays
+  // (system message, tools). `lazy` is the session's, for what follows.
+  Result<void> compute_dense(std::span<const int32_t> tokens, const LazyOptions& lazy,
+                             const Callbacks& callbacks);
   // Takes back all tokens from n_tokens on.
   Result<void> rewind(size_t n_tokens);
 

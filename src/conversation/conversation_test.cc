@@ -188,5 +188,38 @@ TEST_F(ConversationTest, RewindingIntoAFilteredPromptKeepsWhatWasChosenBefore) {
   EXPECT_EQ(conversation.session().tokens().size(), 20 + kAnswer);
 }
 
+TEST_F(ConversationTest, ThePartThatStaysIsComputedByTheWholeModel) {
+  const LazyOptions lazy{.schedule = "1:0.2", .policy = Policy::kFocus};
+  const Tokens system = text(20, 3);
+  const Tokens prompt = system + text(30, 70);
+  Conversation conversation = start(Policy::kFocus, "1:0.2");
+  ASSERT_TRUE(conversation.compute_dense(system, lazy, {}));
+  EXPECT_EQ(conversation.tokens(), system);
+  EXPECT_EQ(*conversation.sync(prompt), 30U);
+  const auto answer = conversation.generate(greedy(), {});
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->lazy_used);
+  const std::vector<double>& computed = answer->lazy.computed_fraction;
+  EXPECT_GE(computed.back() * 50, 20);  // all of the system message
+  EXPECT_LT(computed.back(), 1);        // and not all of the rest
+  Conversation without = start(Policy::kFocus, "1:0.2");
+  EXPECT_LT(turn(without, prompt).lazy.computed_fraction.back() * 50, 20);
+}
+
+TEST_F(ConversationTest, ThePartThatStaysFollowsAnother) {
+  const LazyOptions lazy{.schedule = "1:0.2", .policy = Policy::kFocus};
+  Conversation conversation = start(Policy::kFocus, "1:0.2");
+  ASSERT_TRUE(conversation.compute_dense(text(20, 3), lazy, {}));
+  turn(conversation, text(20, 3) + text(30, 70));
+  ASSERT_TRUE(conversation.compute_dense(text(25, 9), lazy, {}));
+  EXPECT_EQ(conversation.tokens(), text(25, 9));
+  std::stop_source stop;
+  stop.request_stop();
+  const auto stopped = conversation.compute_dense(text(15, 40), lazy, {.stop = stop.get_token()});
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+  EXPECT_TRUE(turn(conversation, text(40, 9)).lazy_used);
+}
+
 }  // namespace
 }  // namespace lazyfill
