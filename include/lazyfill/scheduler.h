@@ -50,7 +50,7 @@ struct Request {
   bool cache_prompt = true;
   std::string cache_salt;  // only requests with the same one share anything
   // The first so many tokens, the part of a conversation that stays (system message, tools), are computed by
-  // the whole model and stay in the cache.
+  // the whole model and leave the cache last.
   size_t n_dense_tokens = 0;
   // Called from the scheduler's thread, which computes nothing meanwhile.
   Callbacks callbacks = {};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <tuple>
 #include <utility>
 
 namespace lazyfill {
@@ -48,7 +49,9 @@ void PrefixStore::take_pieces(std::span<const int32_t> tokens, std::string_view 
       found.n_tokens = static_cast<size_t>(end);
     }
   };
-  Pieces& all = pieces(salt);
+  const auto under_salt = pieces_.find(salt);
+  if (under_salt == pieces_.end()) return;
+  Pieces& all = under_salt->second;
   take(all.dense.find(tokens), 0, n_dense);
   found.n_dense = found.n_tokens;
   found.lower_layer = kind.first;
@@ -65,8 +68,10 @@ PrefixStore::Found PrefixStore::find_pieces(const Question& question) {
   const auto tokens = question.tokens.first(n_usable_of(question));
   Found best;
   std::vector<Lower> kinds = {kind_of(question.plan)};
+  const auto under_salt = pieces_.find(question.salt);
+  if (under_salt == pieces_.end()) return best;
   if (question.plan.is_dense(n_layers_)) {
-    for (const auto& [kind, _] : pieces(question.salt).lower)
+    for (const auto& [kind, _] : under_salt->second.lower)
       if (kind.second == 1) kinds.push_back(kind);
   }
   for (const Lower& kind : kinds) {
@@ -211,7 +216,9 @@ void PrefixStore::keep(const SequenceCache& cache, const Ended& ended) {
 
 void PrefixStore::pin(std::span<const int32_t> tokens, std::string_view salt) {
   for (Kept& kept : kept_) {
-    if (kept.is_pinned && kept.name.salt == salt && std::ranges::equal(kept.name.tokens, tokens)) return;
+    if (!kept.is_pinned || kept.name.salt != salt || !std::ranges::equal(kept.name.tokens, tokens)) continue;
+    kept.last_use = ++now_;
+    return;
   }
   std::list<Kept> one;
   Kept& kept = one.emplace_back();
@@ -220,6 +227,7 @@ void PrefixStore::pin(std::span<const int32_t> tokens, std::string_view salt) {
   kept.name.plan.first_choosing = n_layers_;
   kept.name.salt = salt;
   kept.is_pinned = true;
+  kept.last_use = ++now_;
   kept.own_bytes = sizeof(Kept) + tokens.size() * sizeof(int32_t);
   pieces(salt).dense.use(tokens, 0);
   own_bytes_ += kept.own_bytes;
@@ -237,7 +245,13 @@ void PrefixStore::remove(std::list<Kept>::iterator kept) {
   Pieces& all = pieces(kept->name.salt);
   const std::span<const int32_t> tokens = kept->name.tokens;
   all.dense.release(tokens.first(kept->name.n_dense));
-  if (kept->name.n_dense < tokens.size()) all.lower.at(kind_of(kept->name.plan)).release(tokens);
+  if (kept->name.n_dense < tokens.size()) {
+    const auto lower = all.lower.find(kind_of(kept->name.plan));
+    lower->second.release(tokens);
+    if (lower->second.empty()) all.lower.erase(lower);
+  }
+  // Salts come and go with those who ask.
+  if (all.dense.empty() && all.lower.empty()) pieces_.erase(kept->name.salt);
   own_bytes_ -= kept->own_bytes;
   kept_.erase(kept);
 }
@@ -287,17 +301,14 @@ void PrefixStore::restore(const StoredSequence& sequence, SequenceCache::Shape s
 }
 
 void PrefixStore::evict_to(uint64_t bytes) {
-  while (this->bytes() > bytes) {
-    auto next = kept_.end();
-    const auto goes_before = [](const Kept& a, const Kept& b) {
-      return std::pair(!a.is_superseded, a.last_use) < std::pair(!b.is_superseded, b.last_use);
-    };
-    for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
-      if (!kept->is_pinned && (next == kept_.end() || goes_before(*kept, *next))) next = kept;
-    }
-    if (next == kept_.end()) return;
+  const auto goes_before = [](const Kept& a, const Kept& b) {
+    return std::tuple(a.is_pinned, !a.is_superseded, a.last_use) <
+           std::tuple(b.is_pinned, !b.is_superseded, b.last_use);
+  };
+  while (this->bytes() > bytes && !kept_.empty()) {
+    const auto next = std::min_element(kept_.begin(), kept_.end(), goes_before);
     try {
-      if (farewell_ && !next->is_superseded) farewell_(stored(*next));
+      if (farewell_ && !next->is_superseded && !next->is_pinned) farewell_(stored(*next));
     } catch (const std::bad_alloc&) {  // then it goes without
     }
     remove(next);

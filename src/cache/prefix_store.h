@@ -52,12 +52,14 @@ class PrefixStore {
   // Keeps what a sequence has computed; only what is not here yet is copied. Throws std::bad_alloc, and is
   // then as it was.
   void keep(const SequenceCache& cache, const Ended& ended);
-  // The first tokens of dense sequences (system message, tools) stay until unpinned, those that were kept.
+  // The first tokens of dense sequences (system message, tools) leave after all others, or when unpinned;
+  // those that were kept.
   void pin(std::span<const int32_t> tokens, std::string_view salt);
   void unpin(std::span<const int32_t> tokens, std::string_view salt);
 
   uint64_t bytes() const { return counter_.bytes() + own_bytes_; }
   size_t n_sequences() const { return kept_.size(); }
+  size_t n_salts() const { return pieces_.size(); }
   // Before a sequence goes that none goes on from.
   using Farewell = std::function<void(const StoredSequence&)>;
   void on_eviction(Farewell farewell) { farewell_ = std::move(farewell); }
@@ -69,8 +71,8 @@ class PrefixStore {
   // Keeps a sequence that was kept before. Throws std::bad_alloc.
   void restore(const StoredSequence& sequence, SequenceCache::Shape shape);
 
-  // Lets sequences go until there are at most so many bytes, or only pinned ones: first those that another
-  // one goes on from, then those that were not used for longest.
+  // Lets sequences go until there are at most so many bytes: first those that another one goes on from, then
+  // those that were not used for longest, and pinned ones last.
   void evict_to(uint64_t bytes);
 
  private:

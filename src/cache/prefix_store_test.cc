@@ -159,12 +159,44 @@ TEST_F(PrefixStoreTest, PinnedOnesStay) {
   ask(tokens_of(100), kDense, 90);
   store_.pin(tokens_of(40), "");
   store_.pin(tokens_of(40), "");
-  store_.evict_to(0);
+  ask(tokens_of(100, 2000), kDense, 90);
+  store_.evict_to(store_.bytes() * 2 / 3);
+  EXPECT_EQ(store_.n_sequences(), 1U);
   EXPECT_EQ(n_found(tokens_of(100), kDense), 40U);
   store_.unpin(tokens_of(40), "");
-  store_.evict_to(0);
   EXPECT_EQ(n_found(tokens_of(100), kDense), 0U);
   EXPECT_EQ(store_.bytes(), 0U);
+}
+
+// Each conversation has a system message of its own: the bound counts for those as well.
+TEST_F(PrefixStoreTest, PinnedOnesLeaveLast) {
+  const std::vector<int32_t> first = tokens_of(100);
+  const std::vector<int32_t> second = tokens_of(100, 2000);
+  for (const std::vector<int32_t>* tokens : {&first, &second}) {
+    ask(*tokens, kDense, 90);
+    store_.pin(std::span(*tokens).first(40), "");
+  }
+  store_.pin(std::span(first).first(40), "");  // used again
+  while (store_.n_sequences() > 2) store_.evict_to(store_.bytes() - 1);
+  EXPECT_EQ(n_found(first, kDense), 40U);
+  EXPECT_EQ(n_found(second, kDense), 40U);
+  store_.pin(std::span(first).first(40), "");
+  store_.evict_to(store_.bytes() - 1);
+  EXPECT_EQ(n_found(first, kDense), 40U);
+  EXPECT_EQ(n_found(second, kDense), 0U);
+  store_.evict_to(0);
+  EXPECT_EQ(store_.bytes(), 0U);
+}
+
+TEST_F(PrefixStoreTest, NothingIsLeftOfASaltThatNobodyUses) {
+  for (int i = 0; i < 50; ++i) {
+    const std::string salt = std::to_string(i);
+    ask(tokens_of(100), i % 2 == 0 ? kLazy : kDense, 90, salt);
+    EXPECT_EQ(n_found(tokens_of(100), kLazy, "never kept " + salt), 0U);
+  }
+  EXPECT_EQ(store_.n_salts(), 50U);
+  store_.evict_to(0);
+  EXPECT_EQ(store_.n_salts(), 0U);
 }
 
 TEST_F(PrefixStoreTest, AtLeastTheNewestTokensAreComputedAgain) {

@@ -225,7 +225,9 @@ std::vector<std::string> Scheduler::notes() const {
 SchedulerStatus Scheduler::status() const {
   const std::scoped_lock lock(impl_->mutex);
   SchedulerStatus status = impl_->status;
-  status.n_queued += impl_->inbox.size();
+  // Not the turn's before: those that it has admitted since would count beside those that came in their
+  // place.
+  status.n_queued = impl_->turns.n_waiting() + impl_->inbox.size();
   return status;
 }
 
