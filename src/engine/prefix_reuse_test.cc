@@ -19,17 +19,6 @@ Request asked(std::vector<int32_t> tokens, const LazyOptions& lazy, size_t max_t
   return request;
 }
 
-void expect_same_bits(const Generation& got, const Generation& expected) {
-  expect_same(got, expected);
-  ASSERT_EQ(got.top_logprobs.size(), expected.top_logprobs.size());
-  for (size_t i = 0; i < got.top_logprobs.size(); ++i) {
-    for (size_t k = 0; k < got.top_logprobs[i].size(); ++k) {
-      EXPECT_EQ(got.top_logprobs[i][k].id, expected.top_logprobs[i][k].id);
-      EXPECT_EQ(got.top_logprobs[i][k].logprob, expected.top_logprobs[i][k].logprob) << i << ", " << k;
-    }
-  }
-}
-
 // By turns of both, the session takes back as much as the scheduler found.
 class Reuse : public testing::TestWithParam<KvType> {
  protected:

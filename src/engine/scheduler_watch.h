@@ -143,4 +143,16 @@ inline void expect_same(const Generation& got, const Generation& expected) {
   EXPECT_EQ(got.lazy.computed_fraction, expected.lazy.computed_fraction);
 }
 
+// The same, and the probabilities of each token.
+inline void expect_same_bits(const Generation& got, const Generation& expected) {
+  expect_same(got, expected);
+  ASSERT_EQ(got.top_logprobs.size(), expected.top_logprobs.size());
+  for (size_t i = 0; i < got.top_logprobs.size(); ++i) {
+    for (size_t k = 0; k < got.top_logprobs[i].size(); ++k) {
+      EXPECT_EQ(got.top_logprobs[i][k].id, expected.top_logprobs[i][k].id);
+      EXPECT_EQ(got.top_logprobs[i][k].logprob, expected.top_logprobs[i][k].logprob) << i << ", " << k;
+    }
+  }
+}
+
 }  // namespace lazyfill
