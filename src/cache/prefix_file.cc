@@ -123,8 +123,13 @@ class Reader {
     sequence.saved_for_revival = head_.saved_for_revival;
     const auto n = static_cast<TokenIndex>(head_.name.tokens.size());
     const auto n_dense = static_cast<TokenIndex>(head_.name.n_dense);
-    read_part(0, n_dense, form_.shape.n_layers, sequence);
-    read_part(n_dense, n, head_.name.plan.first_choosing + 1, sequence);
+    TokenIndex begin = 0;
+    for (size_t part_end : head_.part_ends) {
+      const auto end = static_cast<TokenIndex>(part_end);
+      read_part(begin, end, begin < n_dense ? form_.shape.n_layers : head_.name.plan.first_choosing + 1,
+                sequence);
+      begin = end;
+    }
     if (n_dense < n) read_own(*loaded);
     uint64_t checksum = 0;
     const uint64_t expected = XXH3_64bits_digest(&state_);
@@ -164,7 +169,6 @@ class Reader {
   }
 
   void read_part(TokenIndex begin, TokenIndex end, size_t end_layer, StoredSequence& sequence) {
-    if (begin == end) return;
     auto part = std::make_shared<CachePart>();
     part->begin = begin;
     part->end = end;

@@ -76,7 +76,7 @@ TEST_F(PrefixFile, WhatComesBackIsWhatWentThere) {
     auto loaded = read_prefix(path_, form_);
     ASSERT_TRUE(loaded) << loaded.error().message;
     PrefixStore store(kLayers);
-    store.restore((*loaded)->sequence, kShape);
+    store.restore((*loaded)->sequence, std::move((*loaded)->own), std::move((*loaded)->votes), kShape);
     SequenceCache cache(kShape);
     const auto asked = tokens_of(60);
     const auto hit = store.fill(cache, {asked, plan, "salt", 1});
@@ -91,6 +91,38 @@ TEST_F(PrefixFile, WhatComesBackIsWhatWentThere) {
     EXPECT_EQ(cache.find_aux(1)->state_of(49)[0], 49);
     EXPECT_EQ(cache.votes(1).of(0, 50), std::vector<float>(50, 0.5F));
     EXPECT_EQ(cache.saved_for_revival(), 7);
+  }
+}
+
+// Longer than a piece, and into a store whose pieces are cut elsewhere.
+TEST_F(PrefixFile, InPieces) {
+  for (const auto& [plan, n_dense] : {std::pair(kDense, size_t{700}), std::pair(kLazy, size_t{300})}) {
+    SequenceCache cache(kShape);
+    if (!plan.is_dense(kLayers)) cache.keep_entered(plan.first_choosing);
+    compute(cache, 700, n_dense);
+    PrefixStore before(kLayers);
+    before.keep(cache, {tokens_of(700), 690, n_dense, plan, "salt"});
+    before.for_each_kept(
+        [&](const StoredSequence& sequence) { ASSERT_TRUE(write_prefix(path_, sequence, form_)); });
+    for (const size_t n_other : {0, 100, 400}) {
+      PrefixStore after(kLayers);
+      SequenceCache other(kShape);
+      compute(other, n_other, n_other);
+      if (n_other > 0) after.keep(other, {tokens_of(n_other), n_other, n_other, kDense, "salt"});
+      auto loaded = read_prefix(path_, form_);
+      ASSERT_TRUE(loaded) << loaded.error().message;
+      after.restore((*loaded)->sequence, std::move((*loaded)->own), std::move((*loaded)->votes), kShape);
+      SequenceCache filled(kShape);
+      const auto asked = tokens_of(710);
+      EXPECT_EQ(after.fill(filled, {asked, plan, "salt", 1}).n_tokens, 700U);
+      for (size_t layer = 0; layer < kLayers; ++layer) {
+        for (size_t token = 0; token < 700; token += 2)
+          ASSERT_EQ(key_of(filled, layer, token), 1000.0F * layer + token);
+      }
+      if (filled.find_aux(1) == nullptr) continue;
+      for (TokenIndex token = 301; token < 700; token += 2)
+        ASSERT_EQ(filled.find_aux(1)->state_of(token)[0], token);
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 #include "cache/prefix_head.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace lazyfill {
 namespace {
@@ -33,7 +35,8 @@ void require(bool holds, const char* why) {
 }
 
 PrefixHead prefix_head_of(const StoredSequence& sequence) {
-  PrefixHead head{sequence.name, sequence.saved_for_revival, {}, {}, {}};
+  PrefixHead head{sequence.name, sequence.saved_for_revival, {}, {}, {}, {}};
+  for (const PartRange& range : sequence.parts) head.part_ends.push_back(static_cast<size_t>(range.end));
   if (sequence.name.n_dense == sequence.name.tokens.size()) return head;
   for (const CachePart::Layer& layer : sequence.own->layers) {
     head.own_columns.push_back(layer.tokens.size());
@@ -54,6 +57,7 @@ Json json_of(const PrefixHead& head, const PrefixForm& form) {
           {"attention_mass", name.plan.attention_mass},
           {"salt", name.salt},
           {"saved_for_revival", head.saved_for_revival},
+          {"part_ends", head.part_ends},
           {"own_columns", head.own_columns},
           {"own_left", head.own_left},
           {"has_votes", head.has_votes}};
@@ -84,6 +88,16 @@ PrefixHead prefix_head_of(const Json& json, const PrefixForm& form) {
   const bool is_dense = name.plan.is_dense(n_layers);
   require(is_dense ? name.n_dense == n : name.plan.first_choosing + 1 < n_layers,
           "its plan does not fit the model");
+  const Json& ends = json.at("part_ends");
+  require(ends.is_array() && ends.size() <= n, "it has more parts than tokens");
+  head.part_ends = numbers(json, "part_ends", ends.size(), n);
+  const bool ascends = std::adjacent_find(head.part_ends.begin(), head.part_ends.end(),
+                                          std::greater_equal<>()) == head.part_ends.end();
+  const bool has_border =
+      name.n_dense == 0 || std::binary_search(head.part_ends.begin(), head.part_ends.end(), name.n_dense);
+  require(ascends && has_border && !head.part_ends.empty() && head.part_ends.front() > 0 &&
+              head.part_ends.back() == n,
+          "its parts do not follow one another");
   if (name.n_dense == n) return head;
   const size_t n_above = n_layers - name.plan.first_choosing - 1;
   head.own_columns = numbers(json, "own_columns", n_above, n - name.n_dense);

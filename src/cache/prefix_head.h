@@ -18,6 +18,7 @@ void require(bool holds, const char* why);
 struct PrefixHead {
   SequenceName name;
   double saved_for_revival = 0;
+  std::vector<size_t> part_ends;    // [parts] the token behind each; the last is that behind all
   std::vector<size_t> own_columns;  // [layers above the choosing one] tokens
   std::vector<size_t> own_left;     // likewise, with states
   std::vector<size_t> has_votes;    // [layers from the choosing one on] 0 or 1

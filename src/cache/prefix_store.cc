@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -151,15 +152,14 @@ void PrefixStore::give(const Gift& gift, const Found& found, SequenceCache& cach
   cache.revive_entered();
 }
 
-void PrefixStore::fill_tree(const SequenceCache& cache, const Kept& kept) {
+void PrefixStore::fill_tree(const Kept& kept, const MakePart& make_part) {
   Pieces& all = pieces(kept.name.salt);
   const auto fill = [&](TokenTree& tree, std::span<const int32_t> tokens, size_t first, size_t end_layer) {
     const std::vector<TokenTree::Node*> path = tree.use(tokens, first);
     try {
       for (TokenTree::Node* node : path) {
         if (node->part != nullptr || node->begin < static_cast<TokenIndex>(first)) continue;
-        tree.set_part(*node, std::make_shared<CachePart>(cache.copy_part(node->begin, node->end(), 0,
-                                                                         end_layer, end_layer < n_layers_)));
+        tree.set_part(*node, make_part(node->begin, node->end(), end_layer));
       }
     } catch (...) {
       tree.release(tokens);
@@ -194,15 +194,19 @@ void PrefixStore::keep(const SequenceCache& cache, const Ended& ended) {
     const size_t layer = kept.name.plan.first_choosing;
     if (cache.entered_layer() != layer || cache.entered_from() > begin) return;
     kept.own = cache.copy_part(begin, end, layer + 1, n_layers_, false);
-    kept.own_bytes = kept.own.bytes();
-    for (size_t i = layer; i < n_layers_; ++i) {
-      kept.votes.push_back(cache.votes(i).of(0, end));
-      kept.own_bytes += kept.votes.back().size() * sizeof(float);
-    }
+    for (size_t i = layer; i < n_layers_; ++i) kept.votes.push_back(cache.votes(i).of(0, end));
     kept.saved_for_revival = cache.saved_for_revival();
   }
-  kept.own_bytes += sizeof(Kept) + kept.name.tokens.size() * sizeof(int32_t);
-  fill_tree(cache, kept);
+  add(std::move(one), [&](TokenIndex begin, TokenIndex end, size_t end_layer) {
+    return std::make_shared<CachePart>(cache.copy_part(begin, end, 0, end_layer, end_layer < n_layers_));
+  });
+}
+
+void PrefixStore::add(std::list<Kept> one, const MakePart& make_part) {
+  Kept& kept = one.front();
+  kept.own_bytes = sizeof(Kept) + kept.name.tokens.size() * sizeof(int32_t) + kept.own.bytes();
+  for (const auto& votes : kept.votes) kept.own_bytes += votes.size() * sizeof(float);
+  fill_tree(kept, make_part);
   for (Kept& other : kept_) {
     if (other.is_pinned || other.name.salt != kept.name.salt || other.name.plan.name != kept.name.plan.name)
       continue;
@@ -291,13 +295,30 @@ double PrefixStore::work_saved(const SequenceName& name, const Question& questio
          static_cast<double>(serves ? (n - n_dense) * (name.plan.first_choosing + 1) : 0);
 }
 
-void PrefixStore::restore(const StoredSequence& sequence, SequenceCache::Shape shape) {
-  const SequenceName& name = sequence.name;
-  shape.capacity_tokens = name.tokens.size();
-  SequenceCache cache(shape);
-  const Found found{{}, name.tokens.size(), name.n_dense, name.plan.first_choosing};
-  give({sequence.parts, sequence.own, sequence.votes, sequence.saved_for_revival}, found, cache);
-  keep(cache, {name.tokens, name.prompt_end, name.n_dense, name.plan, name.salt});
+void PrefixStore::restore(StoredSequence sequence, CachePart own, std::vector<std::vector<float>> votes,
+                          SequenceCache::Shape shape) {
+  std::list<Kept> one;
+  Kept& kept = one.emplace_back();
+  kept.name = sequence.name;
+  kept.own = std::move(own);
+  kept.votes = std::move(votes);
+  kept.saved_for_revival = sequence.saved_for_revival;
+  // Pieces are cut here as they were there, unless others branch off elsewhere: then they are cut from a
+  // cache.
+  std::optional<SequenceCache> cache;
+  add(std::move(one),
+      [&](TokenIndex begin, TokenIndex end, size_t end_layer) -> std::shared_ptr<const CachePart> {
+        for (const PartRange& range : sequence.parts) {
+          if (range.begin == begin && range.end == end) return range.part;
+        }
+        if (!cache) {
+          shape.capacity_tokens = sequence.name.tokens.size();
+          const Found found{
+              {}, shape.capacity_tokens, sequence.name.n_dense, sequence.name.plan.first_choosing};
+          give({sequence.parts, nullptr, {}, 0}, found, cache.emplace(shape));
+        }
+        return std::make_shared<CachePart>(cache->copy_part(begin, end, 0, end_layer, end_layer < n_layers_));
+      });
 }
 
 void PrefixStore::evict_to(uint64_t bytes) {

@@ -69,7 +69,8 @@ class PrefixStore {
   double most_work(const Question& question) const;
   double work_saved(const SequenceName& name, const Question& question) const;
   // Keeps a sequence that was kept before. Throws std::bad_alloc.
-  void restore(const StoredSequence& sequence, SequenceCache::Shape shape);
+  void restore(StoredSequence sequence, CachePart own, std::vector<std::vector<float>> votes,
+               SequenceCache::Shape shape);
 
   // Lets sequences go until there are at most so many bytes: first those that another one goes on from, then
   // those that were not used for longest, and pinned ones last.
@@ -112,7 +113,11 @@ class PrefixStore {
   void take_pieces(std::span<const int32_t> tokens, std::string_view salt, size_t n_dense, const Lower& kind,
                    Found& found);
   Pieces& pieces(std::string_view salt);
-  void fill_tree(const SequenceCache& cache, const Kept& kept);
+  // Makes the part of these tokens in the layers before end_layer.
+  using MakePart =
+      std::function<std::shared_ptr<const CachePart>(TokenIndex begin, TokenIndex end, size_t end_layer)>;
+  void fill_tree(const Kept& kept, const MakePart& make_part);
+  void add(std::list<Kept> one, const MakePart& make_part);
   void remove(std::list<Kept>::iterator kept);
   double work(const Found& found) const;
 

@@ -106,7 +106,8 @@ void PrefixFolder::load_better(PrefixStore& store, const PrefixStore::Question& 
     return;
   }
   try {
-    store.restore((*loaded)->sequence, form_.shape);
+    LoadedPrefix& all = **loaded;
+    store.restore(std::move(all.sequence), std::move(all.own), std::move(all.votes), form_.shape);
   } catch (const std::bad_alloc&) {  // then it is computed
   }
 }
