@@ -7,7 +7,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 
-from evals import fidelity, longbench, methods, perplexity, prepacking, questions, steps, transfer, turns
+from evals import agents, fidelity, longbench, methods, perplexity, prepacking, questions, steps, transfer, turns
 from evals.methods import Method
 from evals.program import Answers, Budget, common, measure, read_results
 
@@ -37,11 +37,16 @@ class Size:
     batches: tuple = (2, 4, 8, 16, 32, 64)  # prepacking; the last is how many prompts there are
     spreads: tuple = (0.0, 0.4, 0.8, 1.2)
     repeats: int = 5
+    trace_turns: int = 3            # in a piece of an agent's conversation
+    trace_tools: int = 14
+    trace_example: int = 6000       # characters
+    trace_repeats: int = 2
 
 
 SMALL = Size(prompt_tokens=700, answer_tokens=48, characters=2400, per_task=1, n_fidelity=2, fidelity_tokens=9, curve_questions=3, retrieval=1, documents=5,
              pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, turn_strengths=(2, 3), layer_step=10,
-             layer_keeps=(0.5, 0.2), steps=16, batches=(2, 8), spreads=(0.0, 0.8), repeats=1)
+             layer_keeps=(0.5, 0.2), steps=16, batches=(2, 8), spreads=(0.0, 0.8), repeats=1,
+             trace_turns=1, trace_tools=3, trace_example=0, trace_repeats=1)
 
 
 @dataclass(frozen=True)
@@ -347,4 +352,4 @@ def frontier_of(setup, name):
 # name -> (function, share of the budget)
 EXPERIMENTS = {"turns": (multi_turn, 3), "ablation": (ablation, 5), "curve": (curve, 5), "scores": (scores, 6), "retrieval": (retrieval, 3),
                "perplexity": (long_text, 2), "layers": (layers, 2), "usage": (usage, 1), "preset": (presets, 1), "preset-scores": (preset_scores, 4),
-               "prepacking": (prepacking.experiment, 2), "calibration": (frontier, 0.1)}
+               "prepacking": (prepacking.experiment, 2), "agents": (agents.experiment, 1), "calibration": (frontier, 0.1)}
