@@ -1,77 +1,20 @@
-// Files that are GGUF to the last byte and lie about the model: sizes, tensors, tokeniser, template, weights.
-// What breaks the format itself is in gguf/file_test.cc and gguf/split_test.cc, byte soup in fuzz/.
+// Files that are GGUF to the last byte and lie about the model: sizes, tensors, weights. The tokeniser's lies
+// are in hostile_vocabulary_test.cc, what is only odd in odd_files_test.cc, what breaks the format in
+// gguf/file_test.cc and gguf/split_test.cc, byte soup in fuzz/.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
-#include <functional>
 #include <limits>
 
-#include "base/half.h"
-#include "engine/tiny_model_file.h"
-#include "lazyfill/engine.h"
+#include "engine/hostile_files.h"
 
 namespace lazyfill {
 namespace {
 
 using gguf::TensorType;
 using testing::HasSubstr;
-
-constexpr unsigned kMostSeconds = 20;             // a hang is a failure; everything here takes milliseconds
-constexpr long kMostGrowthKib = long{384} << 10;  // of the process; sanitisers keep freed memory for a while
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr char kModelShape[] = "where the metadata asks for";
-
-long peak_kib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss;
-}
-
-class HostileFiles : public testing::Test {
- protected:
-  void SetUp() override {
-    alarm(kMostSeconds);
-    peak_before_kib_ = peak_kib();
-  }
-  void TearDown() override {
-    alarm(0);
-    EXPECT_LT(peak_kib() - peak_before_kib_, kMostGrowthKib);
-    std::filesystem::remove(path_);
-  }
-
-  Result<Engine> load(const TinyModelFile& file) {
-    const auto saved = file.save(path_);
-    EXPECT_TRUE(saved) << saved.error().message;
-    return Engine::load(path_, {.n_threads = 2});
-  }
-
-  void expect_refused(const TinyModelFile& file, const std::string& message) {
-    const auto engine = load(file);
-    ASSERT_FALSE(engine);
-    EXPECT_THAT(engine.error().message, HasSubstr(message));
-    EXPECT_THAT(engine.error().message, testing::Not(HasSubstr("\n")));
-  }
-
-  static Result<Generation> answer(const Engine& engine, const std::string& schedule = "off") {
-    SessionOptions options;
-    options.context_tokens = 64;
-    options.lazy.schedule = schedule;
-    auto session = engine.start_session(options);
-    if (!session) return tl::unexpected(session.error());
-    auto tokens = engine.tokenize("the quick brown fox");
-    if (!tokens) return tl::unexpected(tokens.error());
-    GenerateOptions generate;
-    generate.max_tokens = 3;
-    return session->generate(*tokens, generate, {});
-  }
-
-  const std::string path_ = testing::TempDir() + "hostile_" + std::to_string(getpid()) + ".gguf";
-  long peak_before_kib_ = 0;
-};
 
 TEST_F(HostileFiles, TheModelItselfAnswers) {
   const auto engine = load({});
@@ -81,33 +24,6 @@ TEST_F(HostileFiles, TheModelItselfAnswers) {
     ASSERT_TRUE(generation) << generation.error().message;
     EXPECT_GT(generation->token_ids.size(), 0U);
   }
-}
-
-struct Lie {
-  const char* name;
-  std::function<void(TinyModelFile&)> tell;
-  const char* expected;  // part of the sentence
-};
-void PrintTo(const Lie& lie, std::ostream* out) {
-  *out << lie.name;
-}
-using Tell = std::function<void(TinyModelFile&)>;
-
-Tell with_uint(const std::string& key, uint64_t value) {
-  return [=](TinyModelFile& file) { file.set_uint(key, value); };
-}
-Tell with_value(const std::string& key, const gguf::Value& value) {
-  return [=](TinyModelFile& file) { file.set(key, value); };
-}
-Tell without(const std::string& key) {
-  return [=](TinyModelFile& file) { file.metadata.erase(key); };
-}
-Tell without_tensor(const std::string& name) {
-  return [=](TinyModelFile& file) { file.tensors.erase(name); };
-}
-template <class T>
-Tell with_array(const std::string& key, const std::vector<T>& values) {
-  return [=](TinyModelFile& file) { file.set_array(key, values); };
 }
 
 std::vector<Lie> lies_of_sizes() {
@@ -206,58 +122,6 @@ std::vector<Lie> lies_of_tensors() {
   return lies;
 }
 
-std::vector<Lie> lies_of_tokenizers() {
-  const std::string prefix = "tokenizer.ggml.";
-  const std::vector<std::string> two = {"a", "b"};
-  return {
-      {"ModelMissing", without(prefix + "model"), "is missing"},
-      {"ModelUnknown", with_value(prefix + "model", std::string("rot13")), "rot13"},
-      {"TokensMissing", without(prefix + "tokens"), "tokenizer.ggml.tokens"},
-      {"TokensOfNumbers", with_array<int64_t>(prefix + "tokens", {1, 2}), "not an array of strings"},
-      {"TokensNoArray", with_uint(prefix + "tokens", 2), "not an array of strings"},
-      {"TokensEmpty", with_array<std::string>(prefix + "tokens", {}), "is empty"},
-      {"TokensFewerThanTypes", with_array(prefix + "tokens", two), "token_type has 260 entries for 2 tokens"},
-      {"TypesLonger", with_array(prefix + "token_type", std::vector<int64_t>(261, 1)),
-       "token_type has 261 entries for 260 tokens"},
-      {"TypesShorter", with_array<int64_t>(prefix + "token_type", {1, 1}), "token_type has 2 entries"},
-      {"TypesUnknown", with_array(prefix + "token_type", std::vector<int64_t>(260, 77)), "token_type"},
-      {"TypesNegative", with_array(prefix + "token_type", std::vector<int64_t>(260, -1)), "token_type"},
-      {"TypesOfText", with_array(prefix + "token_type", two), "is not an array of integers"},
-      {"MergesMissing", without(prefix + "merges"), "tokenizer.ggml.merges"},
-      {"MergesOfNumbers", with_array<int64_t>(prefix + "merges", {1}), "not an array of strings"},
-      {"MergesOfUnknownTokens", with_array<std::string>(prefix + "merges", {"t h", "qqq zzz"}),
-       "entry 1 joins tokens"},
-      {"MergesWithoutASpace", with_array<std::string>(prefix + "merges", {"th"}), "merges entry 0"},
-      {"ScoresShorter",
-       [=](TinyModelFile& file) {
-         file.set(prefix + "model", std::string("llama"));
-         file.set_array(prefix + "scores", std::vector<double>{0.0, 1.0});
-       },
-       "scores"},
-      {"ScoresLonger",
-       [=](TinyModelFile& file) {
-         file.set(prefix + "model", std::string("llama"));
-         file.set_array(prefix + "scores", std::vector<double>(261, 0.0));
-       },
-       "scores has 261 entries for 260 tokens"},
-      {"ScoresNaN",
-       [=](TinyModelFile& file) {
-         file.set(prefix + "model", std::string("llama"));
-         file.set_array(prefix + "scores", std::vector<double>(260, kNan));
-       },
-       "not finite"},
-      {"MoreTokensThanRows",
-       [=](TinyModelFile& file) {
-         auto tokens = TinyModelFile::tokens();
-         tokens.resize(300, "<more>");
-         file.set_array(prefix + "tokens", tokens);
-         file.set_array(prefix + "token_type", std::vector<int64_t>(300, 1));
-       },
-       "300 tokens but the embedding only 260 rows"},
-      {"ChatTemplateNumber", with_uint("tokenizer.chat_template", 1), "is not a string"},
-  };
-}
-
 // fp16 infinity and no number, where the blocks of Q8_0 and Q4_1 have their scales and minima.
 Tell with_half(TensorType type, size_t at, uint16_t bits) {
   return [=](TinyModelFile& file) {
@@ -289,80 +153,9 @@ TEST_P(Lies, AreRefusedWithASentence) {
   expect_refused(file, GetParam().expected);
 }
 
-std::string name_of_lie(const testing::TestParamInfo<Lie>& info) {
-  return info.param.name;
-}
 INSTANTIATE_TEST_SUITE_P(Sizes, Lies, testing::ValuesIn(lies_of_sizes()), name_of_lie);
 INSTANTIATE_TEST_SUITE_P(Tensors, Lies, testing::ValuesIn(lies_of_tensors()), name_of_lie);
-INSTANTIATE_TEST_SUITE_P(Tokenizer, Lies, testing::ValuesIn(lies_of_tokenizers()), name_of_lie);
 INSTANTIATE_TEST_SUITE_P(Weights, Lies, testing::ValuesIn(lies_of_weights()), name_of_lie);
-
-// Odd, but nothing that makes the model useless: it must load and answer.
-std::vector<Lie> oddities() {
-  const std::string tokens_key = "tokenizer.ggml.tokens";
-  const auto with_token = [=](const std::string& token) {
-    return [=](TinyModelFile& file) {
-      auto tokens = TinyModelFile::tokens();
-      tokens[259] = token;
-      file.set_array(tokens_key, tokens);
-    };
-  };
-  return {
-      {"TokenOfInvalidUtf8", with_token("\xff\xfe\x80"), ""},
-      {"TokenOfOneMegabyte", with_token(std::string(1 << 20, 'a')), ""},
-      {"TokenEmpty", with_token(""), ""},
-      {"TokenTwice", with_token("<s>"), ""},
-      {"ContextHuge", with_uint("llama.context_length", uint64_t{1} << 28), ""},
-      {"VocabSizeSmaller", with_uint("llama.vocab_size", 3), ""},
-      {"VocabSizeLarger", with_uint("llama.vocab_size", uint64_t{1} << 40), ""},
-      {"ScoresThatNobodyNeeds", with_array("tokenizer.ggml.scores", std::vector<double>(3, 1.0)), ""},
-      {"MoreRowsThanTokens",
-       [](TinyModelFile& file) {
-         file.set_rows("token_embd.weight", 300);
-         file.set_rows("output.weight", 300);
-       },
-       ""},
-      {"NoSpecialTokens",
-       [](TinyModelFile& file) {
-         file.metadata.erase("tokenizer.ggml.bos_token_id");
-         file.metadata.erase("tokenizer.ggml.eos_token_id");
-       },
-       ""},
-      // Of special tokens that do not exist the user is warned.
-      {"BosOutOfRange", with_uint("tokenizer.ggml.bos_token_id", 260), "bos_token_id"},
-      {"EosOutOfRange", with_uint("tokenizer.ggml.eos_token_id", uint64_t{1} << 63), "eos_token_id"},
-      {"EosNegative", with_value("tokenizer.ggml.eos_token_id", int64_t{-1}), "eos_token_id"},
-      {"UnknownOutOfRange", with_uint("tokenizer.ggml.unknown_token_id", UINT32_MAX), "unknown_token_id"},
-  };
-}
-
-class Oddities : public HostileFiles, public testing::WithParamInterface<Lie> {};
-
-TEST_P(Oddities, DoNoHarm) {
-  TinyModelFile file;
-  GetParam().tell(file);
-  const auto engine = load(file);
-  ASSERT_TRUE(engine) << engine.error().message;
-  const std::vector<std::string>& warnings = engine->info().warnings;
-  EXPECT_EQ(warnings.empty(), std::string(GetParam().expected).empty());
-  for (const std::string& warning : warnings) EXPECT_THAT(warning, testing::HasSubstr(GetParam().expected));
-  const auto generation = answer(*engine);
-  EXPECT_TRUE(generation) << generation.error().message;
-}
-INSTANTIATE_TEST_SUITE_P(HostileFiles, Oddities, testing::ValuesIn(oddities()), name_of_lie);
-
-// A session of the whole context that the file claims: memory that nobody writes costs nothing, or is
-// refused.
-TEST_F(HostileFiles, SessionOfAHugeContext) {
-  TinyModelFile file;
-  file.set_uint("llama.context_length", uint64_t{1} << 28);
-  const auto engine = load(file);
-  ASSERT_TRUE(engine);
-  const auto session = engine->start_session({});
-  if (!session) {
-    EXPECT_THAT(session.error().message, HasSubstr("not enough memory"));
-  }
-}
 
 class ComputedNonsense : public HostileFiles, public testing::WithParamInterface<const char*> {};
 
@@ -392,21 +185,6 @@ TEST_F(HostileFiles, FileThatShrinksWhileItIsInUse) {
   const auto generation = answer(*engine);
   ASSERT_FALSE(generation);
   EXPECT_THAT(generation.error().message, HasSubstr("has become shorter while it was in use"));
-}
-
-TEST_F(HostileFiles, TemplatesThatNeverEnd) {
-  for (const char* source :
-       {"{% for i in range(1000000000) %}{% for j in range(1000000000) %}x{% endfor %}{% endfor %}",
-        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{{ 'xxxxxxxxxxxxxxxx' * 1000000000 }}"}) {
-    TinyModelFile file;
-    file.set("tokenizer.chat_template", std::string(source));
-    const auto engine = load(file);
-    ASSERT_TRUE(engine) << engine.error().message;
-    const auto text = engine->apply_chat_template({.messages = {{"user", "hello"}}});
-    ASSERT_FALSE(text) << source;
-    EXPECT_FALSE(text.error().message.empty());
-    EXPECT_TRUE(answer(*engine)) << "a prompt without the template still works";
-  }
 }
 
 }  // namespace

@@ -73,9 +73,10 @@ def test_long_file_is_found(check):
 def test_files_of_the_core_are_shorter(check):
     assert check(src__engine__a_h="\n" * 350, src__cli__a_h="\n" * 351).returncode == 0
     for folder in ("engine", "cache", "model"):
-        result = check(**{f"src__{folder}__b_h": "\n" * 351})
-        assert result.returncode == 1 and f"src/{folder}/b.h:351: 351 lines are too many" in result.stdout
-    assert check(src__cache__c_test_cc="\n" * 351).stdout.count("c_test") == 0
+        result = check(**{f"src__{folder}__b_h": "\n" * 351, f"src__{folder}__b_test_cc": "\n" * 351})
+        assert result.returncode == 1
+        for name in ("b.h", "b_test.cc"):
+            assert f"src/{folder}/{name}:351: 351 lines are too many" in result.stdout
 
 
 def body(n_lines, indentation):
