@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <random>
@@ -18,6 +19,7 @@
 namespace lazyfill {
 namespace {
 
+constexpr size_t kMaxSequences = 6;
 constexpr size_t kMaxQueue = 12;
 constexpr size_t kConversations = 8;
 constexpr size_t kMostInFlight = 22;  // more than are computed and may wait
@@ -70,13 +72,20 @@ struct Conversation {
   std::string log;  // what was asked, for whoever has to find out
 };
 
-class Soak : public testing::TestWithParam<KvType> {
+struct Kind {
+  const char* name;
+  KvType kv;
+  bool has_folder = false;  // what leaves the memory may come back from disk
+};
+
+class Soak : public testing::TestWithParam<Kind> {
  protected:
   using Clock = std::chrono::steady_clock;
 
   void SetUp() override {
     random_.seed(number_from_environment("LAZYFILL_SOAK_SEED", 23));
-    engine_ = load_tiny_engine(2, GetParam());
+    engine_ = load_tiny_engine(2, GetParam().kv);
+    if (GetParam().has_folder) folder_ = testing::TempDir() + "soak_" + std::to_string(getpid());
     executor_.emplace(*engine_->start_executor({.n_threads = 1}));
     start_scheduler();
     for (const auto& [name, lazy] : ways_to_be_lazy()) {
@@ -85,13 +94,23 @@ class Soak : public testing::TestWithParam<KvType> {
     for (Conversation& conversation : conversations_) begin(conversation);
   }
 
+  ~Soak() override {
+    scheduler_.reset();
+    if (!folder_.empty()) std::filesystem::remove_all(folder_);
+  }
+
   void start_scheduler() {
-    scheduler_.emplace(*Scheduler::start(*engine_, {.n_threads = 1,
-                                                    .max_sequences = 6,
-                                                    .max_queue = kMaxQueue,
-                                                    .turn_ms = 0.2,
-                                                    .kv_memory_bytes = kMemoryBytes,
-                                                    .pack_tokens = 200}));
+    scheduler_.reset();
+    auto scheduler = Scheduler::start(*engine_, {.n_threads = 1,
+                                                 .max_sequences = kMaxSequences,
+                                                 .max_queue = kMaxQueue,
+                                                 .turn_ms = 0.2,
+                                                 .kv_memory_bytes = kMemoryBytes,
+                                                 .state_folder = folder_,
+                                                 .state_bytes = 3 * kMemoryBytes,
+                                                 .pack_tokens = 200});
+    ASSERT_TRUE(scheduler) << scheduler.error().message;
+    scheduler_.emplace(std::move(*scheduler));
   }
 
   size_t any(size_t from, size_t to) { return std::uniform_int_distribution<size_t>(from, to)(random_); }
@@ -115,6 +134,7 @@ class Soak : public testing::TestWithParam<KvType> {
   void wait_for_the_end();
 
   std::mt19937_64 random_;
+  std::string folder_;  // empty: none
   std::optional<Engine> engine_;
   std::optional<Executor> executor_;
   std::vector<LazyOptions> ways_;
@@ -365,7 +385,7 @@ Generation Soak::expected_of(Session& session, const Sent& sent) {
 void Soak::check_status() {
   const SchedulerStatus status = scheduler_->status();
   EXPECT_LE(status.n_queued, kMaxQueue);
-  EXPECT_LE(status.n_prefilling + status.n_decoding, 6U);
+  EXPECT_LE(status.n_prefilling + status.n_decoding, kMaxSequences);
   EXPECT_LE(status.prefix_bytes + status.kv_reserved_bytes, kMemoryBytes);
 }
 
@@ -410,7 +430,7 @@ void Soak::wait_for_the_end() {
 }
 
 TEST_P(Soak, NothingIsLostAndNothingLeaks) {
-  const auto seconds = static_cast<double>(number_from_environment("LAZYFILL_SOAK_SECONDS", 6)) / 2;
+  const auto seconds = static_cast<double>(number_from_environment("LAZYFILL_SOAK_SECONDS", 6)) / 3;
   run_for(seconds / 10);
   const double early_mib = resident_mib();
   run_for(seconds * 9 / 10);
@@ -444,8 +464,10 @@ TEST_P(Soak, TheEndComesInTheMiddle) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Columns, Soak, testing::Values(KvType::kAsComputed, KvType::kQ8),
-                         [](const auto& type) { return type.param == KvType::kQ8 ? "q8" : "as_computed"; });
+INSTANTIATE_TEST_SUITE_P(Kinds, Soak,
+                         testing::Values(Kind{"as_computed", KvType::kAsComputed}, Kind{"q8", KvType::kQ8},
+                                         Kind{"state_folder", KvType::kAsComputed, true}),
+                         [](const auto& kind) { return kind.param.name; });
 
 }  // namespace
 }  // namespace lazyfill

@@ -155,6 +155,7 @@ void Turns::fill(Scheduled& request) {
   const PrefixStore::Question question{asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute};
   if (folder_) folder_->load_better(store_, question);
   request.hit = store_.fill(request.session->cache, question);
+  keep_bound();  // what came from the folder counts as well
   totals_.n_cached_tokens += request.hit.n_tokens;
   request.answer->note({request.hit.n_tokens, request.hit.n_agreeing});
 }
@@ -301,6 +302,10 @@ void Turns::let_go(std::unique_ptr<Scheduled> request) {
   keep(*request);
   request->session.reset();
   totals_.kv_reserved_bytes -= request->reserved_bytes;
+  keep_bound();
+}
+
+void Turns::keep_bound() {
   store_.evict_to(options_.kv_memory_bytes - std::min(options_.kv_memory_bytes, totals_.kv_reserved_bytes));
 }
 

@@ -50,6 +50,8 @@ class Turns {
   void start(Scheduled& request);
   void fill(Scheduled& request);
   void keep(const Scheduled& request);
+  // What is kept makes room for what is reserved.
+  void keep_bound();
   void decode();
   void begin_prefills();
   void prefill();
