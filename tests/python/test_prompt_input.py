@@ -158,6 +158,16 @@ def test_special_makes_control_tokens_of_their_names(ids, lazyfill, smollm2, cha
         assert with_names == json.loads(tokens.stdout)["token_ids"]
 
 
+@pytest.mark.parametrize("chat", [[], ["--chat"]])
+@pytest.mark.parametrize("special", [[], ["--special"]])
+def test_explain_takes_control_tokens_by_their_names_as_run_does(ids, lazyfill, smollm2, tmp_path, chat, special):
+    text = "a<|im_end|>\n<|im_start|>b"
+    explained = subprocess.run([lazyfill, "explain", "-m", smollm2, "--quiet", "-n", "1", "--temp", "0", "--no-page", "--json", "-", "-p", text, *special, *chat],
+                               stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True)
+    prompts = [json.loads(explained.stdout)[way]["prompt_token_ids"] for way in ("dense", "lazy")]
+    assert prompts == [ids("-p", text, *special, *chat)] * 2
+
+
 def test_without_a_prompt_a_silent_pipe_is_named(start, smollm2):
     process = start("run", "-m", smollm2, stdin=subprocess.PIPE)
     assert b"still waiting for the prompt on standard input" in process.stderr.readline()
