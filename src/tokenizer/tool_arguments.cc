@@ -14,15 +14,18 @@ using Json = nlohmann::ordered_json;
 // A name and a value that no conversation has by chance.
 constexpr std::string_view kProbeName = "lazyfill_probe_name";
 constexpr std::string_view kProbeValue = "lazyfill_probe_value";
+constexpr std::string_view kBlanks = " \t\r\n";
 
 using Visit = std::function<void(Json& arguments)>;
 
 void visit_function(Json& function, const Visit& visit) {
   if (!function.is_object()) return;
+  if (function.contains("name") && !function.contains("arguments")) function["arguments"] = nullptr;
   if (const auto found = function.find("arguments"); found != function.end()) visit(*found);
 }
 
 // Every "arguments" of every call: in tool_calls, with and without "function", and the older function_call.
+// Where a function has none, they are null.
 void visit_arguments(Json& messages, const Visit& visit) {
   if (!messages.is_array()) return;
   for (Json& message : messages) {
@@ -39,11 +42,21 @@ void visit_arguments(Json& messages, const Visit& visit) {
   }
 }
 
-// What a text of arguments says; discarded where it is no object. Calls without arguments may have an empty
-// one.
+// Calls without arguments come with none, null, or a text of blanks or "null"; an object without members says
+// the same in every template.
+void fill_in(Json& arguments) {
+  if (arguments.is_null()) arguments = Json::object();
+  if (!arguments.is_string()) return;
+  const std::string& text = arguments.get_ref<const std::string&>();
+  const size_t first = text.find_first_not_of(kBlanks);
+  const size_t end = text.find_last_not_of(kBlanks) + 1;
+  if (first == std::string::npos || std::string_view(text).substr(first, end - first) == "null")
+    arguments = "{}";
+}
+
+// What a text of arguments says; discarded where it is no object.
 Json object_of(const Json& arguments) {
   const std::string& text = arguments.get_ref<const std::string&>();
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return Json::object();
   // The interpreter's own reader bounds the depth, which nlohmann's writer does not.
   const auto readable = jinja::from_json(text, "the arguments of a call");
   return readable && readable->dict() != nullptr ? Json::parse(text) : Json(Json::value_t::discarded);
@@ -79,12 +92,16 @@ Shown show(const ChatTemplate& chat_template, ChatTemplate::Context context, Jso
 
 Result<std::string> fit_tool_arguments(const ChatTemplate& chat_template,
                                        const ChatTemplate::Context& context) {
-  if (context.messages_json.find("\"arguments\"") == std::string::npos) return context.messages_json;
+  const auto mentions = [&context](const char* key) {
+    return context.messages_json.find(key) != std::string::npos;
+  };
+  if (!mentions("\"tool_calls\"") && !mentions("\"function_call\"")) return context.messages_json;
   if (auto readable = jinja::from_json(context.messages_json, "the text of the messages"); !readable)
     return tl::unexpected(readable.error());
   Json messages = Json::parse(context.messages_json);
   bool any = false;
-  visit_arguments(messages, [&any](const Json& arguments) {
+  visit_arguments(messages, [&any](Json& arguments) {
+    fill_in(arguments);
     any = any || arguments.is_string() || arguments.is_object();
   });
   if (!any) return context.messages_json;
@@ -93,7 +110,7 @@ Result<std::string> fit_tool_arguments(const ChatTemplate& chat_template,
   const Shown text = show(chat_template, context, messages, Json(text_of(probe)));
   const bool takes_objects = object.names && !object.as_python && !object.escaped;
   const bool takes_texts = text.names && !text.escaped;
-  if (takes_objects == takes_texts) return context.messages_json;  // both: it tells them apart itself
+  if (takes_objects == takes_texts) return messages.dump();  // both: it tells them apart itself
   bool all_fit = true;
   visit_arguments(messages, [&](Json& arguments) {
     if (takes_texts && arguments.is_object()) arguments = text_of(arguments);

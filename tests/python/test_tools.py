@@ -82,9 +82,15 @@ def test_a_template_for_both_gets_what_is_given(prompt):
     assert prompt(BOTH, call(ARGUMENTS)).startswith("user:assistant:" + AS_JSON)
 
 
-@pytest.mark.parametrize("arguments", ["", " ", "{}", {}])
+@pytest.mark.parametrize("arguments", ["", " ", "null", " null\n", "{}", {}, None, "left out"])
 def test_calls_without_arguments(prompt, arguments):
-    assert "<function=f></function>" in prompt(XML, call(arguments), TOOLS)
+    messages = call(arguments)
+    if arguments == "left out":
+        del messages[1]["tool_calls"][0]["function"]["arguments"]
+    assert "<function=f></function>" in prompt(XML, messages, TOOLS)
+    assert "f\n```json\n{}\n```" in prompt(TEXT, messages, TOOLS)
+    assert prompt(BOTH, messages) == "user:assistant:{}tool:"
+    assert '{"name": "f", "arguments": {}}' in prompt((TEMPLATES / "qwen-2.5.jinja").read_text(), messages, TOOLS)
 
 
 @pytest.mark.parametrize("arguments", ["{\"city\": ", "[1]", "Paris", "[" * 100000])
