@@ -69,6 +69,20 @@ def test_no_result_takes_the_place_of_an_input(call, tmp_path, inputs, args):
     assert_untouched(tmp_path, inputs)
 
 
+@pytest.mark.parametrize("given, result", [
+    ("text.txt", "folder link/text.txt"), ("folder link/soft link", "text.txt"), ("text.txt", "folder link/./hard link"), ("text.txt", "link of a link"),
+    ("text.txt", "/proc/self/cwd/text.txt"), ("text.txt", "/dev/fd/3"), ("text.txt", "/proc/self/fd/3"), ("/dev/fd/4", "text.txt"), ("/dev/fd/4", "/dev/fd/3")])
+@pytest.mark.parametrize("command", [["run", "--json"], ["explain", "-o"]])
+def test_other_ways_to_an_input_are_found(lazyfill, tmp_path, inputs, command, given, result):
+    os.symlink(".", tmp_path / "folder link")
+    os.symlink("soft link", tmp_path / "link of a link")
+    name, flag = command
+    done = subprocess.run(["bash", "-c", 'exec "$0" "$@" 3>> text.txt 4< text.txt', lazyfill, name, "-m", "model.gguf", "-f", given, flag, result], cwd=tmp_path,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1 and b"is read as" in done.stderr
+    assert (tmp_path / "text.txt").read_bytes() == inputs["text.txt"] and os.path.samefile(tmp_path / "text.txt", tmp_path / "hard link")
+
+
 def test_calibrate_keeps_its_texts_and_its_model(call, tmp_path, smollm2):
     model = tmp_path / "model.gguf"
     shutil.copy(smollm2, model)
