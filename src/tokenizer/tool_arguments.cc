@@ -54,11 +54,13 @@ void fill_in(Json& arguments) {
     arguments = "{}";
 }
 
-// What a text of arguments says; discarded where it is no object.
-Json object_of(const Json& arguments) {
+// What a text of arguments says; discarded where it is no object, with the reason where a reason is to be
+// had.
+Json object_of(const Json& arguments, std::string& reason) {
   const std::string& text = arguments.get_ref<const std::string&>();
   // The interpreter's own reader bounds the depth, which nlohmann's writer does not.
-  const auto readable = jinja::from_json(text, "the arguments of a call");
+  const auto readable = jinja::from_json(text, "the text");
+  if (!readable) reason = " (" + readable.error().message + ")";
   return readable && readable->dict() != nullptr ? Json::parse(text) : Json(Json::value_t::discarded);
 }
 
@@ -112,17 +114,17 @@ Result<std::string> fit_tool_arguments(const ChatTemplate& chat_template,
   const bool takes_texts = text.names && !text.escaped;
   if (takes_objects == takes_texts) return messages.dump();  // both: it tells them apart itself
   bool all_fit = true;
+  std::string reason;
   visit_arguments(messages, [&](Json& arguments) {
     if (takes_texts && arguments.is_object()) arguments = text_of(arguments);
     if (takes_texts || !arguments.is_string()) return;
-    arguments = object_of(arguments);
+    arguments = object_of(arguments, reason);
     all_fit = all_fit && !arguments.is_discarded();
   });
   if (!all_fit) {
-    return fail(
-        ErrorCode::kInvalidArgument,
-        "the arguments of a call are no JSON object, and this model's chat template needs one: mend them or "
-        "leave the call out");
+    return fail(ErrorCode::kInvalidArgument,
+                "the arguments of a call are no JSON object" + reason +
+                    ", and this model's chat template needs one: mend them or leave the call out");
   }
   return messages.dump();
 }

@@ -99,6 +99,12 @@ def test_arguments_that_are_no_object(prompt, arguments):
     assert arguments[:200] in prompt(TEXT, call(arguments[:200]), TOOLS), "a template for texts takes any"
 
 
+def test_arguments_that_cannot_be_read_are_told_why(prompt):
+    number = "{\"n\": 123456789012345678901234567890}"
+    assert "a whole number beyond 64 bits" in prompt(XML, call(number), TOOLS)
+    assert number in prompt(TEXT, call(number), TOOLS)
+
+
 def test_calls_in_their_other_forms(prompt):
     bare = [{"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": json.dumps(ARGUMENTS)}]}]
     old = [{"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": json.dumps(ARGUMENTS)}}]
