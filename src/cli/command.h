@@ -12,6 +12,8 @@ int bench_command(const std::vector<std::string>& args);
 int explain_command(const std::vector<std::string>& args);
 int calibrate_command(const std::vector<std::string>& args);
 int tokenize_command(const std::vector<std::string>& args);
+int pull_command(const std::vector<std::string>& args);
+int models_command(const std::vector<std::string>& args);
 int inspect_command(const std::vector<std::string>& args);
 
 }  // namespace lazyfill::cli

@@ -262,6 +262,11 @@ void Flags::take_prompt_word(std::optional<std::string>& prompt) {
   app_->get_option("words")->description("[MODEL.gguf] [PROMPT]");
 }
 
+void Flags::take_word(std::string& target, const std::string& placeholder) {
+  word_ = &target;
+  app_->add_option("words", words_, placeholder);
+}
+
 std::optional<int> Flags::parse(std::vector<std::string> args) {
   auto done = read(std::move(args));
   if (done) {
@@ -295,6 +300,11 @@ Result<void> Flags::read(std::vector<std::string> args) {
 // A word on the command line counts before a variable.
 std::string Flags::take_words(const std::vector<std::string>& given) {
   if (words_.empty()) return {};
+  if (word_ != nullptr && words_.size() == 1) {
+    *word_ = words_.front();
+    return {};
+  }
+  if (word_ != nullptr) return "unexpected argument " + quote(words_[1]);
   if (model_ == nullptr) return "unexpected argument " + quote(words_.front());
   const auto is_given = [&](const char* short_name, const char* name) {
     return std::any_of(given.begin(), given.end(),

@@ -62,6 +62,8 @@ class Flags {
   // Arguments without a flag (cli/words.h): a model where -m is not given, a prompt where -p is not.
   void take_model_word(std::string& model);
   void take_prompt_word(std::optional<std::string>& prompt);
+  // One argument without a flag, whatever it is; `placeholder` is its name in --help.
+  void take_word(std::string& target, const std::string& placeholder);
 
   // Empty: go on. Else the exit code: the help was asked for, or the usage was wrong and a sentence is
   // printed.
@@ -80,6 +82,7 @@ class Flags {
   std::string group_ = "Options";
   std::unique_ptr<CLI::App> app_;
   std::string* model_ = nullptr;
+  std::string* word_ = nullptr;
   std::optional<std::string>* prompt_ = nullptr;
   std::vector<std::string> words_;
   std::vector<std::string> warnings_;  // of the latest read()

@@ -31,6 +31,8 @@ constexpr std::array kCommands = {
     Command{"bench", "time to first token and speeds over prompt lengths and schedules", bench_command},
     Command{"explain", "which prompt tokens each pruning layer kept, as text and as a page", explain_command},
     Command{"calibrate", "find the schedule that is fastest at a given loss", calibrate_command},
+    Command{"pull", "fetch a model by its name", pull_command},
+    Command{"models", "the models that are here, with sizes and presets", models_command},
     Command{"tokenize", "token ids and pieces of a text", tokenize_command},
     Command{"inspect", "what is in a GGUF file", inspect_command},
 };

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "cli/hub.h"
 #include "cli/json_text.h"
 #include "cli/messages.h"
 #include "cli/terminal.h"
@@ -22,7 +23,7 @@
 namespace lazyfill::cli {
 namespace {
 
-constexpr char kDefaultModel[] = "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr char kDefaultModel[] = "/SmolLM2-135M-Instruct.Q4_1.gguf";
 constexpr size_t kMostTokens = size_t{1} << 24;  // far above any context; keeps sums of token counts small
 
 std::string environment(const char* name) {
@@ -36,7 +37,7 @@ std::string cache_folder() {
 }
 
 std::string default_model_path() {
-  return cache_folder() + kDefaultModel;
+  return models_folder() + kDefaultModel;
 }
 
 // "as the preset says" comes before the rows of the table.
@@ -80,7 +81,8 @@ std::string revive_margins() {
 
 void ModelFlags::add_to(Flags& flags) {
   flags.group("Model");
-  flags.add_text("-m,--model", path, "MODEL.gguf", "The model file; default: the one in the user's cache");
+  flags.add_text("-m,--model", path, "MODEL.gguf",
+                 "The model file, or hf:OWNER/REPO[:QUANT]; default: the one in the user's cache");
   flags.take_model_word(path);
   flags.add_count("-t,--threads", n_threads, 0, 1024, "Threads; 0: one a core", 0);
   flags.add_count("-c,--ctx", context_tokens, 0, kMostTokens,
@@ -261,21 +263,39 @@ std::string user_preset_folder() {
   return cache_folder() + "/presets";
 }
 
-Result<std::string> resolve_model_path(const std::string& given) {
+std::string models_folder() {
+  return cache_folder() + "/models";
+}
+
+std::string likely_model_path(const std::string& given) {
+  if (!is_hub_name(given)) return given.empty() ? default_model_path() : given;
+  const auto name = parse_hub_name(given);
+  return name ? cached_model(*name).value_or(given) : given;
+}
+
+Result<std::string> resolve_model_path(const std::string& given, bool quiet) {
+  if (is_hub_name(given)) {
+    const auto name = parse_hub_name(given);
+    if (!name) return tl::unexpected(name.error());
+    if (auto path = cached_model(*name)) return *path;
+    return pull_model(*name, Terminal(quiet));
+  }
   const std::string path = given.empty() ? default_model_path() : given;
   struct stat info {};
   if (stat(path.c_str(), &info) == 0) return path;
   if (given.empty()) {
-    return fail(ErrorCode::kNotFound,
-                "no model: give one with -m MODEL.gguf, or run scripts/quickstart.sh once, which puts "
-                "the default model at " +
-                    path);
+    return fail(
+        ErrorCode::kNotFound,
+        "no model: give one with -m MODEL.gguf or -m hf:OWNER/REPO, or run scripts/quickstart.sh once, "
+        "which puts "
+        "the default model at " +
+            path);
   }
   return fail(ErrorCode::kNotFound, "cannot open the model " + quote(path) + ": " + std::strerror(errno));
 }
 
 Result<LoadedEngine> load_engine(const ModelFlags& flags) {
-  auto path = resolve_model_path(flags.path);
+  auto path = resolve_model_path(flags.path, flags.quiet);
   if (!path) return tl::unexpected(path.error());
   const auto start = std::chrono::steady_clock::now();
   auto engine = Engine::load(

@@ -77,8 +77,14 @@ std::string wanted_isa();
 // Where `calibrate` keeps presets.
 std::string user_preset_folder();
 
-// The model file: as given, else the default model in the user's cache; an error says how to get one.
-Result<std::string> resolve_model_path(const std::string& given);
+// Where `pull` puts models, and the default model is.
+std::string models_folder();
+
+// The model file: as given, else the default model in the user's cache; an error says how to get one. Of
+// hf:OWNER/REPO[:QUANT] the one in the cache, which is fetched first where it is missing.
+Result<std::string> resolve_model_path(const std::string& given, bool quiet = false);
+// The same without the network: where the file is or may be.
+std::string likely_model_path(const std::string& given);
 
 struct LoadedEngine {
   Engine engine;

@@ -96,14 +96,14 @@ void InputFiles::add(const std::vector<std::string>& paths) {
 }
 
 void InputFiles::add_model(const std::string& given) {
-  const std::string path = resolve_model_path(given).value_or(given);
+  const std::string path = likely_model_path(given);
   add(path);
   const auto split = gguf::parse_split_name(path);
   for (uint64_t number = 1; split && number <= split->count; ++number) add(split->path_of(number));
 }
 
 void InputFiles::add_presets(const std::string& given) {
-  const std::string path = resolve_model_path(given).value_or(given);
+  const std::string path = likely_model_path(given);
   for (const PresetKind kind : kPresetKinds) add(preset_path_beside(path, kind));
   std::error_code error;
   for (fs::directory_iterator at(user_preset_folder(), error), end; !error && at != end; at.increment(error))

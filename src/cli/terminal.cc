@@ -120,9 +120,11 @@ std::string progress_line(std::string_view label, const Progress& progress, doub
     if (static_cast<size_t>(width) <= columns) line = longer;
   };
   append(fixed(fraction * 100, 0) + "%");
-  append("layer " + std::to_string(std::min(progress.layer + 1, progress.n_layers)) + "/" +
-         std::to_string(progress.n_layers));
-  append(grouped(progress.rows) + " rows");
+  if (progress.n_layers > 0) {  // 0: no prompt, a download
+    append("layer " + std::to_string(std::min(progress.layer + 1, progress.n_layers)) + "/" +
+           std::to_string(progress.n_layers));
+    append(grouped(progress.rows) + " rows");
+  }
   // Early estimates jump about; nobody is helped by them.
   if (fraction > 0.03) append(duration_text(elapsed_ms * (1 - fraction) / fraction) + " left");
   append(bar(fraction));

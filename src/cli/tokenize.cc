@@ -111,7 +111,7 @@ int tokenize_command(const std::vector<std::string>& args) {
   Flags flags(kCommand, kSummary, kExamples);
   flags.group("Model");
   flags.add_text("-m,--model", values.model, "MODEL.gguf",
-                 "The model file; default: the one in the user's cache");
+                 "The model file, or hf:OWNER/REPO[:QUANT]; default: the one in the user's cache");
   flags.take_model_word(values.model);
   values.prompt.add_to(flags);
   flags.group("Output");

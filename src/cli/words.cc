@@ -132,7 +132,8 @@ constexpr Command kCommands[] = {
     {"show", "inspect"},    {"info", "inspect"},   {"gguf", "inspect"},    {"dump", "inspect"},
     {"benchmark", "bench"}, {"perf", "bench"},     {"talk", "chat"},       {"interactive", "chat"},
     {"repl", "chat"},       {"tune", "calibrate"}, {"encode", "tokenize"}, {"tokens", "tokenize"},
-    {"count", "tokenize"},  {"why", "explain"},
+    {"count", "tokenize"},  {"why", "explain"},    {"download", "pull"},   {"fetch", "pull"},
+    {"get", "pull"},        {"list", "models"},    {"ls", "models"},
 };
 
 template <class Row, size_t N>
