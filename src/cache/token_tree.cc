@@ -36,11 +36,34 @@ TokenTree::Match TokenTree::find(std::span<const int32_t> tokens) {
 }
 
 std::vector<TokenTree::Node*> TokenTree::use(std::span<const int32_t> tokens, size_t cut) {
-  if (cut > 0) make(tokens.first(cut));
-  make(tokens);
-  std::vector<Node*> path = find(tokens).path;
+  std::vector<Node*> path;
+  try {
+    if (cut > 0) make(tokens.first(cut));
+    make(tokens);
+    path = find(tokens).path;
+  } catch (...) {
+    for (Node* node = last_within(tokens); node != &root_ && node->n_users == 0;) {
+      const int32_t first = node->tokens[0];
+      node = node->parent;
+      node->children.erase(first);
+    }
+    throw;
+  }
   for (Node* node : path) ++node->n_users;
   return path;
+}
+
+// The last node of which all tokens are these.
+TokenTree::Node* TokenTree::last_within(std::span<const int32_t> tokens) {
+  for (Node* node = &root_;;) {
+    const std::span<const int32_t> rest = tokens.subspan(static_cast<size_t>(node->end()));
+    if (rest.empty()) return node;
+    const auto child = node->children.find(rest[0]);
+    if (child == node->children.end()) return node;
+    const std::vector<int32_t>& next = child->second->tokens;
+    if (next.size() > rest.size() || !std::equal(next.begin(), next.end(), rest.begin())) return node;
+    node = child->second.get();
+  }
 }
 
 // Nodes that end where the tokens end.
@@ -54,18 +77,18 @@ void TokenTree::make(std::span<const int32_t> tokens) {
 
 // The node keeps the first n tokens, and a child gets the rest; both have the part.
 void TokenTree::split(Node& node, size_t n_tokens) {
-  auto rest = std::make_unique<Node>();
-  rest->tokens.assign(node.tokens.begin() + static_cast<std::ptrdiff_t>(n_tokens), node.tokens.end());
-  rest->begin = node.begin + static_cast<TokenIndex>(n_tokens);
-  rest->n_users = node.n_users;
-  rest->parent = &node;
-  rest->children = std::move(node.children);
-  for (auto& [_, child] : rest->children) child->parent = rest.get();
-  node.children.clear();
-  if (node.part != nullptr) set_part(*rest, node.part);
+  // Memory first: what throws here has changed nothing.
+  std::map<int32_t, std::unique_ptr<Node>> children;
+  Node& rest = *(children[node.tokens[n_tokens]] = std::make_unique<Node>());
+  rest.tokens.assign(node.tokens.begin() + static_cast<std::ptrdiff_t>(n_tokens), node.tokens.end());
+  rest.begin = node.begin + static_cast<TokenIndex>(n_tokens);
+  rest.n_users = node.n_users;
+  rest.parent = &node;
+  if (node.part != nullptr) set_part(rest, node.part);
+  rest.children.swap(node.children);
+  for (auto& [_, child] : rest.children) child->parent = &rest;
+  node.children.swap(children);
   node.tokens.resize(n_tokens);
-  const int32_t first = rest->tokens[0];
-  node.children[first] = std::move(rest);
 }
 
 void TokenTree::extend(Node* node, std::span<const int32_t> tokens) {
@@ -81,14 +104,16 @@ void TokenTree::extend(Node* node, std::span<const int32_t> tokens) {
 }
 
 void TokenTree::release(std::span<const int32_t> tokens) {
-  const Match match = find(tokens);
-  assert(match.n_tokens == tokens.size());
-  for (auto node = match.path.rbegin(); node != match.path.rend(); ++node) {
-    if (--(*node)->n_users > 0) continue;
-    set_part(**node, nullptr);
-    Node* parent = (*node)->parent;
-    const int32_t first = (*node)->tokens[0];
-    parent->children.erase(first);
+  Node* node = last_within(tokens);
+  assert(static_cast<size_t>(node->end()) == tokens.size());
+  while (node != &root_) {
+    Node* parent = node->parent;
+    if (--node->n_users == 0) {
+      const int32_t first = node->tokens[0];
+      set_part(*node, nullptr);
+      parent->children.erase(first);
+    }
+    node = parent;
   }
 }
 

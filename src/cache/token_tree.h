@@ -49,9 +49,9 @@ class TokenTree {
   Match find(std::span<const int32_t> tokens);
 
   // Makes nodes end where the tokens end, and at `cut`, and counts one user more of all of them. Returns
-  // them.
+  // them. Throws std::bad_alloc, and then nothing is used.
   std::vector<Node*> use(std::span<const int32_t> tokens, size_t cut);
-  // One user less; nodes that nobody uses go.
+  // One user less; nodes that nobody uses go. Takes no memory, for it is what makes room.
   void release(std::span<const int32_t> tokens);
 
   void set_part(Node& node, std::shared_ptr<const CachePart> part);
@@ -61,6 +61,7 @@ class TokenTree {
   void split(Node& node, size_t n_tokens);
   void extend(Node* node, std::span<const int32_t> tokens);
   void make(std::span<const int32_t> tokens);
+  Node* last_within(std::span<const int32_t> tokens);
 
   PartCounter& counter_;
   Node root_;

@@ -9,8 +9,12 @@
 #include <functional>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <optional>
+#include <string_view>
+#include <vector>
 
+#include "cache/prefix_store.h"
 #include "cache/sequence_cache.h"
 #include "engine/tiny_model_file.h"
 #include "lazyfill/engine.h"
@@ -159,6 +163,72 @@ TEST(AllocationFailureOfACache, UndoingACallNeedsNoMemory) {
   EXPECT_TRUE(is_undone);
   EXPECT_EQ(cache.n_tokens(), 0U);
 }
+
+// Of a store in which two sequences are kept, one that memory ends for leaves nothing behind; and whatever
+// has happened, all of it can go, which takes no memory.
+class AllocationFailureOfAPrefixStore : public testing::TestWithParam<bool> {
+ protected:
+  static constexpr size_t kTokens = 300;
+  static SequenceCache computed(const PrefixPlan& plan) {
+    SequenceCache cache(
+        {.n_layers = 3, .n_kv_heads = 1, .head_dim = 8, .d_model = 8, .capacity_tokens = kTokens + 1});
+    if (!plan.is_dense(3)) cache.keep_entered(plan.first_choosing);
+    cache.begin_step();
+    std::vector<TokenIndex> tokens(kTokens);
+    std::iota(tokens.begin(), tokens.end(), 0);
+    std::vector<int32_t> slots;
+    for (size_t layer = 0; layer < 3; ++layer) cache.columns(layer).append(tokens, slots);
+    cache.commit_step(kTokens);
+    return cache;
+  }
+  static void keep(PrefixStore& store, const std::vector<int32_t>& tokens, const PrefixPlan& plan,
+                   const SequenceCache& cache, std::string_view salt = "") {
+    const size_t n_dense = plan.is_dense(3) ? kTokens : 120;
+    store.keep(cache, {tokens, kTokens - 5, n_dense, plan, salt});
+  }
+
+  const PrefixPlan dense_{"dense", 3};
+  const PrefixPlan lazy_{"1:0.5", 1};
+};
+
+TEST_P(AllocationFailureOfAPrefixStore, LeavesItAsItWas) {
+  std::vector<int32_t> tokens(kTokens);
+  std::iota(tokens.begin(), tokens.end(), 0);
+  std::vector<int32_t> branch = tokens;
+  branch[200] = -1;
+  for (const PrefixPlan* plan : {&dense_, &lazy_}) {
+    for (const std::string_view salt : {"", "a salt of its own, which is too long to lie in a string"}) {
+      const SequenceCache cache = computed(*plan);
+      expect_success_in_the_end(GetParam(), [&] {
+        const long limit = n_left.exchange(kNoLimit);
+        PrefixStore store(3);
+        keep(store, tokens, dense_, computed(dense_));
+        keep(store, tokens, lazy_, computed(lazy_));
+        const uint64_t before = store.bytes();
+        n_left = limit;
+        bool done = true;
+        try {
+          keep(store, branch, *plan, cache, salt);
+        } catch (const std::bad_alloc&) {
+          done = false;
+        }
+        const long left = n_left.exchange(kNoLimit);
+        EXPECT_TRUE(done || store.bytes() == before);
+        SequenceCache found(
+            {.n_layers = 3, .n_kv_heads = 1, .head_dim = 8, .d_model = 8, .capacity_tokens = kTokens});
+        EXPECT_EQ(store.fill(found, {tokens, dense_, ""}).n_dense, kTokens - 1);
+        n_left = 0;
+        store.evict_to(0);
+        n_left = left;
+        EXPECT_EQ(store.bytes(), 0U);
+        return done;
+      });
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Memory, AllocationFailureOfAPrefixStore, testing::Bool(),
+                         [](const auto& test) { return test.param ? "OfOne" : "OfAllThatFollow"; });
 
 INSTANTIATE_TEST_SUITE_P(Engine, AllocationFailure, testing::Bool(),
                          [](const auto& test) { return test.param ? "OfOne" : "OfAllThatFollow"; });
