@@ -78,6 +78,11 @@ PrefixStore::Found PrefixStore::find_pieces(const Question& question) {
   for (const Lower& kind : kinds) {
     Found found;
     take_pieces(tokens, question.salt, tokens.size(), kind, found);
+    if (found.n_dense < question.n_dense) {
+      std::erase_if(found.takes,
+                    [&](const PartRange& take) { return take.end > static_cast<TokenIndex>(found.n_dense); });
+      found.n_tokens = found.n_dense;
+    }
     if (work(found) > work(best)) best = std::move(found);
   }
   return best;
@@ -98,6 +103,7 @@ PrefixStore::Kept* PrefixStore::find_whole(const Question& question, size_t& n_t
     if (question.salt.empty() && n < kept.name.prompt_end) continue;
     const size_t n_usable = std::min(n, n_usable_of(question));
     if (n_usable == 0 || n_usable < n_tokens) continue;  // of two alike the newer one
+    if (kept.name.n_dense < std::min(n_usable, question.n_dense)) continue;
     best = &kept;
     n_tokens = n_usable;
   }
@@ -250,9 +256,8 @@ void PrefixStore::remove(std::list<Kept>::iterator kept) {
   const std::span<const int32_t> tokens = kept->name.tokens;
   all.dense.release(tokens.first(kept->name.n_dense));
   if (kept->name.n_dense < tokens.size()) {
-    const auto lower = all.lower.find(kind_of(kept->name.plan));
-    lower->second.release(tokens);
-    if (lower->second.empty()) all.lower.erase(lower);
+    all.lower.at(kind_of(kept->name.plan)).release(tokens);
+    std::erase_if(all.lower, [](const auto& lower) { return lower.second.empty(); });
   }
   // Salts come and go with those who ask.
   if (all.dense.empty() && all.lower.empty()) pieces_.erase(kept->name.salt);
@@ -288,9 +293,12 @@ double PrefixStore::work_saved(const SequenceName& name, const Question& questio
   const size_t n = std::min(n_agreeing, n_usable_of(question));
   const size_t n_dense = std::min(n, name.n_dense);
   const bool goes_on = !name.salt.empty() || n_agreeing >= name.prompt_end;
-  if (name.plan.name == question.plan.name && goes_on) return static_cast<double>(n * n_layers_);
-  const bool serves = question.plan.is_dense(n_layers_) ? name.plan.attention_mass == 1
-                                                        : kind_of(name.plan) == kind_of(question.plan);
+  const bool is_dense_enough = n_dense >= std::min(n, question.n_dense);
+  if (name.plan.name == question.plan.name && goes_on && is_dense_enough)
+    return static_cast<double>(n * n_layers_);
+  const bool is_kind = question.plan.is_dense(n_layers_) ? name.plan.attention_mass == 1
+                                                         : kind_of(name.plan) == kind_of(question.plan);
+  const bool serves = is_kind && is_dense_enough;
   return static_cast<double>(n_dense * n_layers_) +
          static_cast<double>(serves ? (n - n_dense) * (name.plan.first_choosing + 1) : 0);
 }

@@ -30,6 +30,7 @@ class PrefixStore {
     const PrefixPlan& plan;
     std::string_view salt;   // only what was stored under the same one is found
     size_t n_recompute = 1;  // newest tokens that are computed in any case
+    size_t n_dense = 0;      // first tokens that the whole model is to compute: no lazy ones take their place
   };
   struct Hit {
     size_t n_tokens = 0;    // that need not be computed, or not up to the choosing layer

@@ -208,5 +208,21 @@ TEST_F(PrefixStoreTest, AtLeastTheNewestTokensAreComputedAgain) {
   EXPECT_EQ(store_.fill(none, {std::span(tokens).first(5), kDense, "", 8}).n_tokens, 0U);
 }
 
+TEST_F(PrefixStoreTest, LazyTokensTakeNoDensePartsPlace) {
+  ask(tokens_of(100), kLazy, 90);
+  const auto n_taken = [&](const std::vector<int32_t>& tokens, size_t n_dense) {
+    SequenceCache cache(kShape);
+    return store_.fill(cache, {tokens, kLazy, "", 1, n_dense}).n_tokens;
+  };
+  const auto another = joined(tokens_of(80), {999});
+  EXPECT_EQ(n_taken(another, 0), 80U);
+  EXPECT_EQ(n_taken(another, 40), 0U);
+  EXPECT_EQ(n_taken(tokens_of(120), 0), 100U);
+  EXPECT_EQ(n_taken(tokens_of(120), 40), 0U);
+  ask(tokens_of(50), kDense, 45);
+  EXPECT_EQ(n_taken(another, 40), 80U);
+  EXPECT_EQ(n_taken(another, 60), 50U);
+}
+
 }  // namespace
 }  // namespace lazyfill

@@ -196,6 +196,48 @@ TEST_P(Reuse, WhatIsKeptMakesRoomForWhatIsComputed) {
   EXPECT_GT(scheduler_->status().prefix_bytes, 0U);
 }
 
+// What lazy rows computed takes no dense part's place, whether another question left it or the same one; so
+// dense requests get dense rows.
+TEST_P(Reuse, ADensePartBehindALazyOneIsComputedByTheWholeModel) {
+  const std::vector<int32_t> system = some_tokens(64, 6);
+  const std::vector<int32_t> asked_before = joined(system, some_tokens(90, 71));
+  for (const std::string salt : {"", "mine"}) {
+    for (const auto& tokens : {joined(system, some_tokens(60, 72)), joined(asked_before, {7, 8, 9})}) {
+      scheduler_.emplace(*Scheduler::start(*engine_, {.kv_memory_bytes = uint64_t{1} << 30}));
+      Request before = asked(asked_before, kFocused);
+      before.cache_salt = salt;
+      scheduled(before);
+      Request request = asked(tokens, kFocused);
+      request.cache_salt = salt;
+      request.n_dense_tokens = system.size();
+      const Generation got = scheduled(request);
+      Session alone = session(kDense);
+      ASSERT_TRUE(alone.append(system));
+      ASSERT_TRUE(alone.step());
+      ASSERT_TRUE(alone.set_lazy(kFocused));
+      const auto expected = alone.generate(std::span(tokens).subspan(system.size()), request.options, {});
+      ASSERT_TRUE(expected);
+      expect_same_bits(got, *expected);
+      // It goes on with its own dense part, and a dense request begins with it.
+      Request next = asked(joined(tokens, joined(got.token_ids, {3, 4})), kFocused);
+      next.cache_salt = salt;
+      next.n_dense_tokens = system.size();
+      EXPECT_GE(scheduled(next).prefix.n_cached_tokens, tokens.size() - 5);
+      Request dense = asked(joined(system, {187, 3, 5}), kDense);
+      dense.cache_salt = salt;
+      const Generation after = scheduled(dense);
+      EXPECT_EQ(after.prefix.n_cached_tokens, system.size());
+      EXPECT_EQ(after.lazy.revived_rows, 0U);
+      Session all_dense = session(kDense);
+      ASSERT_TRUE(all_dense.append(system));
+      ASSERT_TRUE(all_dense.step());
+      const auto same = all_dense.generate(std::vector<int32_t>{187, 3, 5}, dense.options, {});
+      ASSERT_TRUE(same);
+      expect_same_bits(after, *same);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Columns, Reuse, testing::Values(KvType::kAsComputed, KvType::kQ8),
                          [](const auto& type) { return type.param == KvType::kQ8 ? "q8" : "as_computed"; });
 

@@ -152,7 +152,8 @@ void Turns::fill(Scheduled& request) {
   request.prefix_plan = prefix_plan(*plan, model_.config.n_layers);
   if (!request.prefix_plan) return;
   const size_t n_recompute = is_dense ? 1 : std::max<size_t>(1, plan->lazy.window_rows);
-  const PrefixStore::Question question{asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute};
+  const PrefixStore::Question question{asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute,
+                                       request.n_dense};
   if (folder_) folder_->load_better(store_, question);
   request.hit = store_.fill(request.session->cache, question);
   keep_bound();  // what came from the folder counts as well
