@@ -21,6 +21,7 @@ class Prefill {
 
   // Once it is done, what became of each.
   size_t size() const { return members_.size(); }
+  bool has(size_t i) const { return members_[i] != nullptr; }  // not released yet
   Scheduled& member(size_t i) { return *members_[i]; }
   SequenceStep& step_of(size_t i) { return steps_[i]; }
   std::unique_ptr<Scheduled> release(size_t i) { return std::move(members_[i]); }

@@ -17,6 +17,12 @@ namespace lazyfill {
 
 struct Scheduled {
   explicit Scheduled(Request asked) : request(std::move(asked)) {}
+  // Who asked is told in any case, also where memory ended before anybody could.
+  ~Scheduled() {
+    if (is_queued && !ended) end(fail(ErrorCode::kOutOfMemory, "out of memory"));
+  }
+  Scheduled(const Scheduled&) = delete;
+  Scheduled& operator=(const Scheduled&) = delete;
 
   // Tells who asked. Once.
   void end(Result<Generation> result) {
@@ -30,6 +36,7 @@ struct Scheduled {
   size_t capacity_tokens = 0;  // prompt and answer
   uint64_t reserved_bytes = 0;
   std::chrono::steady_clock::time_point arrived = std::chrono::steady_clock::now();
+  bool is_queued = false;
   bool is_admitted = false;
   bool ended = false;
   // Wakes the scheduler where the request is stopped.

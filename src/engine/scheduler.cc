@@ -4,6 +4,7 @@
 #include <deque>
 #include <future>
 #include <mutex>
+#include <new>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -45,6 +46,7 @@ struct Scheduler::Impl {
 
   Result<void> submit(std::vector<Request> requests);
   Result<std::unique_ptr<Scheduled>> checked(Request request);
+  bool take_turn();
   void run();
   // Any thread: something was stopped.
   void call() {
@@ -59,7 +61,8 @@ struct Scheduler::Impl {
   const std::shared_ptr<Executor::Impl> executor;
   const Engine::Impl& engine;
   const SchedulerOptions options;
-  Turns turns;  // of the thread, but for what says otherwise
+  Turns turns;           // of the thread, but for what says otherwise
+  bool is_idle = false;  // of the thread: the turn before had nothing to do
 
   std::mutex mutex;  // of what follows
   std::condition_variable wake;
@@ -92,7 +95,8 @@ Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
   auto scheduled = std::make_unique<Scheduled>(std::move(request));
   scheduled->capacity_tokens =
       n_prompt + std::min(options.context_tokens - n_prompt, scheduled->request.options.max_tokens);
-  scheduled->reserved_bytes = Turns::needed_bytes(engine, n_prompt, scheduled->capacity_tokens);
+  scheduled->reserved_bytes = Turns::needed_bytes(engine, n_prompt, scheduled->capacity_tokens,
+                                                  scheduled->request.cache_prompt && !plan->stages.empty());
   if (scheduled->reserved_bytes > options.kv_memory_bytes) {
     return fail(ErrorCode::kOutOfMemory,
                 "this prompt and its answer need " + mebibytes(scheduled->reserved_bytes) + " and " +
@@ -119,28 +123,41 @@ Result<void> Scheduler::Impl::submit(std::vector<Request> requests) {
                                         std::to_string(options.max_queue) +
                                         " may; try again later, or raise --queue");
     }
-    for (auto& one : all) inbox.push_back(std::move(one));
+    for (auto& one : all) {
+      inbox.push_back(std::move(one));
+      inbox.back()->is_queued = true;
+    }
     if (turns.has_room()) turns.interrupt();
   }
   wake.notify_all();
   return {};
 }
 
+// Takes what has come, and makes a turn; false: everything is to end.
+bool Scheduler::Impl::take_turn() {
+  std::deque<std::unique_ptr<Scheduled>> arrived;
+  {
+    std::unique_lock lock(mutex);
+    status = turns.status();
+    notes = turns.notes();
+    if (is_idle) wake.wait(lock, [&] { return quits || is_called || !inbox.empty(); });
+    if (quits) return false;
+    is_called = false;
+    turns.listen();
+    arrived.swap(inbox);
+    for (auto& request : arrived) turns.arrive(std::move(request));
+  }
+  is_idle = !turns.turn();
+  return true;
+}
+
 void Scheduler::Impl::run() {
-  for (bool is_idle = false;;) {
-    std::deque<std::unique_ptr<Scheduled>> arrived;
-    {
-      std::unique_lock lock(mutex);
-      status = turns.status();
-      notes = turns.notes();
-      if (is_idle) wake.wait(lock, [&] { return quits || is_called || !inbox.empty(); });
-      if (quits) break;
-      is_called = false;
-      turns.listen();
-      arrived.swap(inbox);
-      for (auto& request : arrived) turns.arrive(std::move(request));
+  for (bool goes_on = true; goes_on;) {
+    try {
+      goes_on = take_turn();
+    } catch (const std::bad_alloc&) {  // where no single request could be blamed
+      turns.end_all({ErrorCode::kOutOfMemory, "not enough memory for what is computed together"});
     }
-    is_idle = !turns.turn();
   }
   const Error error{ErrorCode::kCancelled, "stopped, because everything is stopped"};
   for (auto& request : inbox) request->end(tl::unexpected(error));

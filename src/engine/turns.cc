@@ -40,13 +40,15 @@ void Turns::save_all() {
   if (folder_) store_.for_each_kept([this](const StoredSequence& sequence) { folder_->save(sequence); });
 }
 
-uint64_t Turns::needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens) {
+uint64_t Turns::needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens,
+                             bool leaves_states) {
   const ModelConfig& c = engine.model.config;
   const SequenceCache::Shape shape = engine.cache_shape(1);
   // In each layer a column and its place in the tables; and one state, for a token leaves at one layer only.
   const uint64_t column =
       2 * c.n_kv_heads * column_bytes(shape.column_type, c.head_dim) + 3 * sizeof(int32_t);
-  const uint64_t held = c.n_layers * column + c.d_model * sizeof(float) + 3 * sizeof(int32_t);
+  const uint64_t held =
+      c.n_layers * column + (leaves_states ? 2 : 1) * c.d_model * sizeof(float) + 3 * sizeof(int32_t);
   // Of a row: its state, query and angles, its own columns in full and as the layer packs them.
   const uint64_t computed =
       (c.d_model + c.q_dim() + c.ropes.size() * c.rope_dim + 4 * c.kv_dim()) * sizeof(float);
@@ -318,17 +320,23 @@ void Turns::let_go_of_ended(std::vector<std::unique_ptr<Scheduled>>& requests) {
   });
 }
 
+// Memory may have ended anywhere before: where somebody was on the way from one list to another there is
+// none.
 void Turns::end_all(const Error& error) {
   for (auto& prefill : prefills_) {
     for (size_t i = 0; i < prefill->size(); ++i) {
-      if (!prefill->member(i).ended) end(prefill->member(i), tl::unexpected(error));
+      if (prefill->has(i) && !prefill->member(i).ended) end(prefill->member(i), tl::unexpected(error));
     }
   }
   for (auto* requests : {&waiting_, &ready_, &running_}) {
-    for (const auto& request : *requests) end(*request, tl::unexpected(error));
+    for (const auto& request : *requests) {
+      if (request != nullptr && !request->ended) end(*request, tl::unexpected(error));
+    }
   }
   prefills_.clear();
   for (auto* requests : {&waiting_, &ready_, &running_}) requests->clear();
+  totals_.kv_reserved_bytes = 0;
+  n_waiting_ = 0;
 }
 
 size_t Turns::n_prefilling() const {

@@ -20,8 +20,10 @@ class Turns {
   Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options,
         std::optional<PrefixFolder> folder);
 
-  // Room for columns, states and what a prompt computes with: what admission reserves.
-  static uint64_t needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens);
+  // Room for columns, states and what a prompt computes with: what admission reserves. leaves_states: those
+  // that enter the choosing layer are kept for others.
+  static uint64_t needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens,
+                               bool leaves_states);
 
   // Queues a request, which submit() has checked.
   void arrive(std::unique_ptr<Scheduled> request);
