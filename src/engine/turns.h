@@ -20,11 +20,6 @@ class Turns {
   Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& options,
         std::optional<PrefixFolder> folder);
 
-  // Room for columns, states and what a prompt computes with: what admission reserves. leaves_states: those
-  // that enter the choosing layer are kept for others.
-  static uint64_t needed_bytes(const Engine::Impl& engine, size_t n_prompt, size_t capacity_tokens,
-                               bool leaves_states);
-
   // Queues a request, which submit() has checked.
   void arrive(std::unique_ptr<Scheduled> request);
   // One turn: ends what was stopped, admits what there is room for, makes one decode step of all that are
