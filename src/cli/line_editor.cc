@@ -49,6 +49,9 @@ class Editor : public QuestionReader {
 
   std::optional<std::string> next(const std::string& prompt) override {
     prompt_ = prompt;
+    // libedit would do so after the prompt: what comes in between met the terminal's limit of 4,095
+    // characters.
+    el_set(editor_, EL_PREP_TERM, 1);
     std::fputs(kPasteOn, stderr);
     std::fflush(stderr);
     int n_bytes = 0;
