@@ -163,7 +163,8 @@ class Session {
   const std::vector<int32_t>& tokens() const;
   // Forgets all tokens from position n_tokens on.
   Result<void> rewind(size_t n_tokens);
-  // Computed in the next calls by another schedule or policy.
+  // Computed in the next calls by another schedule or policy. Error: columns have left for good (snapkv), and
+  // the policy is one by which they do not.
   Result<void> set_lazy(const LazyOptions& lazy);
 
  private:

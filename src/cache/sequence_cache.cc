@@ -83,6 +83,7 @@ void SequenceCache::commit_step(size_t n_new_tokens, std::span<const size_t> kep
 
 void SequenceCache::rollback_step() {
   undo_to(step_);
+  was_evicted_ &= n_tokens_ > 0;  // it happens in a first step
 }
 
 void SequenceCache::begin_call() {
@@ -114,6 +115,7 @@ void SequenceCache::truncate(size_t n_tokens) {
   }
   for (VoteMemory& votes : votes_) votes.forget(end, static_cast<TokenIndex>(n_tokens_));
   n_tokens_ = n_tokens;
+  was_evicted_ &= n_tokens > 0;
   entered_from_ = std::min(entered_from_, end);
   n_forgotten_ = std::min(n_forgotten_, n_tokens - std::min(n_tokens, shape_.n_pinned));
 }

@@ -38,6 +38,9 @@ class SequenceCache {
   size_t n_held() const { return n_tokens_ - n_forgotten_; }
   const Shape& shape() const { return shape_; }
   size_t capacity_tokens() const { return shape_.capacity_tokens; }
+  // Columns have left for good, in each layer others: tokens that are held may have none.
+  void note_eviction() { was_evicted_ = true; }
+  bool was_evicted() const { return was_evicted_ && n_tokens_ > 0; }
   size_t context_tokens() const {
     return shape_.context_tokens > 0 ? shape_.context_tokens : shape_.capacity_tokens;
   }
@@ -106,6 +109,7 @@ class SequenceCache {
   size_t n_tokens_ = 0;
   size_t n_forgotten_ = 0;
   double saved_for_revival_ = 0;
+  bool was_evicted_ = false;
   std::vector<LayerColumns> columns_;           // [n_layers]
   std::vector<std::unique_ptr<AuxCache>> aux_;  // [n_layers]
   std::vector<VoteMemory> votes_;               // [n_layers]

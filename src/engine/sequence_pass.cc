@@ -110,6 +110,7 @@ void SequencePass::evict(RowSet& rows, Workspace& workspace) {
   std::vector<TokenIndex> kept;
   for (uint32_t index : selection_.choose_columns(*plan_.eviction, seen)) kept.push_back(candidates_[index]);
   cache_.columns(layer_).keep_only(kept);
+  cache_.note_eviction();
 }
 
 void SequencePass::leave(RowSet& rows, Workspace& workspace) {

@@ -249,6 +249,11 @@ Result<void> Session::rewind(size_t n_tokens) {
 Result<void> Session::set_lazy(const LazyOptions& lazy) {
   auto stages = impl_->engine.resolve(lazy, impl_->cache.capacity_tokens());
   if (!stages) return tl::unexpected(stages.error());
+  if (impl_->cache.was_evicted() && policy_info(lazy).leaves != Leaves::kColumns) {
+    return fail(ErrorCode::kInvalidArgument,
+                "this session has dropped columns for good, which its policy knows how to do without and "
+                "another one does not; rewind it to its beginning, or start another session");
+  }
   impl_->lazy = lazy;
   return {};
 }

@@ -27,7 +27,8 @@ class SessionRewindTest : public testing::Test {
       EXPECT_TRUE(session.step());
       EXPECT_TRUE(session.sample(kGreedy));
     }
-    EXPECT_TRUE(session.set_lazy({.schedule = "1:0.2,2:0.2", .policy = Policy::kRecent}));
+    const bool is_final = lazy.policy && policy_info(*lazy.policy).leaves == Leaves::kColumns;
+    EXPECT_EQ(!session.set_lazy({.schedule = "1:0.2,2:0.2", .policy = Policy::kRecent}), is_final);
     return session;
   }
 
@@ -70,6 +71,23 @@ TEST_F(SessionRewindTest, SoIsOneWhoseStepFailed) {
     ASSERT_TRUE(session.rewind(n));
     EXPECT_EQ(go_on(session), go_on(undisturbed));
   }
+}
+
+// What another policy would look at is not there any more.
+TEST_F(SessionRewindTest, ColumnsThatLeftForGoodAllowNoOtherPolicy) {
+  Session session = start({.schedule = "1:0.5", .policy = Policy::kSnapKv});
+  for (const LazyOptions& lazy :
+       {LazyOptions{.schedule = "off"}, {.schedule = "3:0.5", .policy = Policy::kLazy}}) {
+    const auto set = session.set_lazy(lazy);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().code, ErrorCode::kInvalidArgument);
+  }
+  EXPECT_TRUE(session.set_lazy({.schedule = "3:0.5", .policy = Policy::kSnapKv}));
+  EXPECT_TRUE(session.step());
+  ASSERT_TRUE(session.rewind(0));
+  EXPECT_TRUE(session.set_lazy({.schedule = "off"}));
+  ASSERT_TRUE(session.append(some_tokens(10, 1)));
+  EXPECT_TRUE(session.step());
 }
 
 TEST_F(SessionRewindTest, WhatIsLeftOfAPromptIsOne) {
