@@ -6,14 +6,10 @@
 #include <tuple>
 #include <utility>
 
+#include "base/common_prefix.h"
+
 namespace lazyfill {
 namespace {
-
-size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-  const size_t n = std::min(a.size(), b.size());
-  const auto end = a.begin() + static_cast<std::ptrdiff_t>(n);
-  return static_cast<size_t>(std::mismatch(a.begin(), end, b.begin()).first - a.begin());
-}
 
 std::pair<size_t, float> kind_of(const PrefixPlan& plan) {
   return {plan.first_choosing, plan.attention_mass};
@@ -22,10 +18,6 @@ std::pair<size_t, float> kind_of(const PrefixPlan& plan) {
 // Tokens that need not be computed.
 size_t n_usable_of(const PrefixStore::Question& question) {
   return question.tokens.size() - std::min(question.tokens.size(), question.n_recompute);
-}
-
-bool begins_with(std::span<const int32_t> tokens, std::span<const int32_t> prefix) {
-  return common_prefix(tokens, prefix) == prefix.size();
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "base/common_prefix.h"
+
 namespace lazyfill {
 
 void PartCounter::add(const CachePart& part) {
@@ -24,11 +26,7 @@ TokenTree::Match TokenTree::find(std::span<const int32_t> tokens) {
     const auto child = node->children.find(tokens[match.n_tokens]);
     if (child == node->children.end()) return match;
     node = child->second.get();
-    const std::span<const int32_t> rest = tokens.subspan(match.n_tokens);
-    const size_t most = std::min(rest.size(), node->tokens.size());
-    const auto at = std::mismatch(node->tokens.begin(),
-                                  node->tokens.begin() + static_cast<std::ptrdiff_t>(most), rest.begin());
-    const auto n = static_cast<size_t>(at.first - node->tokens.begin());
+    const size_t n = common_prefix(node->tokens, tokens.subspan(match.n_tokens));
     match.path.push_back(node);
     match.n_tokens += n;
     if (n < node->tokens.size()) return match;

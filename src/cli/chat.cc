@@ -78,28 +78,22 @@ class Chat {
     const LazyOptions lazy = flags_.lazy.resolve();
     const bool leaves_rows = !lazy.policy || policy_info(*lazy.policy).leaves == Leaves::kRows;
     if (lazy.schedule == "off" || !leaves_rows) return {};
-    auto one = render({{"user", "a"}});
-    if (!one) return tl::unexpected(one.error());
-    auto other = render({{"user", "Z"}});
-    if (!other) return tl::unexpected(other.error());
-    one->resize(common_prefix(*one, *other));
-    if (common_prefix(*one, conversation_.tokens()) == one->size()) return {};  // often: there is none, too
-    if (auto fits = check_prompt_fits(one->size(), context_tokens_, engine_.info()); !fits) return fits;
-    return conversation_.compute_dense(*one, lazy, {.stop = interrupt_.token()});
+    auto tokens = before_question("");
+    if (!tokens) return tl::unexpected(tokens.error());
+    if (begins_with(conversation_.tokens(), *tokens)) return {};  // also where nothing stays
+    if (auto fits = check_prompt_fits(tokens->size(), context_tokens_, engine_.info()); !fits) return fits;
+    return conversation_.compute_dense(*tokens, lazy, {.stop = interrupt_.token()});
   }
 
   // Prefills what every first question will begin with, so that the first answer comes as soon as the others.
   Result<void> read_document() {
     if (auto read = read_system(); !read) return read;
     if (document_.empty()) return {};
-    auto one = render({{"user", with_document("a")}});
-    if (!one) return tl::unexpected(one.error());
-    auto other = render({{"user", with_document("Z")}});
-    if (!other) return tl::unexpected(other.error());
-    one->resize(common_prefix(*one, *other));
-    if (one->empty()) return {};
-    if (auto fits = check_prompt_fits(one->size(), context_tokens_, engine_.info()); !fits) return fits;
-    if (auto n_new = conversation_.sync(*one); !n_new) return tl::unexpected(n_new.error());
+    auto tokens = before_question(with_document(""));
+    if (!tokens) return tl::unexpected(tokens.error());
+    if (tokens->empty()) return {};
+    if (auto fits = check_prompt_fits(tokens->size(), context_tokens_, engine_.info()); !fits) return fits;
+    if (auto n_new = conversation_.sync(*tokens); !n_new) return tl::unexpected(n_new.error());
     GenerateOptions options;
     options.max_tokens = 1;  // a step gives one token at least; it is taken back below
     options.sampling.temperature = 0;
@@ -107,9 +101,9 @@ class Chat {
     auto generation = conversation_.generate(options, watched(bar, interrupt_.token(), false));
     if (!generation) return tl::unexpected(generation.error());
     bar.clear();
-    terminal_.note("read " + grouped(one->size()) + " tokens in " +
+    terminal_.note("read " + grouped(tokens->size()) + " tokens in " +
                    duration_text(generation->timings.ttft_ms) + ", lazy " + lazy_text(generation->lazy));
-    return conversation_.rewind(one->size());
+    return conversation_.rewind(tokens->size());
   }
 
   // On an error the conversation stays as it was.
@@ -241,6 +235,16 @@ class Chat {
     ChatRequest request = request_;
     request.messages = std::move(messages);
     return engine_.tokenize_chat(request);
+  }
+
+  // What stands before a first question that begins so, whatever the question is.
+  Result<std::vector<int32_t>> before_question(const std::string& begins) const {
+    auto one = render({{"user", begins + "a"}});
+    if (!one) return one;
+    auto other = render({{"user", begins + "Z"}});
+    if (!other) return other;
+    one->resize(common_prefix(*one, *other));
+    return one;
   }
 
   Result<Generation> generate() {

@@ -20,12 +20,6 @@ Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine, const C
       [&engine](const std::string& text) { return engine.tokenize(text, false, true); });
 }
 
-size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-  const size_t shorter = std::min(a.size(), b.size());
-  return static_cast<size_t>(
-      std::mismatch(a.begin(), a.begin() + static_cast<ptrdiff_t>(shorter), b.begin()).first - a.begin());
-}
-
 Result<size_t> Conversation::sync(std::span<const int32_t> tokens) {
   size_t n_kept = 0;
   if (n_filtered_ == 0 || tokens.empty()) {  // none at all is an error

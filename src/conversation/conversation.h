@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/common_prefix.h"
 #include "lazyfill/engine.h"
 
 namespace lazyfill {
@@ -19,9 +20,6 @@ Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine,
 // such too.
 Result<std::vector<int32_t>> tokenize_conversation(const Engine& engine, const ChatRequest& request,
                                                    bool special = false);
-
-// How many tokens at the beginning are the same.
-size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b);
 
 class Conversation {
  public:

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/common_prefix.h"
 #include "base/quoted.h"
 
 namespace lazyfill {
@@ -19,9 +20,8 @@ bool is_same(const SequenceName& a, const SequenceName& b) {
 
 // Whether a goes on from b, so that nobody needs b any more.
 bool goes_on_from(const SequenceName& a, const SequenceName& b) {
-  if (a.salt != b.salt || a.plan.name != b.plan.name || a.tokens.size() < b.prompt_end) return false;
-  return std::equal(b.tokens.begin(), b.tokens.begin() + static_cast<std::ptrdiff_t>(b.prompt_end),
-                    a.tokens.begin());
+  return a.salt == b.salt && a.plan.name == b.plan.name &&
+         begins_with(a.tokens, std::span(b.tokens).first(b.prompt_end));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/common_prefix.h"
 #include "base/out_of_memory.h"
 #include "engine/rivals.h"
 #include "engine/sampling.h"
@@ -173,10 +174,7 @@ Result<size_t> Session::sync(std::span<const int32_t> tokens) {
     return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
   if (auto checked = impl_->engine.check_tokens(tokens); !checked) return tl::unexpected(checked.error());
   if (tokens.size() > impl_->cache.capacity_tokens()) return impl_->exceeded(tokens.size());
-  const std::vector<int32_t>& old = impl_->tokens;
-  const size_t most = std::min(old.size(), tokens.size());
-  const auto at = std::mismatch(old.begin(), old.begin() + static_cast<std::ptrdiff_t>(most), tokens.begin());
-  const size_t n_kept = std::min(static_cast<size_t>(at.first - old.begin()), tokens.size() - 1);
+  const size_t n_kept = std::min(common_prefix(impl_->tokens, tokens), tokens.size() - 1);
   auto reserved = or_out_of_memory([&]() -> Result<void> {
     impl_->tokens.reserve(tokens.size());  // the last that can fail, before anything has changed
     return {};
