@@ -156,6 +156,8 @@ class Session {
   Result<void> step(const Callbacks& callbacks = {});
   // [n_vocab] of the last token; empty: it is not computed yet.
   std::span<const float> logits() const;
+  // The same for those who keep them: later steps write elsewhere. Null: it is not computed yet.
+  std::shared_ptr<const std::vector<float>> shared_logits() const;
   // Draws a token from the logits, and appends it.
   Result<int32_t> sample(const SamplingOptions& options);
 

@@ -57,9 +57,9 @@ bool Answer::choose() {
 }
 
 int32_t Answer::next_token() {
-  if (callbacks_.on_logits) callbacks_.on_logits(s_.logits);
+  if (callbacks_.on_logits) callbacks_.on_logits(*s_.logits);
   if (options_.n_top_logprobs > 0)
-    result_.top_logprobs.push_back(top_logprobs(s_.logits, engine_.info.n_tokens, options_.n_top_logprobs));
+    result_.top_logprobs.push_back(top_logprobs(*s_.logits, engine_.info.n_tokens, options_.n_top_logprobs));
   if (n_chosen_ < options_.forced_tokens.size()) return options_.forced_tokens[n_chosen_];
   return s_.draw(options_.sampling);
 }

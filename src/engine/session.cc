@@ -52,7 +52,7 @@ Result<void> Session::Impl::append_prompt(std::span<const int32_t> new_tokens) {
 }
 
 Session::Impl::State Session::Impl::state() const {
-  return {tokens,       has_logits ? logits : std::vector<float>(),
+  return {tokens,       has_logits ? logits : nullptr,
           random,       seed,
           prompt_end,   is_new_prompt,
           prompt_begin, earlier_prompt_end,
@@ -61,7 +61,7 @@ Session::Impl::State Session::Impl::state() const {
 
 void Session::Impl::restore(State state) {
   tokens = std::move(state.tokens);
-  has_logits = !state.logits.empty();
+  has_logits = state.logits != nullptr;
   if (has_logits) logits = std::move(state.logits);
   random = state.random;
   seed = state.seed;
@@ -128,11 +128,12 @@ Result<StepTrace> Session::Impl::step_by(const Plan& other, FunctionRef<bool(con
 
 SequenceStep Session::Impl::begin_step(const Plan& by, std::stop_token stop) {
   has_logits = false;
-  logits.resize(engine.model.config.n_vocab);
+  if (logits == nullptr || logits.use_count() > 1)
+    logits = std::make_shared<std::vector<float>>(engine.model.config.n_vocab);
   return {.cache = cache,
           .tokens = std::span<const int32_t>(tokens).subspan(cache.n_tokens()),
           .plan = by,
-          .logits = logits,
+          .logits = *logits,
           .stop = std::move(stop)};
 }
 
@@ -153,7 +154,7 @@ int32_t Session::Impl::draw(const SamplingOptions& options) {
   const uint64_t wanted = options.seed != 0 ? options.seed : (seed != 0 ? seed : std::random_device{}());
   if (wanted != seed) random.seed(wanted);
   seed = wanted;
-  return lazyfill::sample(std::span<const float>(logits).first(engine.info.n_tokens), options, random);
+  return lazyfill::sample(std::span<const float>(*logits).first(engine.info.n_tokens), options, random);
 }
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -166,7 +167,11 @@ const std::vector<int32_t>& Session::tokens() const {
 }
 
 std::span<const float> Session::logits() const {
-  return impl_->has_logits ? std::span<const float>(impl_->logits) : std::span<const float>();
+  return impl_->has_logits ? std::span<const float>(*impl_->logits) : std::span<const float>();
+}
+
+std::shared_ptr<const std::vector<float>> Session::shared_logits() const {
+  return impl_->has_logits ? impl_->logits : nullptr;
 }
 
 Result<size_t> Session::sync(std::span<const int32_t> tokens) {

@@ -27,8 +27,9 @@ struct Session::Impl {
   LazyOptions lazy;
   SequenceCache cache;
   std::vector<int32_t> tokens;  // [cache.n_tokens() or more] given and generated
-  std::vector<float> logits;    // [n_vocab] of the last token, where has_logits
-  bool has_logits = false;      // it is computed
+  // [n_vocab] of the last token, where has_logits. A step writes where nobody else looks.
+  std::shared_ptr<std::vector<float>> logits;
+  bool has_logits = false;  // it is computed
   std::mt19937_64 random;
   uint64_t seed = 0;  // that `random` began with; 0: it has not begun
 
@@ -44,7 +45,7 @@ struct Session::Impl {
   // All of the above but the cache: what a call that fails puts back.
   struct State {
     std::vector<int32_t> tokens;
-    std::vector<float> logits;  // empty: there are none
+    std::shared_ptr<std::vector<float>> logits;  // null: there are none
     std::mt19937_64 random;
     uint64_t seed;
     size_t prompt_end;

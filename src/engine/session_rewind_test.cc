@@ -60,6 +60,26 @@ TEST_F(SessionRewindTest, APromptTakenBackIsAsIfItHadNotBeenGiven) {
   }
 }
 
+TEST_F(SessionRewindTest, LogitsThatSomebodyKeepsStayAsTheyAre) {
+  std::vector<std::shared_ptr<const std::vector<float>>> kept;
+  std::vector<std::vector<float>> copies;
+  {
+    Session session = start({.schedule = "off"});
+    EXPECT_EQ(session.shared_logits(), nullptr);
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_TRUE(session.step());
+      kept.push_back(session.shared_logits());
+      EXPECT_EQ(kept.back()->data(), session.logits().data());  // no copy
+      copies.push_back(*kept.back());
+      ASSERT_TRUE(session.sample(kGreedy));
+    }
+    const std::vector<int32_t> poisoned = {1, kPoison};
+    ASSERT_FALSE(session.generate(poisoned, {.max_tokens = 2}, {}));
+  }
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(*kept[i], copies[i]);
+  EXPECT_NE(copies[0], copies[1]);
+}
+
 TEST_F(SessionRewindTest, SoIsOneWhoseStepFailed) {
   for (const auto& [name, lazy] : ways_to_be_lazy()) {
     SCOPED_TRACE(name);
