@@ -15,7 +15,7 @@ import sys
 # Bottom to top. Folders in one tuple stand side by side and do not see each other. A folder may have its place before it
 # has files; one that has files and no place is a finding.
 LAYERS = [("base",), ("gguf",), ("tokenizer",), ("kernels",), ("model",), ("cache",), ("pruning",), ("decoding",),
-          ("engine",), ("conversation",), ("cli", "server", "python")]
+          ("engine",), ("conversation",), ("server", "python"), ("cli",)]
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 MAX_LINES = 499
 # The core is read by everyone who changes anything: its files are shorter, tests included, and so are its functions.

@@ -3,7 +3,8 @@
 # directory at the root of the project and `set -euo pipefail` in force. Every function can be called again at no cost.
 
 readonly BUILD_PACKAGES=(g++ cmake ninja-build ccache libexpected-dev nlohmann-json3-dev libcli11-dev
-                         libutf8proc-dev libpcre2-dev libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev)
+                         libutf8proc-dev libpcre2-dev libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev
+                         libboost1.81-dev)
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev)
 readonly LINT_PACKAGES=(clang-format clang-tidy shellcheck)
 readonly PYTHON_PACKAGES=(python3 python3-venv ca-certificates)
