@@ -186,6 +186,15 @@ struct SamplingOptions {
   uint64_t seed = 0;  // 0: from the clock
 };
 
+// Who proposes tokens for the next places of an answer, which a step computes beside the newest token: those
+// that the model would have chosen itself are taken at once (docs/drafts.md).
+enum class Draft {
+  kNone,
+  kRecycle,  // Token Recycling: what the model found likely behind the same token before
+  kLookup,   // what followed in prompt and answer where the last tokens stood before
+  kAuto,     // whichever of the two promises more
+};
+
 struct GenerateOptions {
   size_t max_tokens = 128;
   SamplingOptions sampling;
@@ -197,6 +206,8 @@ struct GenerateOptions {
   bool stop_at_end_token = true;
   // Instead of sampling, take these tokens one after another (evaluation of fixed continuations).
   std::vector<int32_t> forced_tokens;
+  Draft draft = Draft::kNone;
+  size_t draft_tokens = 0;  // that a step proposes, whatever they cost; 0: as many as pay
 };
 
 struct Timings {
@@ -219,6 +230,13 @@ struct PrefixReport {
   size_t n_agreeing_tokens = 0;  // the longest sequence that is kept begins with as many of the prompt's
 };
 
+// What drafts did.
+struct DraftReport {
+  size_t n_steps = 0;     // decode steps of the answer, those without drafts too
+  size_t n_proposed = 0;  // tokens
+  size_t n_accepted = 0;  // of those
+};
+
 enum class FinishReason { kStop, kLength, kCancelled };
 
 struct Generation {
@@ -232,6 +250,7 @@ struct Generation {
   bool lazy_used = false;
   LazyReport lazy;
   PrefixReport prefix;
+  DraftReport drafts;
   MemoryUse memory;
 };
 
