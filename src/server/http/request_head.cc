@@ -127,9 +127,7 @@ std::optional<Refusal> read_framing(RequestHead& head) {
   if (length) {
     const char* const end = length->data() + length->size();
     const auto [stop, error] = std::from_chars(length->data(), end, head.content_length);
-    if (length->empty() || !is_digit((*length)[0]) || stop != end) return kBadFraming;
-    // All digits, but more of them than 64 bits hold.
-    if (error != std::errc()) head.content_length = UINT64_MAX;
+    if (length->empty() || !is_digit((*length)[0]) || stop != end || error != std::errc()) return kBadFraming;
   }
   return std::nullopt;
 }

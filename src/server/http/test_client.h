@@ -45,6 +45,9 @@ class TestClient {
   TestClient(TestClient&& other) noexcept
       : socket_(std::exchange(other.socket_, -1)), in_(std::move(other.in_)) {}
   ~TestClient() { close(); }
+  // Of a socket that is connected already.
+  static TestClient of(int socket) { return TestClient(Connected{socket}); }
+  int socket() const { return socket_; }
 
   // False: the server has closed.
   bool send(std::string_view bytes) {
@@ -99,6 +102,11 @@ class TestClient {
   }
 
  private:
+  struct Connected {
+    int socket;
+  };
+  explicit TestClient(Connected connected) : socket_(connected.socket) {}
+
   bool receive() {
     pollfd waiting{socket_, POLLIN, 0};
     if (poll(&waiting, 1, std::chrono::milliseconds(kPatience).count()) != 1) {
