@@ -16,6 +16,11 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMaxBuffers = 16;  // of one call of the system
 
+// When connections run out, bodies that take longer than this and are slower than so many times the least
+// rate go first.
+constexpr milliseconds kSpareAfter{1000};
+constexpr size_t kSpareRate = 16;
+
 milliseconds time_for(size_t n_bytes, size_t bytes_per_s) {
   return milliseconds(n_bytes * 1000 / std::max<size_t>(bytes_per_s, 1));
 }
@@ -44,7 +49,8 @@ auto Connection::guarded(F&& f) {
 }
 
 void Connection::start() {
-  set_deadline(Clock::now() + host_.options.header_timeout);
+  since_ = Clock::now();
+  set_deadline(since_ + host_.options.header_timeout);
   transport_->handshake(guarded([this](const error_code& error) {
     if (state_ != State::kHandshake) return;
     if (error) return close();
@@ -114,7 +120,8 @@ void Connection::advance_head() {
     if (in_.empty()) return read();
     if (!has_started_) {
       has_started_ = true;
-      set_deadline(Clock::now() + host_.options.header_timeout);
+      since_ = Clock::now();
+      set_deadline(since_ + host_.options.header_timeout);
     }
     const auto found = scanner_.scan(in_);
     if (!found) return refuse(found.error());
@@ -326,7 +333,8 @@ void Connection::linger() {
   if (has_read_end_) return close();
   state_ = State::kLingering;
   in_.clear();
-  set_deadline(Clock::now() + host_.options.linger_timeout);
+  since_ = Clock::now();
+  set_deadline(since_ + host_.options.linger_timeout);
   transport_->shutdown_send([self = shared_from_this()] {});
   read();
 }
@@ -350,15 +358,17 @@ void Connection::close() {
 }
 
 void Connection::close_if_idle() {
-  if (idle_since()) close();
+  if (state_ == State::kHead && !has_started_) close();
 }
 
 void Connection::request_stop() {
   if (const auto channel = channel_) channel->request_stop();
 }
 
-std::optional<Connection::Clock::time_point> Connection::idle_since() const {
-  if (state_ != State::kHead || has_started_) return std::nullopt;
+std::optional<Connection::Clock::time_point> Connection::spare_since() const {
+  const auto fast_enough = kSpareAfter + time_for(n_body_bytes_, kSpareRate * host_.options.min_bytes_per_s);
+  if (state_ == State::kBody && Clock::now() - since_ < fast_enough) return std::nullopt;
+  if (state_ == State::kAnswering || state_ == State::kClosed) return std::nullopt;
   return since_;
 }
 

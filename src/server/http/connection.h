@@ -49,8 +49,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close();  // at once; what has not been answered is told so
   void close_if_idle();
   void request_stop();  // whoever answers is asked to come to an end
-  // Since when nothing has been asked for; nothing if something has.
-  std::optional<Clock::time_point> idle_since() const;
+  // Since when it has been waiting for its client, if it may be given up for one who asks: not while somebody
+  // answers.
+  std::optional<Clock::time_point> spare_since() const;
 
  private:
   enum class State { kHandshake, kHead, kBody, kAnswering, kLingering, kClosed };
@@ -99,7 +100,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<BodyReader> body_;
   size_t n_body_bytes_ = 0;  // of this connection in the host's sum
   size_t n_requests_ = 0;
-  Clock::time_point since_;  // when the state began
+  Clock::time_point since_;  // when the state began, or the head that is arriving
 
   // What leaves.
   std::shared_ptr<Channel> channel_;

@@ -121,20 +121,25 @@ TEST(HttpNumberTest, RequestsOfAConnection) {
 TEST(HttpNumberTest, ConnectionsThatAreBusyKeepOthersOut) {
   HttpOptions options = patient_options();
   options.max_connections = 2;
-  std::atomic<int> n_heads = 0;
-  const Gate count = [&](const HttpRequest&) { return ++n_heads, std::nullopt; };
-  const HttpServer server = must_start(options, count, echo);
+  std::atomic<int> n_asked = 0;
+  std::atomic<bool> may_answer = false;
+  const HttpServer server = must_start(options, nullptr, [&](const HttpRequest& request, const auto& reply) {
+    ++n_asked;
+    while (!may_answer) usleep(1000);
+    echo(request, reply);
+  });
   TestClient first(server.port());
   TestClient second(server.port());
-  first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
-  second.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
-  EXPECT_TRUE(eventually([&] { return n_heads == 2; }));
+  first.send(get("/"));
+  second.send(get("/"));
+  EXPECT_TRUE(eventually([&] { return n_asked == 2; }));
   TestClient third(server.port());
   third.send(get("/"));
   EXPECT_EQ(third.read_all(), "");
-  EXPECT_EQ(n_heads, 2);
-  first.send("x");
+  may_answer = true;
   EXPECT_EQ(status_of(first.read_answer()), 200);
+  EXPECT_EQ(status_of(second.read_answer()), 200);
+  EXPECT_EQ(n_asked, 2);
 }
 
 TEST(HttpNumberTest, IdleConnectionsMakeRoom) {
@@ -150,25 +155,45 @@ TEST(HttpNumberTest, IdleConnectionsMakeRoom) {
   EXPECT_EQ(idle.front().read_all(), "");
 }
 
+TEST(HttpNumberTest, SlowClientsMakeRoom) {
+  HttpOptions options = patient_options();
+  options.max_connections = 10;
+  const HttpServer server = must_start(options, nullptr, echo);
+  std::vector<TestClient> slow;
+  for (int i = 0; i < 50; ++i) slow.emplace_back(server.port()).send("GET / HTTP/1.1\r\nHost: a\r\n");
+  TestClient client(server.port());
+  client.send(get("/"));
+  EXPECT_EQ(status_of(client.read_answer()), 200);
+  EXPECT_LE(server.n_connections(), 10U);
+  // Bodies, too, if they trickle.
+  const HttpServer other = must_start(options, nullptr, echo);
+  for (int i = 0; i < 10; ++i)
+    slow.emplace_back(other.port()).send(post("/", "body").substr(0, post("/", "").size() + 1));
+  EXPECT_TRUE(eventually([&] {
+    TestClient next(other.port());
+    return next.send(get("/")) && status_of(next.read_answer()) == 200;
+  }));
+}
+
 TEST(HttpNumberTest, BodiesOfAllClientsTogether) {
   HttpOptions options = patient_options();
-  options.max_bodies_bytes = 100'000;
+  options.max_bodies_bytes = 50'000;
   const HttpServer server = must_start(options, nullptr, echo);
-  const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n";
-  {
-    TestClient first(server.port());
-    first.send(head + std::string(60'000, 'x'));
-    usleep(100'000);  // whichever of the two comes later is refused
-    TestClient second(server.port());
-    second.send(head + std::string(60'000, 'x'));
-    EXPECT_EQ(status_of(second.read_all()), 503);
-    first.send(std::string(10'000, 'x'));
-    EXPECT_EQ(status_of(first.read_answer()), 200);
-  }
-  TestClient later(server.port());  // nothing is left in the sum
-  for (int i = 0; i < 5; ++i) {
-    later.send(head + std::string(70'000, 'x'));
-    EXPECT_EQ(status_of(later.read_answer()), 200);
+  const std::string body(40'000, 'x');
+  const std::string begun = post("/", body).substr(0, post("/", body).size() - 1);
+  TestClient first(server.port());
+  TestClient second(server.port());
+  first.send(begun);
+  second.send(begun);
+  ASSERT_TRUE(eventually([&] { return first.has_answer() || second.has_answer(); }));
+  TestClient& refused = first.has_answer() ? first : second;
+  TestClient& going_on = first.has_answer() ? second : first;
+  EXPECT_EQ(status_of(refused.read_all()), 503);
+  going_on.send("x");
+  EXPECT_EQ(status_of(going_on.read_answer()), 200);
+  for (int i = 0; i < 5; ++i) {  // nothing is left in the sum
+    going_on.send(post("/", body));
+    EXPECT_EQ(status_of(going_on.read_answer()), 200);
   }
 }
 

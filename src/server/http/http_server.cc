@@ -153,7 +153,7 @@ class HttpServer::Impl {
   }
 
   void admit(Socket socket) {
-    if (connections_.size() >= host_.options.max_connections) close_longest_idle();
+    if (connections_.size() >= host_.options.max_connections) close_longest_spare();
     if (connections_.size() >= host_.options.max_connections) return;  // the socket closes
     error_code error;
     const auto peer = socket.remote_endpoint(error);
@@ -167,12 +167,12 @@ class HttpServer::Impl {
     connection->start();
   }
 
-  // Whoever only keeps a connection open makes room for whoever asks.
-  void close_longest_idle() {
+  // Whoever keeps a connection open and asks nothing, or says it very slowly, makes room for others.
+  void close_longest_spare() {
     std::shared_ptr<Connection> longest;
     for (const auto& connection : connections_) {
-      const auto since = connection->idle_since();
-      if (since && (!longest || *since < *longest->idle_since())) longest = connection;
+      const auto since = connection->spare_since();
+      if (since && (!longest || *since < longest->spare_since())) longest = connection;
     }
     if (longest) longest->close();
   }

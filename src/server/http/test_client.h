@@ -90,6 +90,11 @@ class TestClient {
     return answer;
   }
 
+  bool has_answer() const {
+    pollfd waiting{socket_, POLLIN, 0};
+    return poll(&waiting, 1, 0) == 1;
+  }
+
   void shutdown_send() { shutdown(socket_, SHUT_WR); }
   void close() {
     if (socket_ >= 0) ::close(std::exchange(socket_, -1));
