@@ -50,6 +50,9 @@ struct SessionOptions {
 struct Callbacks {
   // A generated token and the text that became complete with it (may be empty). Return false to stop.
   std::function<bool(int32_t token, std::string_view text)> on_token;
+  // With log-probabilities: those of a token, called before on_token of the same one. An end token has
+  // neither call.
+  std::function<void(TokenLogprob chosen, std::span<const TokenLogprob> top)> on_logprobs;
   std::function<void(const Progress&)> on_progress;
   // The logits [n_vocab] that the next token is about to be chosen from.
   std::function<void(std::span<const float> logits)> on_logits;
@@ -80,6 +83,9 @@ class Engine {
   std::string detokenize(std::span<const int32_t> ids, bool with_special = false) const;
   std::string piece(int32_t id) const;
 
+  // The model's own chat template as its file has it, for_tools: the one for conversations with tools where
+  // the file has another for them; empty: it has none.
+  std::string chat_template(bool for_tools = false) const;
   // The text that the model's own chat template makes of a conversation, with tools, calls and their results
   // where it has them. Errors also where a text is no JSON, or not of the form it must have.
   Result<std::string> apply_chat_template(const ChatRequest& request) const;

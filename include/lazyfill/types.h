@@ -178,12 +178,37 @@ struct TokenLogprob {
   float logprob = 0;
 };
 
+// Added to a token's logit; -100 and below, -inf too: the token is never chosen.
+struct LogitBias {
+  int32_t id = 0;
+  float bias = 0;
+};
+
+// Penalties and biases are off by default. They change the logits that a token is chosen from, with
+// temperature 0 too: first logit_bias, then the penalties in the order that they have here.
 struct SamplingOptions {
   float temperature = 0.8F;  // 0: greedy
   size_t top_k = 40;         // 0: all
   float top_p = 0.95F;
   float min_p = 0.05F;
   uint64_t seed = 0;  // 0: from the clock
+
+  // Logits of the last repeat_last_n tokens, those of the prompt too, are divided by it, or multiplied where
+  // they are negative; 1: off.
+  float repeat_penalty = 1;
+  int32_t repeat_last_n = 64;  // -1: all tokens
+  // Taken from the logits of the answer's tokens so far: once, and as often as the token is there.
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  // DRY: a token that would make the end of the text longer by which it repeats an earlier place, n tokens so
+  // far, loses multiplier * base^(n - allowed_length), where n is at least allowed_length.
+  float dry_multiplier = 0;  // 0: off
+  float dry_base = 1.75F;
+  size_t dry_allowed_length = 2;
+  int32_t dry_penalty_last_n = -1;  // looked for in so many of the last tokens; -1: in all
+  // No repetition reaches over one of these texts, and a token that holds one loses nothing.
+  std::vector<std::string> dry_sequence_breakers = {"\n", ":", "\"", "*"};
+  std::vector<LogitBias> logit_bias;  // those of the same token add up
 };
 
 // Who proposes tokens for the next places of an answer, which a step computes beside the newest token: those
@@ -202,7 +227,9 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   bool show_special =
       false;  // names of control tokens are part of the answer's text, but for the end token's
-  size_t n_top_logprobs = 0;  // up to this many a generated token; normalised over all rows of logits
+  // Log-probabilities are the model's: before temperature and penalties, normalised over all rows of logits.
+  bool with_logprobs = false;  // of the tokens that were chosen
+  size_t n_top_logprobs = 0;   // and of up to this many of the likeliest at each place; above 0: of both
   bool stop_at_end_token = true;
   // Instead of sampling, take these tokens one after another (evaluation of fixed continuations).
   std::vector<int32_t> forced_tokens;
@@ -245,7 +272,9 @@ struct Generation {
   std::string text;                // whole UTF-8 characters, cut before a stop text
   std::string plain_text;          // the same without names of control tokens, as a next turn repeats it
   FinishReason finish_reason = FinishReason::kLength;
-  std::vector<std::vector<TokenLogprob>> top_logprobs;  // per generated token, most likely first
+  // Of each token that was chosen, an end token at the end too; top_logprobs most likely first.
+  std::vector<float> token_logprobs;
+  std::vector<std::vector<TokenLogprob>> top_logprobs;
   Timings timings;
   bool lazy_used = false;
   LazyReport lazy;

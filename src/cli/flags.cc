@@ -67,6 +67,20 @@ float checked_real(const std::string& flag, const std::string& text, float min, 
   return *value;
 }
 
+// A backslash before any other character stays.
+std::string unescaped(std::string_view text) {
+  constexpr std::string_view kNames = "ntr\\";
+  constexpr std::string_view kMeant = "\n\t\r\\";
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const size_t which =
+        text[i] == '\\' && i + 1 < text.size() ? kNames.find(text[i + 1]) : std::string_view::npos;
+    if (which != std::string_view::npos) ++i;
+    result += which == std::string_view::npos ? text[i] : kMeant[which];
+  }
+  return result;
+}
+
 // CLI11's "Could not convert: --quiet = perhaps" as a sentence like the others.
 std::string switch_sentence(const std::string& message) {
   const size_t begin = message.find("--");
@@ -106,6 +120,23 @@ std::optional<float> parse_real(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
   return value;
+}
+
+std::optional<LogitBias> parse_bias(std::string_view text) {
+  const size_t sign = text.find_first_of("+-");
+  if (sign == std::string_view::npos) return std::nullopt;
+  const auto id = parse_count(text.substr(0, sign));
+  if (!id || *id > std::numeric_limits<int32_t>::max()) return std::nullopt;
+  const std::string_view size = text.substr(sign + 1);
+  LogitBias bias{static_cast<int32_t>(*id), 0};
+  if (text[sign] == '-' && size == "inf") {
+    bias.bias = -std::numeric_limits<float>::infinity();
+    return bias;
+  }
+  const auto value = parse_real(size);
+  if (!value || size.front() == '-') return std::nullopt;
+  bias.bias = text[sign] == '-' ? -*value : *value;
+  return bias;
 }
 
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates) {
@@ -185,6 +216,40 @@ void Flags::add_count(const std::string& names, size_t& target, size_t min, size
     target = minus_one && value == "-1" ? *minus_one : checked_count(flag, value, min, max);
   };
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
+}
+
+void Flags::add_last_n(const std::string& names, int32_t& target, size_t max, const std::string& help) {
+  auto set = [&target, max, flag = flag_name(names)](const std::string& value) {
+    target = value == "-1" ? -1 : static_cast<int32_t>(checked_count(flag, value, 0, max));
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
+}
+
+void Flags::add_breakers(const std::string& names, std::vector<std::string>& target,
+                         const std::string& help) {
+  auto set = [&target](const std::vector<std::string>& values) {
+    target.clear();
+    for (const std::string& value : values)
+      if (value != "none") target.push_back(unescaped(value));
+  };
+  finish(app_->add_option_function<std::vector<std::string>>(names, set, help), "TEXT")
+      ->allow_extra_args(false)
+      ->take_all();
+}
+
+void Flags::add_biases(const std::string& names, std::vector<LogitBias>& target, const std::string& help) {
+  auto set = [&target, flag = flag_name(names)](const std::vector<std::string>& values) {
+    target.clear();
+    for (const std::string& value : values) {
+      const auto bias = parse_bias(value);
+      if (!bias)
+        reject(flag, "takes a token id and what is added, such as 15043+1 or 15043-inf, not " + quote(value));
+      target.push_back(*bias);
+    }
+  };
+  finish(app_->add_option_function<std::vector<std::string>>(names, set, help), "ID(+|-)X")
+      ->allow_extra_args(false)
+      ->take_all();
 }
 
 void Flags::add_revival(const std::string& names, Revival& target, size_t max, const std::string& help) {

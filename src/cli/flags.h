@@ -46,6 +46,12 @@ class Flags {
   // minus_one: what -1 means, which elsewhere stands for "no limit" or "choose yourself".
   void add_count(const std::string& names, size_t& target, size_t min, size_t max, const std::string& help,
                  std::optional<size_t> minus_one = std::nullopt);
+  void add_last_n(const std::string& names, int32_t& target, size_t max,
+                  const std::string& help);  // -1: all
+  // Texts with escapes (\n, \t, \r, \\) in place of what there is; "none": no text.
+  void add_breakers(const std::string& names, std::vector<std::string>& target, const std::string& help);
+  // ID+X or ID-X; all of them count.
+  void add_biases(const std::string& names, std::vector<LogitBias>& target, const std::string& help);
   void add_revival(const std::string& names, Revival& target, size_t max, const std::string& help);
   void add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                   const std::string& help);  // comma-separated
@@ -93,7 +99,8 @@ int wrong_usage(std::string_view command, std::string_view sentence);
 
 // Exposed for tests: strict decimal parsing, and the candidate nearest to `word` if it is near enough.
 std::optional<uint64_t> parse_count(std::string_view text);
-std::optional<float> parse_real(std::string_view text);  // finite
+std::optional<float> parse_real(std::string_view text);      // finite
+std::optional<LogitBias> parse_bias(std::string_view text);  // "15043-inf" too
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace lazyfill::cli

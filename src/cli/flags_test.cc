@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <limits>
 
 namespace lazyfill::cli {
 namespace {
@@ -15,6 +16,9 @@ struct Parsed {
   std::string text = "auto";
   std::vector<std::string> texts;
   std::vector<size_t> counts;
+  std::vector<std::string> breakers = {":"};
+  std::vector<LogitBias> biases;
+  int32_t last_n = 64;
   size_t count = 5;
   Revival revive;
   size_t choice = 0;
@@ -33,6 +37,9 @@ Parsed parse(const std::vector<std::string>& args) {
   flags.add_texts("--stop", parsed.texts, "TEXT", "several texts");
   flags.add_counts("--lengths", parsed.counts, 1, 100, "several numbers");
   flags.add_count("-n,--max-tokens", parsed.count, 1, 100, "a number");
+  flags.add_last_n("--last-n", parsed.last_n, 100, "so many of the last");
+  flags.add_breakers("--breaker", parsed.breakers, "texts with escapes");
+  flags.add_biases("--logit-bias", parsed.biases, "biases of tokens");
   flags.add_revival("--revive", parsed.revive, 100, "a number or a word");
   flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
   flags.add_real("--temp", parsed.real, 0, 2, "a real number");
@@ -96,6 +103,37 @@ TEST(Flags, ACountMayBeAll) {
   EXPECT_EQ(parse({"--revive", "0"}).revive, Revival::up_to(0));
   EXPECT_EQ(parse({"--revive", "all"}).revive, Revival::all());
   EXPECT_EQ(parse({"--revive", "auto"}).revive, Revival::automatic());
+}
+
+TEST(Flags, LastTokensMayBeAllOrNone) {
+  EXPECT_EQ(parse({}).last_n, 64);
+  EXPECT_EQ(parse({"--last-n", "-1"}).last_n, -1);
+  EXPECT_EQ(parse({"--last-n=0"}).last_n, 0);
+  EXPECT_EQ(parse({"--last-n", "101"}).exit_code, kExitUsage);
+  EXPECT_EQ(parse({"--last-n", "-2"}).exit_code, kExitUsage);
+}
+
+TEST(Flags, BreakersTakeThePlaceOfWhatThereIs) {
+  EXPECT_EQ(parse({}).breakers, std::vector<std::string>{":"});
+  EXPECT_EQ(parse({"--breaker", "\\n", "--breaker", "a\\tb\\\\n\\q\\"}).breakers,
+            (std::vector<std::string>{"\n", "a\tb\\n\\q\\"}));
+  EXPECT_TRUE(parse({"--breaker", "none"}).breakers.empty());
+}
+
+TEST(Flags, BiasesAreATokenIdAndANumberWithItsSign) {
+  const Parsed parsed = parse({"--logit-bias", "15043+1.5", "--logit-bias=7-100", "--logit-bias", "0-inf"});
+  ASSERT_EQ(parsed.biases.size(), 3U) << parsed.err;
+  EXPECT_EQ(parsed.biases[0].id, 15043);
+  EXPECT_FLOAT_EQ(parsed.biases[0].bias, 1.5F);
+  EXPECT_FLOAT_EQ(parsed.biases[1].bias, -100);
+  EXPECT_EQ(parsed.biases[2].bias, -std::numeric_limits<float>::infinity());
+  for (const char* wrong : {"", "7", "+1", "7+", "7+x", "7+inf", "7+nan", "-7+1", "7--1", "7+-1", "7 +1",
+                            "word+1", "2147483648+1", "7=1", "7+1e99"}) {
+    EXPECT_FALSE(parse_bias(wrong)) << wrong;
+  }
+  EXPECT_THAT(
+      parse({"--logit-bias", "word"}).err,
+      HasSubstr("--logit-bias takes a token id and what is added, such as 15043+1 or 15043-inf, not 'word'"));
 }
 
 TEST(Flags, TheVariableStandsInForTheFlag) {

@@ -24,7 +24,6 @@ namespace lazyfill::cli {
 namespace {
 
 constexpr char kDefaultModel[] = "/SmolLM2-135M-Instruct.Q4_1.gguf";
-constexpr size_t kMostTokens = size_t{1} << 24;  // far above any context; keeps sums of token counts small
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -153,31 +152,6 @@ LazyOptions LazyFlags::resolve() const {
   resolved.pooling = kPoolings[pooling_];
   resolved.prune_generated = !keep_generated_;
   return resolved;
-}
-
-void GenerateFlags::add_to(Flags& flags, size_t default_tokens, bool may_score) {
-  options.max_tokens = default_tokens;
-  SamplingOptions& sampling = options.sampling;
-  flags.group("Answer");
-  flags.add_count("-n,--max-tokens", options.max_tokens, may_score ? 0 : 1, kMostTokens,
-                  std::string("Tokens to generate at most; ") +
-                      (may_score ? "0: only say how likely the prompt is; " : "") +
-                      "-1: as many as fit; default " + std::to_string(default_tokens),
-                  kMostTokens);
-  flags.add_real("--temp", sampling.temperature, 0, 100,
-                 "Temperature; 0: greedy; default " + short_number(sampling.temperature));
-  flags.add_count("--top-k", sampling.top_k, 0, kMostTokens,
-                  "Sample from the K likeliest tokens; 0: all; default 40", 0);
-  flags.add_real("--top-p", sampling.top_p, 0, 1,
-                 "Sample from the likeliest tokens with this share; default 0.95");
-  flags.add_real("--min-p", sampling.min_p, 0, 1,
-                 "Leave out tokens less likely than this times the likeliest; default 0.05");
-  flags.add_seed("-s,--seed", sampling.seed, "Seed of the sampling; 0: from the clock; default 0");
-  flags.add_texts(
-      "--stop", options.stop, "TEXT",
-      "End before this text, or before the control token of this name; may be given several times");
-  flags.add_switch("--show-special", options.show_special,
-                   "Show the control tokens of the answer by their names, but for the one that ends it");
 }
 
 void TextFlags::add_to(Flags& flags) {

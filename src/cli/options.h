@@ -12,6 +12,9 @@
 
 namespace lazyfill::cli {
 
+inline constexpr size_t kMostTokens = size_t{1}
+                                      << 24;  // far above any context; keeps sums of token counts small
+
 struct ModelFlags {
   std::string path;
   size_t n_threads = 0;
@@ -37,6 +40,9 @@ struct GenerateFlags {
   GenerateOptions options;
   // `default_tokens`: how long an answer is when -n is absent.
   void add_to(Flags& flags, size_t default_tokens, bool may_score = false);  // may_score: -n 0 is allowed
+
+ private:
+  void add_penalties_to(Flags& flags);
 };
 
 // What becomes of a text that is not valid UTF-8: an error, or U+FFFD in place of each ill-formed sequence.

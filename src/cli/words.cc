@@ -21,6 +21,9 @@ struct Renamed {
 };
 constexpr Renamed kRenamed[] = {
     {"--temperature", "--temp"},
+    {"--repetition-penalty", "--repeat-penalty"},
+    {"--dry-range", "--dry-penalty-last-n"},
+    {"-l", "--logit-bias"},
     {"--n-predict", "--max-tokens"},
     {"--num-predict", "--max-tokens"},
     {"--predict", "--max-tokens"},

@@ -53,15 +53,24 @@ bool Answer::choose() {
     result_.finish_reason = FinishReason::kStop;
     return false;
   }
+  if (callbacks_.on_logprobs && with_logprobs()) {
+    static const std::vector<TokenLogprob> kNone;
+    callbacks_.on_logprobs({token, result_.token_logprobs.back()},
+                           result_.top_logprobs.empty() ? kNone : result_.top_logprobs.back());
+  }
   return take(token) && n_chosen_ < options_.max_tokens && s_.tokens.size() <= s_.cache.capacity_tokens();
 }
 
 int32_t Answer::next_token() {
   if (callbacks_.on_logits) callbacks_.on_logits(*s_.logits);
-  if (options_.n_top_logprobs > 0)
-    result_.top_logprobs.push_back(top_logprobs(*s_.logits, engine_.info.n_tokens, options_.n_top_logprobs));
-  if (n_chosen_ < options_.forced_tokens.size()) return options_.forced_tokens[n_chosen_];
-  return s_.draw(options_.sampling);
+  const bool is_forced = n_chosen_ < options_.forced_tokens.size();
+  const int32_t token = is_forced ? options_.forced_tokens[n_chosen_] : s_.draw(options_.sampling);
+  if (with_logprobs()) {
+    auto [chosen, top] = token_logprobs(*s_.logits, engine_.info.n_tokens, token, options_.n_top_logprobs);
+    result_.token_logprobs.push_back(chosen.logprob);
+    if (options_.n_top_logprobs > 0) result_.top_logprobs.push_back(std::move(top));
+  }
+  return token;
 }
 
 // False when this token was the last.

@@ -40,6 +40,7 @@ class Answer {
  private:
   double ms() const { return std::chrono::duration<double, std::milli>(Clock::now() - start_).count(); }
   void took_prompt(SessionTrace& trace);
+  bool with_logprobs() const { return options_.with_logprobs || options_.n_top_logprobs > 0; }
   int32_t next_token();
   bool take(int32_t token);
   std::vector<double> computed_fractions() const;

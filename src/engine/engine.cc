@@ -10,6 +10,9 @@
 namespace lazyfill {
 namespace {
 
+constexpr std::string_view kChatTemplateKey = "tokenizer.chat_template";
+constexpr std::string_view kToolTemplateKey = "tokenizer.chat_template.tool_use";
+
 uint64_t count_parameters(const gguf::File& file) {
   return std::accumulate(
       file.tensors().begin(), file.tensors().end(), uint64_t{0},
@@ -81,11 +84,11 @@ Result<std::shared_ptr<const Engine::Impl>> Engine::Impl::load(const std::string
                                              std::to_string(impl->model.config.n_vocab) + " rows");
   }
   impl->chat_template_error = "this model's file has no chat template; give the prompt as plain text";
-  auto chat = load_chat_template(impl->file, "tokenizer.chat_template", impl->chat_template,
-                                 impl->chat_template_error);
+  auto chat =
+      load_chat_template(impl->file, kChatTemplateKey, impl->chat_template, impl->chat_template_error);
   if (!chat) return tl::unexpected(chat.error());
-  auto with_tools = load_chat_template(impl->file, "tokenizer.chat_template.tool_use", impl->tool_template,
-                                       impl->tool_template_error);
+  auto with_tools =
+      load_chat_template(impl->file, kToolTemplateKey, impl->tool_template, impl->tool_template_error);
   if (!with_tools) return tl::unexpected(with_tools.error());
   impl->info = describe(*impl);
   impl->info.activation_bits = options.activation_bits;
@@ -171,6 +174,12 @@ std::string Engine::detokenize(std::span<const int32_t> ids, bool with_special) 
 
 std::string Engine::piece(int32_t id) const {
   return impl_->tokenizer->piece(id, true);
+}
+
+std::string Engine::chat_template(bool for_tools) const {
+  const gguf::File& file = impl_->file;
+  const bool has_another = for_tools && file.find(kToolTemplateKey) != nullptr;
+  return file.get_string(has_another ? kToolTemplateKey : kChatTemplateKey).value_or("");
 }
 
 Result<std::string> Engine::apply_chat_template(const ChatRequest& request) const {

@@ -1,6 +1,7 @@
 #include <new>
 
 #include "engine/answer.h"
+#include "engine/sampling.h"
 
 namespace lazyfill {
 namespace {
@@ -64,6 +65,8 @@ class Run {
 Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
                                      const Callbacks& callbacks) {
   if (auto checked = impl_->engine.check_tokens(options.forced_tokens); !checked)
+    return tl::unexpected(checked.error());
+  if (auto checked = check_sampling(options.sampling, impl_->engine.info.n_tokens); !checked)
     return tl::unexpected(checked.error());
   if (impl_->tokens.size() + new_tokens.size() == impl_->cache.n_tokens())
     return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");

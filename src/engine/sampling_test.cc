@@ -17,23 +17,26 @@ std::map<int32_t, double> frequencies(const SamplingOptions& options) {
   return seen;
 }
 
-TEST(TopLogprobs, AreNormalisedAndSorted) {
-  const auto top = top_logprobs(kLogits, kLogits.size(), 3);
+TEST(TokenLogprobs, AreNormalisedAndSorted) {
+  const auto [chosen, top] = token_logprobs(kLogits, kLogits.size(), 0, 3);
+  EXPECT_EQ(chosen.id, 0);
+  EXPECT_NEAR(chosen.logprob, std::log(0.1), 1e-6);
   ASSERT_EQ(top.size(), 3U);
   EXPECT_EQ(top[0].id, 1);
   EXPECT_NEAR(top[0].logprob, std::log(0.4), 1e-6);
   EXPECT_EQ(top[1].id, 3);
   EXPECT_EQ(top[2].id, 2);
-  EXPECT_EQ(top_logprobs(kLogits, kLogits.size(), 10).size(), 4U);
-  EXPECT_TRUE(top_logprobs(kLogits, kLogits.size(), 0).empty());
+  EXPECT_EQ(token_logprobs(kLogits, kLogits.size(), 0, 10).top.size(), 4U);
+  EXPECT_TRUE(token_logprobs(kLogits, kLogits.size(), 0, 0).top.empty());
 }
 
 // The second row is the most probable one, and no token has it or the two behind it.
-TEST(TopLogprobs, RowsWithoutATokenCountAndAreNotThere) {
-  const auto top = top_logprobs(kLogits, 1, 3);
+TEST(TokenLogprobs, RowsWithoutATokenCountAndAreNotThere) {
+  const auto [chosen, top] = token_logprobs(kLogits, 1, 0, 3);
   ASSERT_EQ(top.size(), 1U);
   EXPECT_EQ(top[0].id, 0);
   EXPECT_NEAR(top[0].logprob, std::log(0.1), 1e-6);
+  EXPECT_EQ(chosen.logprob, top[0].logprob);
 }
 
 TEST(Sample, TemperatureZeroIsGreedyAndPrefersTheLowerId) {

@@ -13,6 +13,7 @@
 #include "base/out_of_memory.h"
 #include "engine/memory_need.h"
 #include "engine/prefix_plan.h"
+#include "engine/sampling.h"
 #include "engine/turns.h"
 #include "pruning/policy.h"
 
@@ -80,6 +81,8 @@ Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
   if (n_prompt == 0) return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
   for (const auto* tokens : {&request.tokens, &request.options.forced_tokens})
     if (auto known = engine.check_tokens(*tokens); !known) return tl::unexpected(known.error());
+  if (auto sampling = check_sampling(request.options.sampling, engine.info.n_tokens); !sampling)
+    return tl::unexpected(sampling.error());
   if (n_prompt > options.context_tokens) {
     return fail(ErrorCode::kContextExceeded,
                 "the prompt has " + std::to_string(n_prompt) + " tokens but the context holds " +

@@ -154,7 +154,16 @@ int32_t Session::Impl::draw(const SamplingOptions& options) {
   const uint64_t wanted = options.seed != 0 ? options.seed : (seed != 0 ? seed : std::random_device{}());
   if (wanted != seed) random.seed(wanted);
   seed = wanted;
-  return lazyfill::sample(std::span<const float>(*logits).first(engine.info.n_tokens), options, random);
+  auto row = std::span<const float>(*logits).first(engine.info.n_tokens);
+  std::vector<float> adjusted;
+  if (adjusts_logits(options)) {
+    adjusted.assign(row.begin(), row.end());
+    adjust_logits(adjusted, options, {.tokens = tokens, .n_prompt = prompt_end, .piece = [this](int32_t id) {
+                                        return engine.tokenizer->piece(id, true);
+                                      }});
+    row = adjusted;
+  }
+  return lazyfill::sample(row, options, random);
 }
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -225,9 +234,14 @@ Result<int32_t> Session::sample(const SamplingOptions& options) {
   if (!impl_->has_logits)
     return fail(ErrorCode::kInvalidArgument, "there are no logits to draw from; call step() first");
   if (impl_->tokens.size() > impl_->cache.capacity_tokens()) return impl_->exceeded(impl_->tokens.size());
-  const int32_t token = impl_->draw(options);
-  if (auto appended = append({&token, 1}, Origin::kGenerated); !appended)
-    return tl::unexpected(appended.error());
+  if (auto checked = check_sampling(options, impl_->engine.info.n_tokens); !checked)
+    return tl::unexpected(checked.error());
+  int32_t token = 0;
+  auto drawn = or_out_of_memory([&]() -> Result<void> {
+    token = impl_->draw(options);
+    return impl_->append({&token, 1}, Origin::kGenerated);
+  });
+  if (!drawn) return tl::unexpected(drawn.error());
   return token;
 }
 

@@ -9,7 +9,7 @@ namespace lazyfill {
 namespace {
 
 constexpr size_t kPrompt = 50;
-constexpr SamplingOptions kGreedy{.temperature = 0};
+const SamplingOptions kGreedy{.temperature = 0};
 
 class SessionRewindTest : public testing::Test {
  protected:

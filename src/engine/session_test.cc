@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kContext = 120;
 constexpr size_t kPrompt = 50;
-constexpr SamplingOptions kGreedy{.temperature = 0};
+const SamplingOptions kGreedy{.temperature = 0};
 
 GenerateOptions greedy(size_t n_tokens) {
   return {.max_tokens = n_tokens, .sampling = kGreedy, .stop_at_end_token = false};
