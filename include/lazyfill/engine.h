@@ -82,6 +82,8 @@ class Engine {
   // Ids that no token has, negative ones too, are no text.
   std::string detokenize(std::span<const int32_t> ids, bool with_special = false) const;
   std::string piece(int32_t id) const;
+  // Whether an answer ends with it: the end of a text, or of a turn.
+  bool is_end(int32_t id) const;
 
   // The model's own chat template as its file has it, for_tools: the one for conversations with tools where
   // the file has another for them; empty: it has none.

@@ -54,6 +54,8 @@ struct Request {
   size_t n_dense_tokens = 0;
   // Called from the scheduler's thread, which computes nothing meanwhile.
   Callbacks callbacks = {};
+  // When it is admitted, before anything is computed: what was found of its prompt.
+  std::function<void(const PrefixReport&)> on_start = {};
   // At the end, exactly once, from the same thread, but not where submit() gave an error. kCancelled where it
   // was stopped before its first token, and after it a Generation that says so.
   std::function<void(Result<Generation>)> on_end = {};

@@ -272,6 +272,7 @@ struct Generation {
   std::string text;                // whole UTF-8 characters, cut before a stop text
   std::string plain_text;          // the same without names of control tokens, as a next turn repeats it
   FinishReason finish_reason = FinishReason::kLength;
+  std::string stop_text;  // the one of GenerateOptions::stop that ended it; empty: none did
   // Of each token that was chosen, an end token at the end too; top_logprobs most likely first.
   std::vector<float> token_logprobs;
   std::vector<std::vector<TokenLogprob>> top_logprobs;

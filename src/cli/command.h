@@ -8,6 +8,7 @@ namespace lazyfill::cli {
 
 int run_command(const std::vector<std::string>& args);
 int chat_command(const std::vector<std::string>& args);
+int serve_command(const std::vector<std::string>& args);
 int bench_command(const std::vector<std::string>& args);
 int explain_command(const std::vector<std::string>& args);
 int calibrate_command(const std::vector<std::string>& args);

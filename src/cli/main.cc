@@ -28,6 +28,7 @@ struct Command {
 constexpr std::array kCommands = {
     Command{"run", "answer one prompt or many", run_command},
     Command{"chat", "a conversation, about a document if you like", chat_command},
+    Command{"serve", "answer over HTTP, many clients at a time", serve_command},
     Command{"bench", "time to first token and speeds over prompt lengths and schedules", bench_command},
     Command{"explain", "which prompt tokens each pruning layer kept, as text and as a page", explain_command},
     Command{"calibrate", "find the schedule that is fastest at a given loss", calibrate_command},

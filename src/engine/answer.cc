@@ -99,6 +99,7 @@ Generation Answer::finish() {
       callbacks_.on_token(result_.token_ids.back(), rest);
   }
   result_.plain_text = text_.plain();
+  result_.stop_text = text_.stop_text();
   result_.timings.total_ms = ms();
   result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
   result_.lazy.computed_fraction = computed_fractions();

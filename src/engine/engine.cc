@@ -182,6 +182,10 @@ std::string Engine::chat_template(bool for_tools) const {
   return file.get_string(has_another ? kToolTemplateKey : kChatTemplateKey).value_or("");
 }
 
+bool Engine::is_end(int32_t id) const {
+  return impl_->tokenizer->is_end(id);
+}
+
 Result<std::string> Engine::apply_chat_template(const ChatRequest& request) const {
   return render_chat(request).map([](RenderedChat chat) { return std::move(chat.text); });
 }

@@ -103,7 +103,10 @@ TEST_P(Reuse, ASecondQuestionUnderASalt) {
     Request request = asked(
         joined(document, joined({static_cast<int32_t>(question)}, some_tokens(12, 50 + question))), kFocused);
     request.cache_salt = "mine";
+    std::vector<size_t> found;  // told before anything is computed
+    request.on_start = [&](const PrefixReport& prefix) { found.push_back(prefix.n_cached_tokens); };
     const Generation got = scheduled(request);
+    EXPECT_EQ(found, std::vector<size_t>{got.prefix.n_cached_tokens});
     EXPECT_EQ(got.prefix.n_cached_tokens, question == 0 ? 0U : 200U);
     expect_turn(alone, request, got);
   }

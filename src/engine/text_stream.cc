@@ -81,8 +81,13 @@ std::string TextStream::release() {
   size_t found = std::string::npos;
   size_t n_released = held_.size();
   for (const std::string& stop : stop_texts_) {
-    if (const size_t at = plain.find(stop); at != std::string::npos) found = std::min(found, places[at]);
-    found = std::min(found, find_with_names(stop));
+    size_t at = plain.find(stop);
+    if (at != std::string::npos) at = places[at];
+    at = std::min(at, find_with_names(stop));
+    if (at < found) {
+      found = at;
+      stop_text_ = stop;
+    }
     n_released = std::min(
         {n_released, places[plain.size() - overlap(plain, stop)], held_.size() - overlap_with_names(stop)});
   }

@@ -20,6 +20,7 @@ class TextStream {
   // What was held back, at the end.
   std::string finish();
   bool stopped() const { return stopped_; }
+  const std::string& stop_text() const { return stop_text_; }  // the one that was found
   // All that was given so far, without the names.
   const std::string& plain() const { return plain_; }
 
@@ -42,6 +43,7 @@ class TextStream {
   std::vector<Name> names_;  // in held_, ascending
   std::string plain_;
   bool stopped_ = false;
+  std::string stop_text_;
 };
 
 }  // namespace lazyfill

@@ -32,6 +32,7 @@ struct Shown {
   std::string plain;
   std::vector<std::string> steps;  // what each token made visible
   bool stopped;
+  std::string stop_text;
 };
 
 // In `text`, \x01 and \x02 stand for the two control tokens.
@@ -48,6 +49,7 @@ Shown stream(const std::string& text, std::vector<std::string> stop_texts, bool 
   shown.text += stream.finish();
   shown.plain = stream.plain();
   shown.stopped = stream.stopped();
+  shown.stop_text = stream.stop_text();
   return shown;
 }
 
@@ -74,7 +76,10 @@ TEST(TextStream, ShowsWhatWasHeldWhenItEnds) {
 }
 
 TEST(TextStream, TheEarliestOfSeveralWins) {
-  EXPECT_EQ(stream("one two three", {"three", "two"}).text, "one ");
+  const Shown shown = stream("one two three", {"three", "two"});
+  EXPECT_EQ(shown.text, "one ");
+  EXPECT_EQ(shown.stop_text, "two");
+  EXPECT_EQ(stream("one", {"three", "two"}).stop_text, "");
 }
 
 TEST(TextStream, RepeatedBeginningsAreNotMissed) {

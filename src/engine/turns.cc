@@ -122,6 +122,7 @@ void Turns::start(Scheduled& request) {
         request.session = std::make_unique<Session::Impl>(executor_, asked.lazy, shape);
         request.answer.emplace(*request.session, asked.options, asked.callbacks, request.arrived);
         fill(request);
+        if (asked.on_start) asked.on_start({request.hit.n_tokens, request.hit.n_agreeing});
         return request.answer->begin(asked.tokens);
       },
       [] { return no_memory().message; });
