@@ -208,7 +208,7 @@ struct SamplingOptions {
   int32_t dry_penalty_last_n = -1;  // looked for in so many of the last tokens; -1: in all
   // No repetition reaches over one of these texts, and a token that holds one loses nothing.
   std::vector<std::string> dry_sequence_breakers = {"\n", ":", "\"", "*"};
-  std::vector<LogitBias> logit_bias;  // those of the same token add up
+  std::vector<LogitBias> logit_bias = {};  // those of the same token add up
 };
 
 // Who proposes tokens for the next places of an answer, which a step computes beside the newest token: those
