@@ -362,6 +362,7 @@ void Connection::close_if_idle() {
 }
 
 void Connection::request_stop() {
+  if (state_ == State::kHandshake || state_ == State::kHead || state_ == State::kBody) return close();
   if (const auto channel = channel_) channel->request_stop();
 }
 

@@ -48,7 +48,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void close();  // at once; what has not been answered is told so
   void close_if_idle();
-  void request_stop();  // whoever answers is asked to come to an end
+  void request_stop();  // whoever answers is asked to come to an end; where nobody does, it closes
   // Since when it has been waiting for its client, if it may be given up for one who asks: not while somebody
   // answers.
   std::optional<Clock::time_point> spare_since() const;

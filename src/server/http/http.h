@@ -115,9 +115,9 @@ class HttpServer {
 
   // No new connections; idle ones are closed, and the others after the answer that they wait for.
   void stop_accepting();
-  // The same, then waits until all answers have ended, or `grace` is over. Then every gone() fires, and what
-  // has not ended after HttpOptions::stop_timeout is cut. Returns when no handler runs any more. Not to be
-  // called by handlers.
+  // The same, then waits until all answers have ended, or `grace` is over. Then half requests are closed,
+  // every gone() fires, and what has not ended after HttpOptions::stop_timeout is cut. Returns when no
+  // handler runs any more. Not to be called by handlers.
   void shutdown(std::chrono::milliseconds grace);
 
  private:

@@ -49,6 +49,7 @@ class HttpAttackTest : public testing::Test {
       [] {
         HttpOptions options = test_options();
         options.max_body_bytes = 1000;
+        options.linger_timeout = kPatience;
         return options;
       }(),
       nullptr, echo);

@@ -249,7 +249,7 @@ TEST_F(HttpTlsTest, StreamsAndNoticesThatAClientLeaves) {
 }
 
 TEST_F(HttpTlsTest, WhatIsNoTlsIsClosed) {
-  options_.header_timeout = std::chrono::milliseconds(100);
+  options_.header_timeout = std::chrono::milliseconds(1000);
   const HttpServer server = must_start(options_, nullptr, echo);
   TestClient plain(server.port());
   plain.send(get("/"));
@@ -265,6 +265,8 @@ TEST_F(HttpTlsTest, WhatIsNoTlsIsClosed) {
 }
 
 TEST_F(HttpTlsTest, ShutdownWithOpenConnections) {
+  options_.stop_timeout = kPatience;
+  options_.linger_timeout = std::chrono::milliseconds(200);
   HttpServer server =
       must_start(options_, nullptr, [](const HttpRequest&, const std::shared_ptr<Reply>& reply) {
         reply->begin_stream(200, "text/plain", {});
