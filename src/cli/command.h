@@ -12,6 +12,7 @@ int serve_command(const std::vector<std::string>& args);
 int bench_command(const std::vector<std::string>& args);
 int explain_command(const std::vector<std::string>& args);
 int calibrate_command(const std::vector<std::string>& args);
+int doctor_command(const std::vector<std::string>& args);
 int tokenize_command(const std::vector<std::string>& args);
 int pull_command(const std::vector<std::string>& args);
 int models_command(const std::vector<std::string>& args);

@@ -34,6 +34,7 @@ constexpr std::array kCommands = {
     Command{"calibrate", "find the schedule that is fastest at a given loss", calibrate_command},
     Command{"pull", "fetch a model by its name", pull_command},
     Command{"models", "the models that are here, with sizes and presets", models_command},
+    Command{"doctor", "what this machine has, what to expect of it, and what is in the way", doctor_command},
     Command{"tokenize", "token ids and pieces of a text", tokenize_command},
     Command{"inspect", "what is in a GGUF file", inspect_command},
 };

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["run", "chat", "serve", "bench", "explain", "calibrate", "pull", "models", "tokenize", "inspect"]
+COMMANDS = ["run", "chat", "serve", "bench", "explain", "calibrate", "pull", "models", "doctor", "tokenize", "inspect"]
 
 
 @pytest.fixture(scope="module")
