@@ -47,9 +47,9 @@ std::string random_id(size_t length) {
   return id;
 }
 
-Answering::Answering(const Engine& engine, Generator& generator, AnswerRequest asked, Request request,
-                     std::unique_ptr<AnswerWriter> writer, std::shared_ptr<Reply> reply,
-                     std::function<void(const AnswerRecord&)> on_answered)
+Answering::Answering(const Engine& engine, Generator& generator, AnswerRequest asked,
+                     const AnswerSyntax& syntax, Request request, std::unique_ptr<AnswerWriter> writer,
+                     std::shared_ptr<Reply> reply, std::function<void(const AnswerRecord&)> on_answered)
     : engine_(engine),
       generator_(generator),
       asked_(std::move(asked)),
@@ -62,6 +62,8 @@ Answering::Answering(const Engine& engine, Generator& generator, AnswerRequest a
   answered_.created_s = now_s();
   answered_.n_prompt_tokens = request_.tokens.size();
   answered_.choices.resize(asked_.n_choices);
+  if (!asked_.splits_answer) return;
+  for (State& state : states_) state.parser.emplace(syntax);
 }
 
 void Answering::start() {
@@ -137,7 +139,10 @@ bool Answering::took(size_t choice, std::string_view text) {
   if (has_ended_) return false;
   ++answered_.choices[choice].n_tokens;
   if (text.empty()) return true;
-  take_parts(choice, {{AnswerPart::Kind::kContent, std::string(text), 0}});
+  State& state = states_[choice];
+  take_parts(choice, state.parser
+                         ? state.parser->push(text)
+                         : std::vector<AnswerPart>{{AnswerPart::Kind::kContent, std::string(text), 0}});
   return true;
 }
 
@@ -173,6 +178,7 @@ void Answering::ended(size_t choice, Result<Generation> result) {
   if (!result) return fail(api_error(result.error()));
   if (result->finish_reason == FinishReason::kCancelled) return fail(stopped_error());
   State& state = states_[choice];
+  if (state.parser) take_parts(choice, state.parser->finish());
   Choice& answer = answered_.choices[choice];
   answer.n_tokens = result->token_ids.size();
   answer.n_reasoning_tokens = std::min(answer.n_reasoning_tokens, answer.n_tokens);

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "conversation/answer_parser.h"
 #include "server/answers.h"
-#include "server/api/answer_part.h"
 
 namespace lazyfill::server {
 
@@ -19,8 +19,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
   using Clock = std::chrono::steady_clock;
 
   // request: what is submitted for each choice, without its callbacks.
-  Answering(const Engine& engine, Generator& generator, AnswerRequest asked, Request request,
-            std::unique_ptr<AnswerWriter> writer, std::shared_ptr<Reply> reply,
+  Answering(const Engine& engine, Generator& generator, AnswerRequest asked, const AnswerSyntax& syntax,
+            Request request, std::unique_ptr<AnswerWriter> writer, std::shared_ptr<Reply> reply,
             std::function<void(const AnswerRecord&)> on_answered);
 
   // Called when all is computed; whoever is called finishes it. Set it before start().
@@ -41,7 +41,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
 
  private:
   struct State {
-    std::vector<TokenChoice> logprobs;  // of tokens whose text is not out yet
+    std::optional<AnswerParser> parser;  // of a chat
+    std::vector<TokenChoice> logprobs;   // of tokens whose text is not out yet
     bool has_started = false;
     bool has_ended = false;
   };

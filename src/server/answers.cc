@@ -71,6 +71,13 @@ void Answers::answer(const Dialect& dialect, ReadRequest read, std::shared_ptr<R
   const size_t room = options_.n_ctx - request.tokens.size();
   request.options.max_tokens =
       std::min(room, asked.has_max_tokens ? asked.options.max_tokens : options_.default_max_tokens);
+  AnswerSyntax syntax;
+  if (asked.splits_answer) {
+    syntax = find_answer_syntax(engine_, read.rendered.text, asked.has_tools && !asked.tools_in_text);
+    if (asked.tools_in_text) syntax.tools = ToolSyntax::kHermes;
+    syntax.tools_json = asked.chat->tools_json;
+    request.options.show_special = true;  // marks of calls and thoughts may be control tokens
+  }
   request.lazy = asked.lazy;
   request.priority = priority;
   request.cache_prompt = asked.cache_prompt;
@@ -78,8 +85,9 @@ void Answers::answer(const Dialect& dialect, ReadRequest read, std::shared_ptr<R
   request.n_dense_tokens = dense_prefix_.n_tokens(asked, request.tokens);
 
   const size_t n_prompt_bytes = read.rendered.text.size();
-  auto answering = std::make_shared<Answering>(engine_, generator_, std::move(asked), std::move(request),
-                                               std::move(writer), std::move(reply), on_answered_);
+  auto answering =
+      std::make_shared<Answering>(engine_, generator_, std::move(asked), syntax, std::move(request),
+                                  std::move(writer), std::move(reply), on_answered_);
   // Not on the generator's thread: to render a long conversation takes milliseconds. And before the client
   // hears of the end, for its next question may come at once.
   answering->on_complete = [this, n_prompt_bytes](std::shared_ptr<Answering> complete) {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "conversation/answer_parser.h"
 #include "lazyfill/types.h"
-#include "server/api/answer_part.h"
 #include "server/api/error.h"
 
 namespace lazyfill::server {
