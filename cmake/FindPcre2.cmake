@@ -1,6 +1,10 @@
 # PCRE2 with 8-bit code units as the target Pcre2::Pcre2. Debian's package brings no CMake configuration of its own.
 find_path(Pcre2_INCLUDE_DIR pcre2.h)
-find_library(Pcre2_LIBRARY pcre2-8)
+if(LAZYFILL_STATIC_LIBRARIES)
+  set(static_name libpcre2-8.a)
+endif()
+find_library(Pcre2_LIBRARY NAMES ${static_name} pcre2-8)
+unset(static_name)
 mark_as_advanced(Pcre2_INCLUDE_DIR Pcre2_LIBRARY)
 
 include(FindPackageHandleStandardArgs)

@@ -1,6 +1,10 @@
 # utf8proc as the target Utf8proc::Utf8proc. Debian's package brings no CMake configuration of its own.
 find_path(Utf8proc_INCLUDE_DIR utf8proc.h)
-find_library(Utf8proc_LIBRARY utf8proc)
+if(LAZYFILL_STATIC_LIBRARIES)
+  set(static_name libutf8proc.a)
+endif()
+find_library(Utf8proc_LIBRARY NAMES ${static_name} utf8proc)
+unset(static_name)
 mark_as_advanced(Utf8proc_INCLUDE_DIR Utf8proc_LIBRARY)
 
 include(FindPackageHandleStandardArgs)

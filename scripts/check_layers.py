@@ -23,7 +23,7 @@ CORE_FOLDERS = ["src/engine", "src/cache", "src/model"]
 MAX_CORE_LINES = 350
 MAX_FUNCTION_LINES = 60
 SOURCE_SUFFIXES = {".h", ".cc", ".inc", ".py", ".sh"}
-CHECKED_FOLDERS = ["src", "include", "tests", "scripts", "examples"]
+CHECKED_FOLDERS = ["src", "include", "python", "tests", "scripts", "examples"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
 

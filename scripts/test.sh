@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the project and runs all its tests, on Debian 12 from nothing: packages, Python environment, models, build,
-# unit tests (ctest), whole-program tests (pytest). A second run brings and builds only what has changed.
+# Python package, unit tests (ctest), whole-program tests (pytest). A second run brings and builds only what has changed.
 #
 #   ./scripts/test.sh [arguments for pytest, e.g. --long or -k NAME]
 set -euo pipefail
@@ -15,6 +15,7 @@ if [ -z "${LAZYFILL_TEST_MODELS:-}" ]; then  # a folder that already holds both 
   export LAZYFILL_TEST_MODELS=$MODELS_DIR
 fi
 build_release -DLAZYFILL_BUILD_TESTS=ON
+install_package
 
 # Both suites run even if the first fails: the reader wants to know all that is wrong.
 status=0
