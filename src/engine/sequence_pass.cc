@@ -114,9 +114,11 @@ void SequencePass::evict(RowSet& rows, Workspace& workspace) {
 }
 
 void SequencePass::leave(RowSet& rows, Workspace& workspace) {
-  const ColumnRange& seen = visibility_.ranges().back();
+  // The newest row's: drafts, which come behind it, neither save nor spend.
+  const size_t n_drafts = step_.parents.empty() ? 0 : step_.tokens.size() - 1;
+  const ColumnRange& seen = visibility_.ranges()[visibility_.ranges().size() - 1 - n_drafts];
   const size_t window = config_.layers[layer_].window;
-  const size_t n_tokens = cache_.n_held() + step_.tokens.size();
+  const size_t n_tokens = cache_.n_held() + step_.tokens.size() - n_drafts;
   budget_.leave_layer(seen.end - seen.begin, window > 0 ? std::min(window, n_tokens) : n_tokens,
                       n_revived_rows(rows));
   if (plan_.eviction != nullptr) evict(rows, workspace);

@@ -1,6 +1,7 @@
 #include "engine/step.h"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <utility>
 
@@ -239,8 +240,8 @@ void Step::logits_of(std::span<const size_t> batch, size_t n_rows, Workspace& wo
 
 void Step::finish(size_t s) {
   SequenceStep& sequence = sequences_[s];
-  if (!all_finite(sequence.logits.first(sequence.n_logit_rows * config_.n_vocab)))
-    return roll_back(s, no_numbers());
+  const size_t n_checked = sequence.parents.empty() ? sequence.n_logit_rows : 1;
+  if (!all_finite(sequence.logits.first(n_checked * config_.n_vocab))) return roll_back(s, no_numbers());
   if (!rows_are_finite(s)) return roll_back(s, no_numbers());
   passes_[s]->finish_trace();
   sequence.saved_for_revival = passes_[s]->saved_for_revival();
@@ -251,13 +252,17 @@ void Step::finish(size_t s) {
 }
 
 // Products of codes make ordinary numbers of a row that is none, so that the newest row's logits may not show
-// what another one has lost.
+// what another one has lost. A draft of that kind concerns nobody before it is taken: its logits tell.
 bool Step::rows_are_finite(size_t s) {
-  for (const RowRange range : {rows_.body_of(s), rows_.top_of(s)}) {
-    if (range.size() > 0 && !all_finite({rows_.hidden_of(range.begin), range.size() * config_.d_model}))
-      return false;
-  }
-  return true;
+  const RowRange body = rows_.body_of(s);
+  const RowRange top = rows_.top_of(s);
+  const auto finite = [&](size_t begin, size_t n) {
+    return n == 0 || all_finite({rows_.hidden_of(begin), n * config_.d_model});
+  };
+  const bool has_drafts = !sequences_[s].parents.empty();
+  for (size_t i = 1; has_drafts && i < top.size(); ++i)
+    if (!finite(top.begin + i, 1)) sequences_[s].logits[i * config_.n_vocab] = NAN;
+  return finite(body.begin, body.size()) && finite(top.begin, has_drafts ? 1 : top.size());
 }
 
 Rows Step::rows_now() {

@@ -64,7 +64,8 @@ struct SequenceStep {
   std::span<float> logits;
   size_t n_logit_rows = 1;
   // Drafts: every new token is computed as if it were the only one, and sees what was held before and its
-  // ancestors. The first is the newest token of the text; [n_tokens], -1 for it.
+  // ancestors. The first is the newest token of the text; [n_tokens], -1 for it. Logits of another one may
+  // be no numbers where it is damaged.
   Parents parents = {};
   // The caller commits, or rolls back, after it has seen the logits: drafts.
   bool commits_itself = false;
