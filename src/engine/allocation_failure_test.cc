@@ -147,6 +147,39 @@ TEST_P(AllocationFailure, WhileTokensAreSyncedLeavesTheSession) {
   });
 }
 
+// Without memory for drafts an answer goes on without them; without memory for it the session is as it was.
+TEST_P(AllocationFailure, WhileAnsweringWithDraftsLeavesTheSession) {
+  const auto engine = Engine::load(path_, {.n_threads = 1});
+  ASSERT_TRUE(engine) << engine.error().message;
+  const std::vector<int32_t> before = {1, 2, 3, 4, 1, 2, 3};
+  GenerateOptions options{.max_tokens = 16, .sampling = {.temperature = 0}, .stop_at_end_token = false};
+  for (const char* schedule : {"off", "0:0.5"}) {
+    auto session = engine->start_session({64, {.schedule = schedule}});
+    ASSERT_TRUE(session) << session.error().message;
+    const auto answer = [&] {
+      EXPECT_TRUE(session->rewind(0));
+      EXPECT_TRUE(session->append(before));
+      return session->generate({}, options, {});
+    };
+    options.draft = Draft::kNone;
+    const std::vector<int32_t> plain = answer()->token_ids;
+    options.draft = Draft::kAuto;
+    options.draft_tokens = 5;
+    expect_success_in_the_end(GetParam(), [&] {
+      const long limit = n_left.exchange(kNoLimit);
+      EXPECT_TRUE(session->rewind(0));
+      EXPECT_TRUE(session->append(before));
+      n_left = limit;
+      const auto got = session->generate({}, options, {});
+      const long left = n_left.exchange(kNoLimit);
+      if (!got) EXPECT_EQ(session->tokens(), before);
+      if (got && std::string_view(schedule) == "off") EXPECT_EQ(got->token_ids, plain);
+      n_left = left;
+      return got.has_value();
+    });
+  }
+}
+
 TEST(AllocationFailureOfACache, UndoingACallNeedsNoMemory) {
   SequenceCache cache({.n_layers = 3, .n_kv_heads = 1, .head_dim = 8, .d_model = 8, .capacity_tokens = 16});
   cache.begin_call();

@@ -25,6 +25,17 @@ Result<void> Answer::begin(std::span<const int32_t> new_tokens) {
   return {};
 }
 
+SequenceStep Answer::begin_step(std::stop_token stop, size_t n_sequences) {
+  if (drafting_) return drafting_->begin_step(std::move(stop), options_.max_tokens - n_chosen_, n_sequences);
+  return s_.begin_step(s_.next_plan(), std::move(stop));
+}
+
+Result<StepTrace> Answer::end_step(SequenceStep& step) {
+  auto trace = s_.end_step(step);
+  if (trace && drafting_) drafting_->took(step);
+  return trace;
+}
+
 void Answer::took(SessionTrace trace) {
   result_.lazy.revived_rows += trace.step.n_revived;
   if (!trace.step.stages.empty()) {
@@ -43,9 +54,23 @@ void Answer::took_prompt(SessionTrace& trace) {
   result_.lazy.attention_kept = trace.step.attention_kept;
   for (auto* stages : {&trace.filter, &trace.step.stages})
     for (StageTrace& stage : *stages) result_.lazy.kept.push_back(std::move(stage.kept));
+  if (options_.draft != Draft::kNone) drafting_.emplace(s_, options_);
 }
 
 bool Answer::choose() {
+  if (!drafting_) return choose_one();
+  try {
+    bool goes_on = choose_one();
+    while (goes_on && drafting_->follow(s_.tokens.back())) goes_on = choose_one();
+    drafting_->commit();
+    return goes_on;
+  } catch (...) {
+    drafting_->roll_back();
+    throw;
+  }
+}
+
+bool Answer::choose_one() {
   if (n_chosen_ == options_.max_tokens) return false;
   const int32_t token = next_token();
   if (n_chosen_++ == 0) result_.timings.ttft_ms = ms();
@@ -100,6 +125,7 @@ Generation Answer::finish() {
   }
   result_.plain_text = text_.plain();
   result_.stop_text = text_.stop_text();
+  if (drafting_) result_.drafts = drafting_->report();
   result_.timings.total_ms = ms();
   result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
   result_.lazy.computed_fraction = computed_fractions();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "decoding/draft_memory.h"
 #include "engine/presets.h"
 #include "engine/step.h"
 #include "gguf/file.h"
@@ -42,7 +43,10 @@ struct Engine::Impl {
 
 struct Executor::Impl {
   Impl(Engine shared_engine, std::shared_ptr<const Engine::Impl> of_engine, size_t n_threads)
-      : handle(std::move(shared_engine)), engine(std::move(of_engine)), workspace(n_threads) {}
+      : handle(std::move(shared_engine)),
+        engine(std::move(of_engine)),
+        drafts(std::make_shared<DraftMemory>(engine->info.n_tokens)),
+        workspace(n_threads) {}
 
   Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens, const std::stop_token& stop);
 
@@ -51,9 +55,12 @@ struct Executor::Impl {
     const std::scoped_lock lock(mutex);
     return step.advance(workspace, keep_going);
   }
+  // A step of so many rows that goes on answers: what it takes is noted, for drafts.
+  bool decode(Step& step, size_t n_rows, FunctionRef<bool(const Progress&)> keep_going);
 
   Engine handle;
   std::shared_ptr<const Engine::Impl> engine;
+  const std::shared_ptr<DraftMemory> drafts;
   std::mutex mutex;  // of the workspace
   Workspace workspace;
 };

@@ -1,3 +1,4 @@
+#include <chrono>
 #include <string>
 
 #include "base/out_of_memory.h"
@@ -31,6 +32,15 @@ SequenceCache::Shape Engine::Impl::cache_shape(size_t capacity_tokens) const {
           .d_model = config.d_model,
           .capacity_tokens = capacity_tokens,
           .column_type = kv == KvType::kQ8 ? ColumnType::kQ8 : model.kernels->column_type};
+}
+
+bool Executor::Impl::decode(Step& step, size_t n_rows, FunctionRef<bool(const Progress&)> keep_going) {
+  const std::scoped_lock lock(mutex);
+  const auto start = std::chrono::steady_clock::now();
+  if (!step.advance(workspace, keep_going)) return false;
+  const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start;
+  drafts->note_step(n_rows, passed.count());
+  return true;
 }
 
 Executor::Executor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -1,10 +1,14 @@
-#include <new>
-
+#include "base/out_of_memory.h"
 #include "engine/answer.h"
 #include "engine/sampling.h"
 
 namespace lazyfill {
 namespace {
+
+template <class Fn>
+Result<Generation> or_no_memory(Fn fn) {
+  return guard_memory(fn, [] { return "not enough memory for this prompt and its answer; shorten it"; });
+}
 
 // One call of generate(): prefill, then token after token.
 class Run {
@@ -15,33 +19,43 @@ class Run {
   Result<Generation> run(std::span<const int32_t> new_tokens) {
     Session::Impl::State before = s_.state();
     s_.cache.begin_call();
-    auto done = compute(new_tokens);
-    if (!done) {
+    Result<Generation> result = or_no_memory([&]() -> Result<Generation> {
+      if (auto done = compute(new_tokens); !done) return tl::unexpected(done.error());
+      return answer_.finish();
+    });
+    if (!result) {
       s_.cache.undo_call();
       s_.restore(std::move(before));
-      return tl::unexpected(done.error());
+    } else {
+      s_.cache.end_call();
     }
-    s_.cache.end_call();
-    return answer_.finish();
+    return result;
   }
 
  private:
   Result<void> compute(std::span<const int32_t> new_tokens) {
-    try {
-      if (auto begun = answer_.begin(new_tokens); !begun) return begun;
-      do {
-        auto trace = s_.step(keep_going_, callbacks_.stop);
-        if (!trace && trace.error().code == ErrorCode::kCancelled && answer_.has_prefilled()) {
-          answer_.stop();
-          return {};
-        }
-        if (!trace) return tl::unexpected(trace.error());
-        answer_.took(std::move(*trace));
-      } while (answer_.choose());
-      return {};
-    } catch (const std::bad_alloc&) {
-      return fail(ErrorCode::kOutOfMemory, "not enough memory for this prompt and its answer; shorten it");
-    }
+    if (auto begun = answer_.begin(new_tokens); !begun) return begun;
+    do {
+      auto trace = step();
+      if (!trace && trace.error().code == ErrorCode::kCancelled && answer_.has_prefilled()) {
+        answer_.stop();
+        return {};
+      }
+      if (!trace) return tl::unexpected(trace.error());
+      answer_.took(std::move(*trace));
+    } while (answer_.choose());
+    return {};
+  }
+
+  Result<SessionTrace> step() {
+    if (!answer_.has_drafts()) return s_.step(keep_going_, callbacks_.stop);
+    SequenceStep sequence = answer_.begin_step(callbacks_.stop, 1);
+    Step step(s_.engine.model, {&sequence, 1});
+    if (!s_.executor->decode(step, sequence.tokens.size(), keep_going_))
+      return fail(ErrorCode::kCancelled, "stopped before the first token");
+    auto trace = answer_.end_step(sequence);
+    if (!trace) return tl::unexpected(trace.error());
+    return SessionTrace{.step = std::move(*trace)};
   }
 
   bool report(const Progress& progress) {
@@ -70,7 +84,7 @@ Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const 
     return tl::unexpected(checked.error());
   if (impl_->tokens.size() + new_tokens.size() == impl_->cache.n_tokens())
     return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
-  return Run(*impl_, options, callbacks).run(new_tokens);
+  return or_no_memory([&] { return Run(*impl_, options, callbacks).run(new_tokens); });
 }
 
 }  // namespace lazyfill

@@ -11,6 +11,7 @@
 
 #include "base/free_memory.h"
 #include "base/out_of_memory.h"
+#include "engine/drafting.h"
 #include "engine/memory_need.h"
 #include "engine/prefix_plan.h"
 #include "engine/sampling.h"
@@ -100,7 +101,8 @@ Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
   scheduled->capacity_tokens =
       n_prompt + std::min(options.context_tokens - n_prompt, scheduled->request.options.max_tokens);
   scheduled->reserved_bytes = needed_bytes(engine, n_prompt, scheduled->capacity_tokens,
-                                           scheduled->request.cache_prompt && !plan->stages.empty());
+                                           scheduled->request.cache_prompt && !plan->stages.empty(),
+                                           Drafting::most_rows(scheduled->request.options));
   if (scheduled->reserved_bytes > options.kv_memory_bytes) {
     return fail(ErrorCode::kOutOfMemory,
                 "this prompt and its answer need " + mebibytes(scheduled->reserved_bytes) + " and " +

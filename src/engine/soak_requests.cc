@@ -23,6 +23,10 @@ std::shared_ptr<Sent> Soak::make(std::vector<int32_t> tokens, const LazyOptions&
   request.options.sampling = {.temperature = one_in(2) ? 0.0F : 0.8F, .seed = random_() | 1};
   request.options.n_top_logprobs = 3;
   request.options.stop_at_end_token = one_in(2);
+  if (lazy.schedule == "off") {  // there an answer with drafts is the one without
+    request.options.draft = static_cast<Draft>(any(0, 3));
+    request.options.draft_tokens = one_in(2) ? 0 : any(1, 12);
+  }
   request.priority = static_cast<int>(any(0, 2));
   decide_its_fate(*sent);
   return sent;

@@ -98,6 +98,7 @@ Generation Soak::expected_of(Session& session, const Sent& sent) {
     n_computed = end;
   }
   GenerateOptions options = request.options;
+  options.draft = Draft::kNone;
   const bool is_partial = got.finish_reason == FinishReason::kCancelled;
   if (is_partial) options.max_tokens = got.token_ids.size();
   auto answer = session.generate(tokens.subspan(n_computed), options, {});

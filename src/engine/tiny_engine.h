@@ -24,14 +24,17 @@ inline constexpr TinyModelFile::Sizes kTinyEngine{.n_layers = 6,
                                                   .q8 = true};
 inline constexpr int32_t kPoison = 200;  // a token whose logits are no numbers, and that is never drawn
 
-inline Engine load_tiny_engine(size_t n_threads, KvType kv = KvType::kAsComputed) {
+inline Engine load_tiny_engine(size_t n_threads, KvType kv = KvType::kAsComputed, const std::string& isa = "",
+                               size_t context_length = kTinyEngine.context_length) {
   const std::string path = testing::TempDir() + "tiny_engine_" + std::to_string(getpid()) + ".gguf";
-  TinyModelFile tiny(kTinyEngine);
+  TinyModelFile::Sizes sizes = kTinyEngine;
+  sizes.context_length = context_length;
+  TinyModelFile tiny(sizes);
   const size_t row = static_cast<size_t>(kPoison) * kTinyEngine.d_model;
   tiny.set_float("token_embd.weight", row, std::numeric_limits<float>::quiet_NaN());
   for (size_t i = 0; i < kTinyEngine.d_model; ++i) tiny.set_float("output.weight", row + i, 0);
   EXPECT_TRUE(tiny.save(path));
-  auto engine = Engine::load(path, {.n_threads = n_threads, .kv = kv});
+  auto engine = Engine::load(path, {.n_threads = n_threads, .kv = kv, .isa = isa});
   unlink(path.c_str());  // it stays open
   EXPECT_TRUE(engine) << engine.error().message;
   return *engine;

@@ -167,18 +167,19 @@ void Turns::keep(const Scheduled& request) {
   }
 }
 
-// One step for all that are being answered: a row each.
+// One step for all that are being answered: a row each, and their drafts.
 void Turns::decode() {
   if (running_.empty()) return;
   try {
     std::vector<SequenceStep> steps;
     steps.reserve(running_.size());
+    size_t n_rows = 0;
     for (const auto& request : running_) {
-      Session::Impl& session = *request->session;
-      steps.push_back(session.begin_step(session.next_plan(), request->request.callbacks.stop));
+      steps.push_back(request->answer->begin_step(request->request.callbacks.stop, running_.size()));
+      n_rows += steps.back().tokens.size();
     }
     Step step(model_, steps);
-    executor_->advance(step, [](const Progress&) { return true; });
+    executor_->decode(step, n_rows, [](const Progress&) { return true; });
     for (size_t i = 0; i < steps.size(); ++i) take(*running_[i], steps[i]);
   } catch (const std::bad_alloc&) {
     for (const auto& request : running_) {
@@ -259,7 +260,7 @@ void Turns::release(Prefill& prefill) {
 }
 
 void Turns::take(Scheduled& request, SequenceStep& step) {
-  auto trace = request.session->end_step(step);
+  auto trace = request.answer->end_step(step);
   if (trace && request.session->cache.n_tokens() < request.session->prompt_end) return;  // its dense part
   const bool was_stopped = !trace && trace.error().code == ErrorCode::kCancelled;
   if (!trace && !(was_stopped && request.answer->has_prefilled()))
@@ -270,8 +271,9 @@ void Turns::take(Scheduled& request, SequenceStep& step) {
           request.answer->stop();
         } else {
           request.answer->took({.step = std::move(*trace)});
+          const size_t n_before = request.answer->n_chosen();
           const bool goes_on = request.answer->choose();
-          ++totals_.n_generated_tokens;
+          totals_.n_generated_tokens += request.answer->n_chosen() - n_before;
           if (goes_on) return Generation{};
         }
         request.ended = true;
