@@ -312,6 +312,16 @@ void Flags::add_choice(const std::string& names, size_t& target, const std::vect
   finish(app_->add_option_function<std::string>(names, set, help), join(choices, "|"))->take_last();
 }
 
+void Flags::add_draft(const std::string& names, Draft& target, const std::string& help) {
+  static const std::vector<std::string> choices = {"none", "recycle", "lookup", "auto"};
+  auto set = [&target, flag = flag_name(names)](const std::string& value) {
+    const auto found = std::find(choices.begin(), choices.end(), value);
+    if (found == choices.end()) reject(flag, "is one of " + join(choices, ", ") + ", not " + quote(value));
+    target = static_cast<Draft>(found - choices.begin());
+  };
+  finish(app_->add_option_function<std::string>(names, set, help), join(choices, "|"))->take_last();
+}
+
 void Flags::add_json(std::string& target, const std::string& help) {
   add_text("--json", target, "FILE",
            help + "; without a FILE, or with -, on standard output in place of the text");

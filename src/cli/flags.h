@@ -63,6 +63,7 @@ class Flags {
   // The target becomes the index of the chosen name.
   void add_choice(const std::string& names, size_t& target, const std::vector<std::string>& choices,
                   const std::string& help);
+  void add_draft(const std::string& names, Draft& target, const std::string& help);
   // --json [FILE], the same in every command: FILE, or "-" where none is given, for standard output.
   void add_json(std::string& target, const std::string& help);
   // Arguments without a flag (cli/words.h): a model where -m is not given, a prompt where -p is not.

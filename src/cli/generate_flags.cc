@@ -25,6 +25,13 @@ void GenerateFlags::add_to(Flags& flags, size_t default_tokens, bool may_score) 
   flags.add_texts(
       "--stop", options.stop, "TEXT",
       "End before this text, or before the control token of this name; may be given several times");
+  flags.add_draft(
+      "--draft", options.draft,
+      "Guess the next tokens and compute several in a step, for the same answer sooner: what the model "
+      "found likely before (recycle), what the text had before (lookup), or whichever promises more "
+      "(auto); default none");
+  flags.add_count("--draft-tokens", options.draft_tokens, 0, 80,
+                  "Tokens that a step guesses with --draft; 0: as many as pay; default 0");
   flags.add_switch("--show-special", options.show_special,
                    "Show the control tokens of the answer by their names, but for the one that ends it");
 }

@@ -63,6 +63,12 @@ Json timings_json(const Generation& generation, double load_ms) {
           {"total_ms", timings.total_ms}};
 }
 
+// Null: no step had any to guess.
+Json drafts_json(const DraftReport& drafts) {
+  if (drafts.n_steps == 0) return nullptr;
+  return {{"steps", drafts.n_steps}, {"proposed", drafts.n_proposed}, {"accepted", drafts.n_accepted}};
+}
+
 const char* error_name(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
@@ -157,6 +163,7 @@ Json make_record(const Generation& generation, double load_ms) {
           {"timings", timings_json(generation, load_ms)},
           {"lazy", lazy_json(generation)},
           {"lazy_choice", choice_json(generation.lazy)},
+          {"drafts", drafts_json(generation.drafts)},
           {"memory",
            {{"peak_rss_bytes", peak_rss_bytes()},
             {"weights_bytes", generation.memory.weights_bytes},
