@@ -1,32 +1,71 @@
 #include "server/introspection.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 #include <utility>
 
 #include "server/api/fields.h"
+#include "server/api/responses.h"
 
 namespace lazyfill::server {
 
-Json models(const Service& service, const Loaded& loaded) {
+namespace {
+
+// 2026-11-28T12:00:00Z
+std::string date_text(int64_t time_s) {
+  const auto time = static_cast<std::time_t>(time_s);
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text.data();
+}
+
+// In OpenAI's form and in Anthropic's at once: they share no member that they fill differently.
+Json model_json(const Service& service, const Loaded& loaded) {
   const ModelInfo& info = loaded.engine.info();
   const std::string& name = loaded.options.model_name;
-  Json model = {{"id", name},
-                {"object", "model"},
-                {"created", service.started_s},
-                {"owned_by", "lazyfill"},
-                {"max_model_len", loaded.options.n_ctx},
-                {"meta",
-                 {{"n_ctx", loaded.options.n_ctx},
-                  {"n_ctx_train", info.context_length},
-                  {"n_vocab", info.n_vocab},
-                  {"n_embd", info.d_model},
-                  {"n_params", info.n_parameters},
-                  {"size", info.file_bytes}}}};
+  return {{"id", name},
+          {"object", "model"},
+          {"created", service.started_s},
+          {"owned_by", "lazyfill"},
+          {"type", "model"},
+          {"display_name", name},
+          {"created_at", date_text(service.started_s)},
+          {"lifecycle", "active"},
+          {"max_input_tokens", loaded.options.n_ctx},
+          {"max_model_len", loaded.options.n_ctx},
+          {"meta",
+           {{"n_ctx", loaded.options.n_ctx},
+            {"n_ctx_train", info.context_length},
+            {"n_vocab", info.n_vocab},
+            {"n_embd", info.d_model},
+            {"n_params", info.n_parameters},
+            {"size", info.file_bytes}}}};
+}
+
+}  // namespace
+
+Json models(const Service& service, const Loaded& loaded) {
+  const std::string& name = loaded.options.model_name;
   Json known = {
       {"name", name}, {"model", name}, {"slug", name}, {"capabilities", Json::array({"completion"})}};
   return {{"object", "list"},
-          {"data", Json::array({std::move(model)})},
-          {"models", Json::array({std::move(known)})}};
+          {"data", Json::array({model_json(service, loaded)})},
+          {"models", Json::array({std::move(known)})},
+          {"has_more", false},
+          {"first_id", name},
+          {"last_id", name}};
+}
+
+ApiResult<Json> model(const Service& service, const Loaded& loaded, std::string_view name) {
+  if (name == loaded.options.model_name) return model_json(service, loaded);
+  ApiError error = bad_request("there is no model of that name here; /v1/models lists the one that there is",
+                               "model", "model_not_found");
+  error.status = 404;
+  error.type = "not_found_error";
+  return tl::unexpected(std::move(error));
 }
 
 Json props(const Service& service, const Loaded& loaded) {
@@ -126,6 +165,14 @@ ApiResult<Json> count_tokens(const Loaded& loaded, const Json& body) {
   auto tokens = loaded.engine.tokenize_chat(read->rendered);
   if (!tokens) return tl::unexpected(api_error(tokens.error()));
   return Json{{"input_tokens", tokens->size()}};
+}
+
+ApiResult<Json> count_input_tokens(const Loaded& loaded, const Json& body) {
+  auto read = read_responses(loaded.engine, body);
+  if (!read) return tl::unexpected(read.error());
+  auto tokens = loaded.engine.tokenize_chat(read->rendered);
+  if (!tokens) return tl::unexpected(api_error(tokens.error()));
+  return Json{{"object", "response.input_tokens"}, {"input_tokens", tokens->size()}};
 }
 
 }  // namespace lazyfill::server

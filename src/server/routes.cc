@@ -9,6 +9,7 @@
 #include "server/api/events.h"
 #include "server/api/fields.h"
 #include "server/introspection.h"
+#include "server/openapi.h"
 
 namespace lazyfill::server {
 namespace {
@@ -25,6 +26,11 @@ HttpResponse error_response(const ApiError& error, bool is_anthropic) {
   if (error.status == 401) response.headers.push_back({"WWW-Authenticate", "Basic realm=\"lazyfill\""});
   if (error.status == 503 || error.status == 429) response.headers.push_back({"Retry-After", "1"});
   return response;
+}
+
+// Its clients name the version of its API on every path.
+bool wants_anthropic(const HttpRequest& head) {
+  return head.path.starts_with("/v1/messages") || head.header("anthropic-version") != nullptr;
 }
 
 // Requests in the background, such as titles, say so.
@@ -51,13 +57,26 @@ void compute(const Routes& routes, const HttpRequest& request, const ReplyPointe
   const std::shared_ptr<Loaded> loaded = routes.service().loaded();
   auto body =
       parse_object(request.body).and_then([&](const Json& object) { return kCompute(*loaded, object); });
-  if (!body) return reply->send(error_response(body.error(), request.path.starts_with("/v1/messages")));
+  if (!body) return reply->send(error_response(body.error(), wants_anthropic(request)));
   reply->send(json_response(200, *body));
 }
 
 template <Json (*kShow)(const Service&, const Loaded&)>
 void show(const Routes& routes, const HttpRequest&, const ReplyPointer& reply) {
   reply->send(json_response(200, kShow(routes.service(), *routes.service().loaded())));
+}
+
+constexpr std::string_view kModels = "/v1/models/";
+
+void show_model(const Routes& routes, const HttpRequest& request, const ReplyPointer& reply) {
+  const std::string_view name = std::string_view(request.path).substr(kModels.size());
+  auto body = model(routes.service(), *routes.service().loaded(), name);
+  if (!body) return reply->send(error_response(body.error(), wants_anthropic(request)));
+  reply->send(json_response(200, *body));
+}
+
+void openapi(const Routes& routes, const HttpRequest&, const ReplyPointer& reply) {
+  reply->send(json_response(200, openapi_document(routes.service().version)));
 }
 
 void health(const Routes& routes, const HttpRequest&, const ReplyPointer& reply) {
@@ -79,7 +98,9 @@ constexpr std::array kRoutes = {
     Route{"POST", "/v1/responses", true, true, false, answer<kResponses>},
     Route{"POST", "/v1/messages", true, true, true, answer<kMessages>},
     Route{"POST", "/v1/messages/count_tokens", true, true, true, compute<count_tokens>},
+    Route{"POST", "/v1/responses/input_tokens", true, true, false, compute<count_input_tokens>},
     Route{"GET", "/v1/models", true, true, false, show<models>},
+    Route{"GET", "/v1/models/{model}", true, true, false, show_model},
     Route{"POST", "/tokenize", true, true, false, compute<tokenize>},
     Route{"POST", "/detokenize", true, true, false, compute<detokenize>},
     Route{"POST", "/apply-template", true, true, false, compute<apply_template>},
@@ -87,6 +108,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/slots", true, true, false, show<slots>},
     Route{"GET", "/health", false, false, false, health},
     Route{"GET", "/metrics", true, false, false, metrics},
+    Route{"GET", "/openapi.json", true, false, false, openapi},
 };
 
 ApiError with_status(int status, std::string type, std::string message) {
@@ -97,11 +119,18 @@ ApiError with_status(int status, std::string type, std::string message) {
   return error;
 }
 
+// What stands in braces is the rest of the path: names of models may have slashes.
+bool fits(const Route& route, std::string_view path) {
+  const size_t brace = route.path.find('{');
+  if (brace == std::string_view::npos) return route.path == path;
+  return path.size() > brace && path.starts_with(route.path.substr(0, brace));
+}
+
 const Route* find_route(std::string_view method, std::string_view path) {
   // A HEAD is a GET whose body is not sent.
   const std::string_view wanted = method == "HEAD" ? "GET" : method;
   const auto found = std::find_if(kRoutes.begin(), kRoutes.end(), [&](const Route& route) {
-    return route.method == wanted && route.path == path;
+    return route.method == wanted && fits(route, path);
   });
   return found == kRoutes.end() ? nullptr : &*found;
 }
@@ -109,7 +138,7 @@ const Route* find_route(std::string_view method, std::string_view path) {
 std::string methods_of(std::string_view path) {
   std::string methods;
   for (const Route& route : kRoutes) {
-    if (route.path == path) methods += (methods.empty() ? "" : ", ") + std::string(route.method);
+    if (fits(route, path)) methods += (methods.empty() ? "" : ", ") + std::string(route.method);
   }
   return methods;
 }
@@ -121,7 +150,7 @@ std::span<const Route> route_table() {
 }
 
 std::optional<HttpResponse> Routes::refusal(const HttpRequest& head) const {
-  const bool is_anthropic = head.path.starts_with("/v1/messages");
+  const bool is_anthropic = wants_anthropic(head);
   const Route* route = find_route(head.method, head.path);
   const bool is_preflight = head.method == "OPTIONS" && head.header("Origin") != nullptr;
   // Who may not ask is not told what there is.

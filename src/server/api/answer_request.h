@@ -33,6 +33,9 @@ struct AnswerRequest {
   bool has_tools = false;
   bool tools_in_text = false;  // the template knows no tools, so a system message describes them
 
+  // Of tools that stand in a namespace (Responses): how the model knows them -> {"namespace", "name"}.
+  Json namespaces = Json::object();
+
   bool streams = false;
   bool with_usage = false;     // a stream ends with its counts
   bool with_progress = false;  // a stream tells of the prefill

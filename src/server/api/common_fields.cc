@@ -142,7 +142,8 @@ void read_common_fields(Fields& fields, AnswerRequest& request) {
 std::string template_variables(Fields& fields) {
   Json variables = Json::object();
   if (const Json* given = fields.object({"chat_template_kwargs"})) variables = *given;
-  if (fields.has("enable_thinking")) variables["enable_thinking"] = fields.flag({"enable_thinking"}, true);
+  for (const char* name : {"enable_thinking", "preserve_thinking"})
+    if (fields.has(name)) variables[name] = fields.flag({name}, true);
   if (fields.has("reasoning_effort")) variables["reasoning_effort"] = fields.text({"reasoning_effort"});
   return variables.empty() ? std::string() : variables.dump();
 }

@@ -32,6 +32,15 @@ std::string anthropic_type(const ApiError& error) {
   }
 }
 
+// It has no code for a full context: clients tell it by its words, and read the numbers.
+std::string anthropic_message(const ApiError& error) {
+  if (error.code != "context_length_exceeded") return error.message;
+  std::string counts;
+  if (error.more.contains("n_prompt_tokens"))
+    counts = error.more["n_prompt_tokens"].dump() + " tokens > " + error.more["n_ctx"].dump() + " maximum; ";
+  return "prompt is too long: " + counts + error.message;
+}
+
 }  // namespace
 
 ApiError bad_request(std::string message, std::string param, std::string code) {
@@ -63,11 +72,12 @@ ApiError api_error(const Error& error) {
 }
 
 ApiError context_exceeded(size_t n_prompt_tokens, size_t n_ctx) {
-  ApiError error = bad_request(
-      "the request has " + std::to_string(n_prompt_tokens) + " tokens and the context holds " +
-          std::to_string(n_ctx) +
-          ", of which the answer needs at least one; shorten it, or start the server with a larger --ctx",
-      {}, "context_length_exceeded");
+  // Clients tell this error by OpenAI's words for it.
+  ApiError error =
+      bad_request("this model's maximum context length is " + std::to_string(n_ctx) +
+                      " tokens, and the request has " + std::to_string(n_prompt_tokens) +
+                      " where the answer needs one more; shorten it, or start the server with a larger --ctx",
+                  {}, "context_length_exceeded");
   error.more = {{"n_prompt_tokens", n_prompt_tokens}, {"n_ctx", n_ctx}};
   return error;
 }
@@ -82,7 +92,7 @@ Json openai_error(const ApiError& error) {
 }
 
 Json anthropic_error(const ApiError& error) {
-  Json body = {{"type", anthropic_type(error)}, {"message", error.message}};
+  Json body = {{"type", anthropic_type(error)}, {"message", anthropic_message(error)}};
   body.update(error.more);
   return {{"type", "error"}, {"error", std::move(body)}};
 }

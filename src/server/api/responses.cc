@@ -11,7 +11,7 @@ namespace {
 Json usage(const Answered& answered) {
   const size_t n_output = answered.n_completion_tokens();
   return {{"input_tokens", answered.n_prompt_tokens},
-          {"input_tokens_details", {{"cached_tokens", answered.n_cached_tokens}}},
+          {"input_tokens_details", {{"cached_tokens", answered.n_cached_tokens}, {"cache_write_tokens", 0}}},
           {"output_tokens", n_output},
           {"output_tokens_details", {{"reasoning_tokens", answered.n_reasoning_tokens()}}},
           {"total_tokens", answered.n_prompt_tokens + n_output}};
@@ -21,8 +21,9 @@ Json usage(const Answered& answered) {
 struct Item {
   AnswerPart::Kind kind = AnswerPart::Kind::kContent;  // a call with its arguments: kToolCall
   std::string id;
-  std::string text;  // content, reasoning or arguments
-  ToolCall call;     // its id and name
+  std::string text;   // content, reasoning or arguments
+  ToolCall call;      // its id and name
+  std::string space;  // the namespace of its function; empty: none
   Json logprobs = Json::array();
 
   bool is_call() const { return kind == AnswerPart::Kind::kToolCall; }
@@ -40,8 +41,11 @@ struct Item {
   Json json(bool is_done, bool is_cut = false) const {
     const char* status = is_cut ? "incomplete" : is_done ? "completed" : "in_progress";
     if (is_call()) {
-      return {{"type", "function_call"}, {"id", id},          {"status", status},
-              {"call_id", call.id},      {"name", call.name}, {"arguments", is_done ? text : std::string()}};
+      Json out = {{"type", "function_call"}, {"id", id},
+                  {"status", status},        {"call_id", call.id},
+                  {"name", call.name},       {"arguments", is_done ? text : std::string()}};
+      if (!space.empty()) out["namespace"] = space;
+      return out;
     }
     Json content = is_done ? Json::array({part(true)}) : Json::array();
     if (is_reasoning()) {
@@ -59,6 +63,12 @@ struct Item {
             {"content", std::move(content)}};
   }
 };
+
+// Of the codes that a failed response may have. Codex makes its conversation shorter by the first.
+const char* failure_code(const ApiError& error) {
+  if (error.code == "context_length_exceeded") return "context_length_exceeded";
+  return error.status == 429 ? "rate_limit_exceeded" : "server_error";
+}
 
 class Writer : public AnswerWriter {
  public:
@@ -122,7 +132,7 @@ class Writer : public AnswerWriter {
 
   void fail(const ApiError& error) override {
     if (!stream_.has_begun()) return stream_.reply().send(json_response(error.status, openai_error(error)));
-    error_ = {{"code", error.code.empty() ? "server_error" : error.code}, {"message", error.message}};
+    error_ = {{"code", failure_code(error)}, {"message", error.message}};
     event("response.failed", {{"response", response("failed")}});
     stream_.end();
   }
@@ -144,6 +154,10 @@ class Writer : public AnswerWriter {
     Item& item = items_.emplace_back();
     item.kind = kind == Kind::kToolArguments ? Kind::kToolCall : kind;
     item.call = std::move(call);
+    if (const auto own = request_.namespaces.find(item.call.name); own != request_.namespaces.end()) {
+      item.space = (*own)["namespace"].get<std::string>();
+      item.call.name = (*own)["name"].get<std::string>();
+    }
     const char* word = item.is_call() ? "fc_" : item.is_reasoning() ? "rs_" : "msg_";
     item.id = word + answered_->id + "_" + std::to_string(items_.size() - 1);
     is_open_ = true;

@@ -1,5 +1,6 @@
 // OpenAI's Responses, without memory between requests: what is asked. Items become the messages of Chat
 // Completions.
+#include <map>
 #include <utility>
 
 #include "server/api/chat_input.h"
@@ -26,8 +27,57 @@ std::string reasoning_of(const Json& item) {
   return text;
 }
 
+// Functions stand flat for the model; what stands in a namespace keeps its name unless another has it too.
+// Other tools are left out later.
+class FlatTools {
+ public:
+  explicit FlatTools(const Json* tools) {
+    if (tools == nullptr) return;
+    for_each(*tools, {},
+             [&](const Json& tool, const std::string&) { ++n_named_[text_member(tool, "name")]; });
+    for_each(*tools, {}, [&](const Json& tool, const std::string& space) { add(tool, space); });
+  }
+
+  const Json& tools() const { return tools_; }
+  const Json& namespaces() const { return namespaces_; }
+  // How the model knows a function of a namespace.
+  std::string shown(const std::string& space, const std::string& name) const {
+    if (space.empty()) return name;
+    const std::string full = space + "__" + name;
+    return namespaces_.contains(full) ? full : name;
+  }
+
+ private:
+  template <class Visit>
+  static void for_each(const Json& tools, const std::string& space, const Visit& visit) {
+    for (const Json& tool : tools) {
+      if (text_member(tool, "type") == "namespace" && tool.contains("tools") && tool["tools"].is_array()) {
+        for_each(tool["tools"], text_member(tool, "name"), visit);
+      } else {
+        visit(tool, space);
+      }
+    }
+  }
+
+  void add(Json tool, const std::string& space) {
+    const std::string name = text_member(tool, "name");
+    if (!space.empty() && !name.empty()) {
+      const std::string shown = n_named_[name] > 1 ? space + "__" + name : name;
+      namespaces_[shown] = {{"namespace", space}, {"name", name}};
+      tool["name"] = shown;
+    }
+    tools_.push_back(std::move(tool));
+  }
+
+  std::map<std::string, size_t> n_named_;
+  Json tools_ = Json::array();
+  Json namespaces_ = Json::object();
+};
+
 class Items {
  public:
+  explicit Items(const FlatTools& tools) : tools_(tools) {}
+
   ApiResult<void> add(const Json& item, size_t index) {
     const std::string name = "input[" + std::to_string(index) + "]";
     if (!item.is_object()) return refuse(name + " must be an object", name);
@@ -77,7 +127,9 @@ class Items {
     assistant()["tool_calls"].push_back(
         {{"id", item["call_id"]},
          {"type", "function"},
-         {"function", {{"name", item["name"]}, {"arguments", text_member(item, "arguments")}}}});
+         {"function",
+          {{"name", tools_.shown(text_member(item, "namespace"), text_member(item, "name"))},
+           {"arguments", text_member(item, "arguments")}}}});
     return {};
   }
 
@@ -88,12 +140,13 @@ class Items {
     return {};
   }
 
+  const FlatTools& tools_;
   Json messages_ = Json::array();
   std::string reasoning_;
 };
 
-ApiResult<Json> messages_of(Fields& fields) {
-  Items items;
+ApiResult<Json> messages_of(Fields& fields, const FlatTools& tools) {
+  Items items(tools);
   Json messages = Json::array();
   const std::string instructions = fields.text({"instructions"});
   if (!instructions.empty()) messages.push_back({{"role", "system"}, {"content", instructions}});
@@ -115,18 +168,11 @@ ApiResult<Json> messages_of(Fields& fields) {
   return normalised_messages(messages);
 }
 
-// Functions stand flat here; those of a namespace are taken out of it, and other tools are left out.
-Json flat_tools(const Json* tools) {
-  Json out = Json::array();
-  if (tools == nullptr) return out;
-  for (const Json& tool : *tools) {
-    if (text_member(tool, "type") == "namespace" && tool.contains("tools") && tool["tools"].is_array()) {
-      for (const Json& inner : flat_tools(&tool["tools"])) out.push_back(inner);
-    } else {
-      out.push_back(tool);
-    }
-  }
-  return out;
+// Of what the answer repeats, members that nothing else here looks at.
+void check_echoed(Fields& fields) {
+  fields.flag({"parallel_tool_calls"}, true);
+  fields.object({"metadata"});
+  for (const char* name : {"prompt_cache_key", "user"}) fields.text({name});
 }
 
 // What the answer repeats of the request, with the defaults.
@@ -142,7 +188,7 @@ Json echoed(const Json& body, const Json& tools, const AnswerRequest& request) {
     one["strict"] = false;
     repeated.push_back(std::move(one));
   }
-  Json reasoning = given("reasoning", Json::object());
+  const std::string effort = text_member(given("reasoning", Json::object()), "effort");
   Json text = given("text", Json::object());
   if (!text.is_object() || !text.contains("format")) text = {{"format", {{"type", "text"}}}};
   return {{"instructions", given("instructions", nullptr)},
@@ -150,9 +196,7 @@ Json echoed(const Json& body, const Json& tools, const AnswerRequest& request) {
           {"max_tool_calls", nullptr},
           {"parallel_tool_calls", given("parallel_tool_calls", true)},
           {"previous_response_id", nullptr},
-          {"reasoning",
-           {{"effort", reasoning.is_object() && reasoning.contains("effort") ? reasoning["effort"] : nullptr},
-            {"summary", nullptr}}},
+          {"reasoning", {{"effort", effort.empty() ? Json(nullptr) : Json(effort)}, {"summary", nullptr}}},
           {"store", false},
           {"background", false},
           {"temperature", request.options.sampling.temperature},
@@ -189,6 +233,7 @@ ApiResult<ReadRequest> read_responses(const Engine& engine, const Json& body) {
         "previous_response_id");
   if (fields.flag({"background"}, false))
     fields.refuse("background is not supported: nothing is kept between requests", "background");
+  check_echoed(fields);
   std::string variables = template_variables(fields);
   if (const Json* reasoning = fields.object({"reasoning"}); reasoning != nullptr && variables.empty()) {
     if (!text_member(*reasoning, "effort").empty())
@@ -196,9 +241,11 @@ ApiResult<ReadRequest> read_responses(const Engine& engine, const Json& body) {
   }
   const Json* tools = fields.array({"tools"});
   if (fields.error()) return tl::unexpected(*fields.error());
-  auto messages = messages_of(fields);
+  const FlatTools flat(tools);
+  request.namespaces = flat.namespaces();
+  auto messages = messages_of(fields, flat);
   if (!messages) return tl::unexpected(messages.error());
-  auto known = normalised_tools(flat_tools(tools)).and_then([&](Json all) {
+  auto known = normalised_tools(flat.tools()).and_then([&](Json all) {
     return chosen_tools(std::move(all), fields.any({"tool_choice"}));
   });
   if (!known) return tl::unexpected(known.error());

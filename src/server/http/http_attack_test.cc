@@ -31,10 +31,9 @@ class HttpAttackTest : public testing::Test {
     EXPECT_EQ(status_of(answer), status) << testing::PrintToString(request);
     EXPECT_THAT(answer, HasSubstr("\r\nConnection: close\r\n")) << request;
     EXPECT_THAT(answer, HasSubstr("\r\nContent-Type: application/json\r\n")) << request;
-    EXPECT_THAT(
-        body_of(answer),
-        testing::MatchesRegex(
-            "\\{\"error\":\\{\"message\":\"[^\"]+\",\"type\":\"[a-z_]+\",\"code\":\"[a-z_]+\"\\}\\}\n"));
+    EXPECT_THAT(body_of(answer),
+                testing::MatchesRegex("\\{\"type\":\"error\",\"error\":\\{\"message\":\"[^\"]+\",\"type\":\"["
+                                      "a-z_]+\",\"code\":\"[a-z_]+\"\\}\\}\n"));
     EXPECT_THAT(answer, Not(HasSubstr("smuggled"))) << request;
   }
   // Headers of a POST with the body "hello" behind them.

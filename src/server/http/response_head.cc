@@ -66,7 +66,8 @@ const char* error_code(int status) {
 HttpResponse to_response(const Refusal& refusal) {
   HttpResponse response;
   response.status = refusal.status;
-  response.body = std::string(R"({"error":{"message":")") + refusal.message + R"(","type":")" +
+  // In OpenAI's form and in Anthropic's at once: nothing here knows whose path it is.
+  response.body = std::string(R"({"type":"error","error":{"message":")") + refusal.message + R"(","type":")" +
                   (refusal.status < 500 ? "invalid_request_error" : "server_error") + R"(","code":")" +
                   error_code(refusal.status) + "\"}}\n";
   return response;
