@@ -73,6 +73,9 @@ class PartedAttention {
     const AttentionTask& first = group.pieces[0];
     if (group.form == RowForm::kAlone) {
       for (size_t row = 0; row < first.n_rows; ++row) add_rows(group, row, row + 1);
+    } else if (group.form == RowForm::kMany) {
+      for (size_t row = 0; row < first.n_rows; row += kTileRows)
+        add_rows(group, row, std::min(row + kTileRows, first.n_rows));
     } else if (group.pieces.size() > 1) {
       add_rows(group, 0, first.n_rows);
     } else {
@@ -140,6 +143,8 @@ class PartedAttention {
       const size_t n_columns = size(run.seen);
       run.part_columns = std::clamp((n_columns * shape.n_kv_heads / kParts + 63) / 64 * 64, kMinPartColumns,
                                     kMaxPartColumns);
+      // A block of many rows begins and ends anywhere, so what its rows see together must not cut anything.
+      if (group.form == RowForm::kMany) run.part_columns = std::max<size_t>(n_columns, 1);
       run.n_parts = (n_columns + run.part_columns - 1) / run.part_columns;
       n_floats_ += run.n_parts * (end - begin) * row_floats(shape);
       n_parts_ += run.n_parts;

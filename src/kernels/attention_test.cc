@@ -232,6 +232,32 @@ TEST_P(Attention, PartsThatSeeNothing) {
   }
 }
 
+// A block may begin and end anywhere, and some of its rows may see nothing of a piece.
+TEST_P(Attention, ManyRowsOfTwoPiecesDoNotDependOnTheirBlock) {
+  Case c(shape_of(4, 2, 64), 150, 400, ColumnType::kF16, 1, 12);
+  const Case other(c.task.shape, 150, 1, ColumnType::kF16, 1, 13);
+  c.see_window(100);
+  std::vector<ColumnRange> few(150, {0, 4});
+  few[40] = {2, 2};
+  AttentionTask sinks = c.task;
+  sinks.q = other.q.data();
+  sinks.ranges = few.data();
+  const auto attended = [&](const Kernels& kernels, const std::vector<size_t>& cuts) {
+    std::vector<float> out(c.out_floats());
+    AttentionScratch scratch(1);
+    for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+      const AttentionTask pieces[] = {rows_of(c.task, cuts[i], cuts[i + 1]),
+                                      rows_of(sinks, cuts[i], cuts[i + 1])};
+      const AttentionGroup group{pieces, RowForm::kMany, out.data() + cuts[i] * 4 * 64};
+      attention(kernels, {&group, 1}, Team::alone(), scratch);
+    }
+    return out;
+  };
+  const std::vector<float> whole = attended(*kernels_, {0, 150});
+  EXPECT_EQ(whole, attended(*kernels_, {0, 37, 41, 42, 150}));
+  EXPECT_LE(largest_difference(whole, attended(reference_kernels(), {0, 150})), tolerance(*kernels_, c));
+}
+
 TEST_P(Attention, EveryTeamGivesTheSameBits) {
   ThreadPool pool(3);
   for (const size_t n_rows : {1, 5, 150}) {

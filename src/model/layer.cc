@@ -188,23 +188,21 @@ class LayerPass {
     task.ranges = piece.ranges + (begin - view.row_begin);
     task.n_rows = end - begin;
     task.alone = view.form == RowForm::kAlone;
-    if (is_packed(view)) task.packed = view.packed->data();
+    if (is_worth_packing(view) && view.packed->size() > 0) task.packed = view.packed->data();
     return task;
   }
 
   // Where many blocks of rows see the same columns, and all of them.
-  bool is_packed(const View& view) const {
+  bool is_worth_packing(const View& view) const {
     const size_t first = std::max(view.first_output, view.row_begin);
     return view.packed != nullptr && view.attention_mass >= 1 && view.form == RowForm::kMany &&
-           view.pieces.size() == 1 && first + kMinPackedRows <= view.row_end && view.packed->size() > 0;
+           first + kMinPackedRows <= view.row_end;
   }
 
   void pack_columns() {
     for (const View& view : rows_.views) {
+      if (!is_worth_packing(view)) continue;
       const size_t first = std::max(view.first_output, view.row_begin);
-      if (view.packed == nullptr || view.pieces.size() != 1 || first + kMinPackedRows > view.row_end)
-        continue;
-      if (view.attention_mass < 1 || view.form != RowForm::kMany) continue;
       AttentionTask task = task_of(view, view.pieces[0], first, view.row_end);
       lazyfill::pack_columns(k_, task, *view.packed, Team::all(context_.pool));
     }

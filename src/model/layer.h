@@ -54,9 +54,10 @@ struct View {
   std::span<const Piece> pieces;
   // Below 1: blocks of many rows leave out columns, but for those that hold this share of their attention.
   float attention_mass = 1;
-  AttentionPairs* pairs = nullptr;      // counts what they then see; null: nobody asks
-  size_t rows_behind = 0;               // newer rows of the sequence in other views
-  Buffer<std::byte>* packed = nullptr;  // room to pack the columns of many rows in; null: they are not
+  AttentionPairs* pairs = nullptr;  // counts what they then see; null: nobody asks
+  size_t rows_behind = 0;           // newer rows of the sequence in other views
+  // Room to pack the columns of many rows in; null: they are not. All pieces then have one list.
+  Buffer<std::byte>* packed = nullptr;
 };
 
 // The rows of a step at a layer, of one sequence or many. Blocks of rows go across sequences; only columns

@@ -15,5 +15,7 @@ namespace lazyfill {
 // thousandth of a row's time, where a table would grow with the text and be shared by threads.
 void rope_angles(const RopeConfig& rope, std::span<const int32_t> positions, size_t context_tokens,
                  float* out);
+// Those of a second turn, by so many positions forward or back, of what rope_angles() has turned already.
+void turn_angles(const RopeConfig& rope, std::span<const int32_t> turns, size_t context_tokens, float* out);
 
 }  // namespace lazyfill
