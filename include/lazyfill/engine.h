@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -42,8 +43,9 @@ struct ExecutorOptions {
 };
 
 struct SessionOptions {
-  size_t context_tokens = 0;  // 0: the model's
+  size_t context_tokens = 0;  // 0: the model's. Of a stream what it holds is its length
   LazyOptions lazy;
+  std::optional<StreamOptions> stream;  // not with policies by which columns leave, or the prompt
 };
 
 // Called from the thread that called generate().
@@ -124,8 +126,9 @@ class Executor {
 
   // [n] natural logarithms of the probability that the dense model gives each token after those before it; 0
   // for the first. What perplexity and self-information are made of. Errors as those of Session::generate.
-  Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens,
-                                            const std::stop_token& stop) const;
+  // With a stream that of the stream, of a text of any length.
+  Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens, const std::stop_token& stop,
+                                            const std::optional<StreamOptions>& stream = std::nullopt) const;
 
  private:
   friend class Engine;
@@ -148,7 +151,8 @@ class Session {
   // Appends new tokens and generates: append(), step(), and then sample() and step() by turns. On a session
   // that already holds tokens this is the next chat turn or the second question on a document: only the new
   // tokens, and the old ones that they need and that were dropped before, are computed. The generated tokens
-  // become part of the session too. On an error the session is as it was before the call.
+  // become part of the session too. On an error the session is as it was before the call; a stream that has
+  // forgotten tokens since is as it was before the step that failed, without what is not computed.
   Result<Generation> generate(std::span<const int32_t> new_tokens, const GenerateOptions& options,
                               const Callbacks& callbacks);
 
@@ -169,9 +173,12 @@ class Session {
   // Draws a token from the logits, and appends it.
   Result<int32_t> sample(const SamplingOptions& options);
 
-  // The tokens so far: given and generated.
+  // The tokens so far: given and generated. Of a stream the newest ones, at least its window.
   const std::vector<int32_t>& tokens() const;
-  // Forgets all tokens from position n_tokens on.
+  // How many there were so far.
+  size_t n_tokens() const;
+  // Forgets all tokens from position n_tokens on. Error: a stream has forgotten what comes before it. It can
+  // go back to 0.
   Result<void> rewind(size_t n_tokens);
   // Computed in the next calls by another schedule or policy. Error: columns have left for good (snapkv), and
   // the policy is one by which they do not.

@@ -44,7 +44,10 @@ struct Request {
   std::vector<int32_t> tokens;  // the prompt
   GenerateOptions options = {};
   LazyOptions lazy = {};  // of a policy by which rows leave; the rivals (policies.h) need a Session
-  int priority = 0;       // higher ones go first
+  // A prompt and an answer of any length. What is held must fit into context_tokens. It shares nothing with
+  // others: cache_prompt and n_dense_tokens do not count.
+  std::optional<StreamOptions> stream = {};
+  int priority = 0;  // higher ones go first
   // Takes what requests before it have computed of the same first tokens, and leaves what it computes to
   // those after it. Columns are kept rounded, so its bits may differ from those that it has alone.
   bool cache_prompt = true;

@@ -136,6 +136,14 @@ struct LazyOptions {
   std::optional<float> attention_mass;
 };
 
+// A text without an end in memory that does not grow (StreamingLLM, arXiv 2309.17453; docs/streaming.md):
+// every token sees the first tokens of the text, the attention sinks, and the newest ones. Positions are
+// those within what is held, so sinks and window together may be as long as the model's context.
+struct StreamOptions {
+  size_t sinks = 4;
+  size_t window = 2000;  // newest tokens that are seen, the one that looks among them; at least 1
+};
+
 // How keys and values are kept.
 enum class KvType {
   kAsComputed,  // fp16, or fp32 with the reference kernels

@@ -43,8 +43,10 @@ class LayerColumns {
   // become those of first_new + i and the others leave. Tokens before first_new stay.
   void keep_new(size_t mark, TokenIndex first_new, std::span<const size_t> kept);
 
-  // Forgets the columns of the tokens [begin, end). Their slots are used again; nothing moves.
+  // Forgets the columns of the tokens [begin, end). Their slots are used again; nothing moves. Takes no
+  // memory where it was reserved.
   void forget(TokenIndex begin, TokenIndex end);
+  void reserve_forgetting(size_t n_tokens) { free_.reserve(free_.size() + n_tokens); }
   // Forgets every column but those of these tokens (ascending, all present), which move together.
   void keep_only(std::span<const TokenIndex> tokens);
   // Forgets every column of a token from `end` on, wherever it lies; the others move together.

@@ -124,6 +124,7 @@ void SequenceCache::forget_oldest(size_t n) {
   assert(n <= n_held() - std::min(n_held(), shape_.n_pinned));
   const auto first = static_cast<TokenIndex>(shape_.n_pinned + n_forgotten_);
   const auto end = first + static_cast<TokenIndex>(n);
+  for (LayerColumns& columns : columns_) columns.reserve_forgetting(n);
   for (LayerColumns& columns : columns_) columns.forget(first, end);
   for (const auto& aux : aux_) {
     if (aux != nullptr) aux->forget(first, end);

@@ -27,6 +27,8 @@ class SequenceCache {
     // What positions are reckoned in, where that depends on a length: may be more than fits. 0: the capacity.
     size_t context_tokens = 0;
     size_t n_pinned = 0;  // first tokens that are never forgotten, where others are; less than the capacity
+    // Streams: how many of the newest tokens one sees beside the pinned ones. 0: all that are held.
+    size_t window_tokens = 0;
   };
   // Throws std::bad_alloc when the address space is too small.
   explicit SequenceCache(const Shape& shape);
@@ -36,6 +38,8 @@ class SequenceCache {
   size_t n_tokens() const { return n_tokens_; }
   // Those of them that are held: [0, n_pinned), as far as there are any, and from first_held() on.
   size_t n_held() const { return n_tokens_ - n_forgotten_; }
+  bool has_forgotten() const { return n_forgotten_ > 0; }
+  size_t first_held() const { return n_forgotten_ > 0 ? shape_.n_pinned + n_forgotten_ : 0; }
   const Shape& shape() const { return shape_; }
   size_t capacity_tokens() const { return shape_.capacity_tokens; }
   // Columns have left for good, in each layer others: tokens that are held may have none.
@@ -72,6 +76,7 @@ class SequenceCache {
   // Steps that stay or go together: between begin and end, undo() makes all as it was at the beginning.
   // Nothing may be forgotten meanwhile.
   void begin_call();
+  bool is_in_call() const { return call_.has_value(); }
   void end_call();
   void undo_call();
 
@@ -97,7 +102,8 @@ class SequenceCache {
 
   // Forgets every token from n_tokens on.
   void truncate(size_t n_tokens);
-  // Forgets the n oldest tokens behind the pinned ones: a stream makes room. Nothing moves.
+  // Forgets the n oldest tokens behind the pinned ones: a stream makes room. Nothing moves. Where it throws
+  // std::bad_alloc nothing has changed.
   void forget_oldest(size_t n);
 
   uint64_t kv_bytes() const;

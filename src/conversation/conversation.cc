@@ -37,10 +37,10 @@ Result<size_t> Conversation::sync(std::span<const int32_t> tokens) {
 }
 
 Result<Generation> Conversation::generate(const GenerateOptions& options, const Callbacks& callbacks) {
-  const size_t n_before = session_.tokens().size();
+  const size_t n_before = session_.n_tokens();
   auto generation = session_.generate({}, options, callbacks);
   if (!generation) return generation;
-  if (session_.tokens().size() < n_before + generation->token_ids.size()) {
+  if (session_.n_tokens() < n_before + generation->token_ids.size()) {
     n_filtered_ = tokens_.size();
     chosen_ = generation->lazy.kept.front();
   }

@@ -180,6 +180,31 @@ TEST_P(AllocationFailure, WhileAnsweringWithDraftsLeavesTheSession) {
   }
 }
 
+// What it has forgotten cannot come back, but what it has computed stays, and it goes on from there.
+TEST_P(AllocationFailure, AStreamGoesOnFromWhatItHasComputed) {
+  const auto engine = Engine::load(path_, {.n_threads = 1});
+  ASSERT_TRUE(engine) << engine.error().message;
+  const std::vector<int32_t> text(150, 5);
+  const GenerateOptions options{.max_tokens = 6, .sampling = {.temperature = 0}, .stop_at_end_token = false};
+  for (const char* schedule : {"off", "0:0.5"}) {
+    auto session = engine->start_session(
+        {.lazy = {.schedule = schedule}, .stream = StreamOptions{.sinks = 2, .window = 9}});
+    ASSERT_TRUE(session) << session.error().message;
+    const std::span<const int32_t> prompt = std::span(text).first(schedule[0] == 'o' ? 150 : 60);
+    expect_success_in_the_end(GetParam(), [&] {
+      const long limit = n_left.exchange(kNoLimit);
+      EXPECT_TRUE(session->rewind(0));
+      EXPECT_TRUE(session->generate(std::span(text).first(12), options, {}));
+      n_left = limit;
+      const auto got = session->generate(prompt, options, {});
+      const long left = n_left.exchange(kNoLimit);
+      EXPECT_TRUE(session->generate(std::span(text).first(3), options, {}));
+      n_left = left;
+      return got.has_value();
+    });
+  }
+}
+
 TEST(AllocationFailureOfACache, UndoingACallNeedsNoMemory) {
   SequenceCache cache({.n_layers = 3, .n_kv_heads = 1, .head_dim = 8, .d_model = 8, .capacity_tokens = 16});
   cache.begin_call();

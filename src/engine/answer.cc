@@ -1,5 +1,6 @@
 #include "engine/answer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/sampling.h"
@@ -47,7 +48,7 @@ void Answer::took(SessionTrace trace) {
 
 void Answer::took_prompt(SessionTrace& trace) {
   result_.timings.prefill_ms = ms() - result_.timings.queue_ms;
-  n_cached_prompt_ = s_.tokens.size();
+  n_cached_prompt_ = s_.n_tokens();
   n_whole_layers_ = trace.n_whole_layers;
   result_.lazy_used = !s_.plan.stages.empty();
   result_.lazy.schedule = s_.plan.stages;
@@ -55,6 +56,7 @@ void Answer::took_prompt(SessionTrace& trace) {
   for (auto* stages : {&trace.filter, &trace.step.stages})
     for (StageTrace& stage : *stages) result_.lazy.kept.push_back(std::move(stage.kept));
   if (options_.draft != Draft::kNone) drafting_.emplace(s_, options_);
+  if (s_.is_stream()) result_.lazy.computed_fraction = computed_fractions();  // while the prompt is held
 }
 
 bool Answer::choose() {
@@ -83,7 +85,7 @@ bool Answer::choose_one() {
     callbacks_.on_logprobs({token, result_.token_logprobs.back()},
                            result_.top_logprobs.empty() ? kNone : result_.top_logprobs.back());
   }
-  return take(token) && n_chosen_ < options_.max_tokens && s_.tokens.size() <= s_.cache.capacity_tokens();
+  return take(token) && n_chosen_ < options_.max_tokens && s_.n_tokens() <= s_.most_tokens();
 }
 
 int32_t Answer::next_token() {
@@ -128,20 +130,23 @@ Generation Answer::finish() {
   if (drafting_) result_.drafts = drafting_->report();
   result_.timings.total_ms = ms();
   result_.timings.decode_ms = result_.timings.total_ms - result_.timings.ttft_ms;
-  result_.lazy.computed_fraction = computed_fractions();
+  if (!s_.cache.has_forgotten()) result_.lazy.computed_fraction = computed_fractions();
   result_.memory = {engine_.model.weights.packed_bytes(), s_.cache.kv_bytes(), s_.cache.aux_bytes()};
   return std::move(result_);
 }
 
+// Of a stream that has forgotten tokens, of those that it holds.
 std::vector<double> Answer::computed_fractions() const {
   std::vector<double> fractions;
-  const size_t n_prompt = result_.prompt_token_ids.size();
+  std::vector<TokenIndex> held = s_.cache.held_tokens(0);
+  held.erase(std::lower_bound(held.begin(), held.end(), static_cast<TokenIndex>(n_cached_prompt_)),
+             held.end());
+  const size_t n_prompt = s_.cache.has_forgotten() ? held.size() : result_.prompt_token_ids.size();
   for (size_t layer = 0; layer < engine_.model.config.n_layers; ++layer) {
     // Rivals compute tokens and forget them: what is in the cache says too little.
     size_t n_computed = layer < n_whole_layers_ ? n_prompt : 0;
-    for (size_t position = 0; n_computed < n_prompt && position < n_cached_prompt_; ++position) {
-      n_computed += s_.cache.columns(layer).has(static_cast<int32_t>(position)) ? 1 : 0;
-    }
+    for (size_t i = 0; n_computed < n_prompt && i < held.size(); ++i)
+      n_computed += s_.cache.columns(layer).has(held[i]) ? 1 : 0;
     fractions.push_back(static_cast<double>(n_computed) / static_cast<double>(n_prompt));
   }
   return fractions;

@@ -48,7 +48,8 @@ struct Executor::Impl {
         drafts(std::make_shared<DraftMemory>(engine->info.n_tokens)),
         workspace(n_threads) {}
 
-  Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens, const std::stop_token& stop);
+  Result<std::vector<float>> token_logprobs(std::span<const int32_t> tokens, const std::stop_token& stop,
+                                            const std::optional<StreamOptions>& stream);
 
   // One step at a time: others wait.
   bool advance(Step& step, FunctionRef<bool(const Progress&)> keep_going) {

@@ -69,8 +69,13 @@ Result<Session> Executor::start_session(const SessionOptions& options) const {
       [&]() -> Result<Session> {
         if (auto stages = engine.resolve(options.lazy, context_tokens); !stages)
           return tl::unexpected(stages.error());
-        return Session(
-            std::make_unique<Session::Impl>(impl_, options.lazy, engine.cache_shape(context_tokens)));
+        if (options.stream) {
+          auto checked = check_stream(engine, *options.stream, options.lazy, context_tokens);
+          if (!checked) return tl::unexpected(checked.error());
+        }
+        const SequenceCache::Shape shape =
+            options.stream ? stream_shape(engine, *options.stream) : engine.cache_shape(context_tokens);
+        return Session(std::make_unique<Session::Impl>(impl_, options.lazy, shape));
       },
       [&] {
         return "not enough memory for a context of " + std::to_string(context_tokens) +

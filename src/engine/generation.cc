@@ -23,7 +23,9 @@ class Run {
       if (auto done = compute(new_tokens); !done) return tl::unexpected(done.error());
       return answer_.finish();
     });
-    if (!result) {
+    if (!s_.cache.is_in_call()) {  // a stream has forgotten tokens, so nothing is undone
+      if (!result) s_.drop_uncomputed();
+    } else if (!result) {
       s_.cache.undo_call();
       s_.restore(std::move(before));
     } else {
@@ -82,7 +84,9 @@ Result<Generation> Session::generate(std::span<const int32_t> new_tokens, const 
     return tl::unexpected(checked.error());
   if (auto checked = check_sampling(options.sampling, impl_->engine.info.n_tokens); !checked)
     return tl::unexpected(checked.error());
-  if (impl_->tokens.size() + new_tokens.size() == impl_->cache.n_tokens())
+  if (auto checked = check_drafts(options, impl_->is_stream()); !checked)
+    return tl::unexpected(checked.error());
+  if (impl_->uncomputed().size() + new_tokens.size() == 0)
     return fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
   return or_no_memory([&] { return Run(*impl_, options, callbacks).run(new_tokens); });
 }

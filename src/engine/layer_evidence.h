@@ -12,6 +12,9 @@ namespace lazyfill {
 struct VotingRow {
   const float* q = nullptr;  // [n_heads * head_dim], rotated
   ColumnRange range;         // of the columns, what it sees
+  // Where it sees some with a query that is turned otherwise: that query, and those. Null: there are none.
+  const float* sink_q = nullptr;
+  ColumnRange sinks = {};
 };
 
 class LayerEvidence final : public Evidence {
@@ -25,7 +28,12 @@ class LayerEvidence final : public Evidence {
   std::span<const float> value_norms() override;
 
  private:
+  bool sees_sinks() const;
+  std::vector<ColumnRange> ranges() const;
+  std::vector<float> queries_of(size_t head) const;
   std::vector<float> mean_over_rows(const AttentionTask& task) const;
+  std::vector<float> mean_of_rows(std::vector<float> probs) const;
+  std::vector<float> mean_in_pieces(size_t head) const;
 
   const Kernels& kernels_;
   Team team_;

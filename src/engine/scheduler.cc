@@ -84,7 +84,11 @@ Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
     if (auto known = engine.check_tokens(*tokens); !known) return tl::unexpected(known.error());
   if (auto sampling = check_sampling(request.options.sampling, engine.info.n_tokens); !sampling)
     return tl::unexpected(sampling.error());
-  if (n_prompt > options.context_tokens) {
+  if (request.stream) {
+    auto stream = check_stream(engine, *request.stream, request.lazy, options.context_tokens);
+    if (!stream) return tl::unexpected(stream.error());
+    if (auto fits = check_drafts(request.options, true); !fits) return tl::unexpected(fits.error());
+  } else if (n_prompt > options.context_tokens) {
     return fail(ErrorCode::kContextExceeded,
                 "the prompt has " + std::to_string(n_prompt) + " tokens but the context holds " +
                     std::to_string(options.context_tokens) + "; shorten it by " +
@@ -98,11 +102,14 @@ Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
                                                  " computes one prompt by itself; it cannot be scheduled");
   }
   auto scheduled = std::make_unique<Scheduled>(std::move(request));
-  scheduled->capacity_tokens =
-      n_prompt + std::min(options.context_tokens - n_prompt, scheduled->request.options.max_tokens);
-  scheduled->reserved_bytes = needed_bytes(engine, n_prompt, scheduled->capacity_tokens,
-                                           scheduled->request.cache_prompt && !plan->stages.empty(),
-                                           Drafting::most_rows(scheduled->request.options));
+  const bool is_stream = scheduled->request.stream.has_value();
+  scheduled->capacity_tokens = is_stream ? stream_shape(engine, *scheduled->request.stream).capacity_tokens
+                                         : n_prompt + std::min(options.context_tokens - n_prompt,
+                                                               scheduled->request.options.max_tokens);
+  scheduled->reserved_bytes =
+      needed_bytes(engine, std::min(n_prompt, scheduled->capacity_tokens), scheduled->capacity_tokens,
+                   scheduled->request.cache_prompt && !plan->stages.empty() && !is_stream,
+                   Drafting::most_rows(scheduled->request.options));
   if (scheduled->reserved_bytes > options.kv_memory_bytes) {
     return fail(ErrorCode::kOutOfMemory,
                 "this prompt and its answer need " + mebibytes(scheduled->reserved_bytes) + " and " +

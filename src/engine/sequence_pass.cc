@@ -31,7 +31,9 @@ SequencePass::SequencePass(const Model& model, SequenceStep& step, size_t sequen
       budget_(decode_bytes(model, step.cache), step.cache.saved_for_revival()),
       selection_(plan_.lazy != nullptr ? *plan_.lazy : kNoOptions, plan_.schedule, first_new_,
                  plan_.prompt_end),
-      visibility_(model.config, first_new_, step.parents),
+      stream_{step.cache.shape().n_pinned, step.cache.shape().window_tokens},
+      visibility_(model.config, first_new_, step.parents, stream_),
+      sink_queries_(model.config, *model.kernels, stream_),
       candidates_(step.cache.held_tokens(step.tokens.size())),
       layer_work_(estimate_work(config_, plan_.schedule, step.tokens.size(), candidates_.size())) {}
 
@@ -84,7 +86,8 @@ void SequencePass::add_body(const RowSet& rows, std::vector<NewColumns>& columns
   visibility_.add_views(body, 0,
                         {.first_output = is_last ? body.end - n_wanted : body.begin,
                          .attention_mass = attention_mass(),
-                         .pairs = &pairs_},
+                         .pairs = &pairs_,
+                         .sink_q = sink_q_},
                         views);
 }
 
@@ -92,7 +95,14 @@ void SequencePass::add_top(const RowSet& rows, std::vector<NewColumns>& columns,
   const RowRange top = rows.top_of(sequence_);
   const size_t n_body = rows.body_of(sequence_).size();
   visibility_.add_columns(top, n_body, columns);
-  visibility_.add_views(top, n_body, {.is_top = true, .first_output = top.begin}, views);
+  visibility_.add_views(top, n_body, {.is_top = true, .first_output = top.begin, .sink_q = sink_q_}, views);
+}
+
+void SequencePass::turn_queries(const RowSet& rows) {
+  const size_t n_plain = visibility_.n_plain();
+  sink_q_ = nullptr;
+  if (stream_.n_sinks > 0 && n_plain < rows.n_of(sequence_))
+    sink_q_ = sink_queries_.turn(rows, sequence_, n_plain, config_.layers[layer_].rope);
 }
 
 // Where columns leave, every layer keeps others: the candidates of this layer are those that it still has,
@@ -192,9 +202,14 @@ LayerEvidence SequencePass::evidence(RowSet& rows, const ScheduleStage& stage, W
   std::vector<TokenIndex> tokens = rows.tokens_of(sequence_);
   if (!step_.parents.empty())
     tokens.erase(std::upper_bound(tokens.begin(), tokens.end(), first_new_), tokens.end());
+  turn_queries(rows);
   std::vector<VotingRow> voters;
-  for (size_t i : selection_.voters(tokens, plan_.voters))
+  for (size_t i : selection_.voters(tokens, plan_.voters)) {
     voters.push_back({rows.q_of(rows.row_of(sequence_, i)), visibility_.ranges()[i]});
+    if (sink_q_ == nullptr || i < visibility_.n_plain()) continue;
+    voters.back().sink_q = sink_q_ + (i - visibility_.n_plain()) * config_.q_dim();
+    voters.back().sinks = visibility_.sinks(i);
+  }
   LayerEvidence all(*model_.kernels, Team::all(workspace.pool), workspace.scratch.attention, seen,
                     std::move(voters));
   all.positions = std::span(candidates_).first(n_voted_on());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/layer_evidence.h"
+#include "engine/sink_queries.h"
 #include "engine/step.h"
 #include "pruning/revival_budget.h"
 #include "pruning/selection.h"
@@ -34,6 +35,8 @@ class SequencePass {
   void take_revived(RowSet& revived);
   // These are the rows that go on; `changed`: others than those that came in.
   void go_on_with(const RowSet& rows, bool changed);
+  // Queries of these rows for what a stream's rows see besides the newest tokens.
+  void turn_queries(const RowSet& rows);
   void leave(RowSet& rows, Workspace& workspace);
 
   // The step ends well: what the steps after it may spend on tokens that come back.
@@ -62,7 +65,10 @@ class SequencePass {
   const bool is_first_step_;
   RevivalBudget budget_;
   Selection selection_;
+  StreamShape stream_;
   Visibility visibility_;
+  SinkQueries sink_queries_;
+  const float* sink_q_ = nullptr;  // [rows from visibility_.n_plain() on, q_dim]
   size_t layer_ = 0;
   std::vector<TokenIndex> candidates_;  // that rows may see
   std::vector<TokenIndex> entered_;     // at a stage's layer: the candidates before the choice; else empty

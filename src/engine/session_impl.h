@@ -7,6 +7,7 @@
 
 #include "cache/sequence_cache.h"
 #include "engine/engine_impl.h"
+#include "engine/stream.h"
 
 namespace lazyfill {
 
@@ -26,7 +27,8 @@ struct Session::Impl {
   const Engine::Impl& engine;
   LazyOptions lazy;
   SequenceCache cache;
-  std::vector<int32_t> tokens;  // [cache.n_tokens() or more] given and generated
+  std::vector<int32_t> tokens;  // [n_tokens() - let_go.size()] given and generated, computed or not
+  TokensLetGo let_go;           // of a stream, that are not kept
   // [n_vocab] of the last token, where has_logits. A step writes where nobody else looks.
   std::shared_ptr<std::vector<float>> logits;
   bool has_logits = false;  // it is computed
@@ -45,6 +47,7 @@ struct Session::Impl {
   // All of the above but the cache: what a call that fails puts back.
   struct State {
     std::vector<int32_t> tokens;
+    TokensLetGo let_go;
     std::shared_ptr<std::vector<float>> logits;  // null: there are none
     std::mt19937_64 random;
     uint64_t seed;
@@ -81,6 +84,23 @@ struct Session::Impl {
   std::vector<TokenIndex> voters() const;
   tl::unexpected<Error> exceeded(size_t n_tokens) const;
   bool is_first_step() const { return cache.n_tokens() == 0; }
+  size_t n_tokens() const { return let_go.size() + tokens.size(); }
+
+  // --- what is different in a stream (stream.cc) ---
+
+  bool is_stream() const { return cache.shape().window_tokens > 0; }
+  size_t most_tokens() const;
+  std::span<const int32_t> uncomputed() const;
+  // Of those, how many the next step takes.
+  size_t next_rows() const;
+  // Forgets what the next step does not see.
+  void make_room();
+  bool can_rewind(size_t n_tokens) const;
+  // How many tokens the session and the text begin with, as far as is known.
+  size_t n_agreeing(std::span<const int32_t> text) const;
+  // A call has failed that cannot be undone.
+  void drop_uncomputed();
+  Result<void> plan_stream();
 };
 
 }  // namespace lazyfill

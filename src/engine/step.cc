@@ -92,7 +92,7 @@ bool Step::compute_rows(const LayerContext& context) {
     case Phase::kProject:
       if (!project(context, weights, rows_now(), n_blocks_done_)) return false;
       // What the layer makes of a dropped token is not computed before a step wants it.
-      phase_ = is_last ? Phase::kAttend : Phase::kChoose;
+      phase_ = is_last ? Phase::kTurn : Phase::kChoose;
       return true;
     case Phase::kRevive:
       if (!project_queries(context, weights, revived_rows_now(), n_blocks_done_)) return false;
@@ -122,6 +122,10 @@ void Step::between_passes(Workspace& workspace) {
       break;
     case Phase::kJoin:
       join();
+      phase_ = Phase::kTurn;
+      break;
+    case Phase::kTurn:
+      for_each_pass([&](SequencePass& pass) { pass.turn_queries(rows_); });
       phase_ = Phase::kAttend;
       break;
     case Phase::kLeave:

@@ -104,7 +104,19 @@ class Step {
  private:
   // What comes next at the layer. kProject, kRevive and kAttend are passes over blocks of rows, which can be
   // put aside; the others lie between them.
-  enum class Phase { kBegin, kEnter, kProject, kChoose, kRevive, kJoin, kAttend, kLeave, kLogits, kDone };
+  enum class Phase {
+    kBegin,
+    kEnter,
+    kProject,
+    kChoose,
+    kRevive,
+    kJoin,
+    kTurn,
+    kAttend,
+    kLeave,
+    kLogits,
+    kDone
+  };
 
   bool compute(Workspace& workspace, FunctionRef<bool(const Progress&)> keep_going);
   bool compute_rows(const LayerContext& context);

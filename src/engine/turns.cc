@@ -116,9 +116,10 @@ void Turns::start(Scheduled& request) {
   const Engine::Impl& engine = *executor_->engine;
   Result<void> begun = guard_memory(
       [&]() -> Result<void> {
+        const Request& asked = request.request;
         SequenceCache::Shape shape = engine.cache_shape(request.capacity_tokens);
         shape.context_tokens = options_.context_tokens;
-        const Request& asked = request.request;
+        if (asked.stream) shape = stream_shape(engine, *asked.stream);
         request.session = std::make_unique<Session::Impl>(executor_, asked.lazy, shape);
         request.answer.emplace(*request.session, asked.options, asked.callbacks, request.arrived);
         fill(request);
@@ -132,6 +133,7 @@ void Turns::start(Scheduled& request) {
 // The session begins with what others have computed of the same tokens.
 void Turns::fill(Scheduled& request) {
   const Request& asked = request.request;
+  if (asked.stream) return;  // it shares nothing
   const auto plan = executor_->engine->resolve(asked.lazy, asked.tokens.size());
   if (!plan) return;  // begin() says why
   const bool is_dense = plan->stages.empty();
@@ -194,8 +196,7 @@ void Turns::begin_prefills() {
   std::vector<WaitingPrompt> prompts;
   for (const auto& request : ready_) {
     const Session::Impl& session = *request->session;
-    prompts.push_back(
-        {request->request.priority, session.tokens.size() - session.cache.n_tokens(), request->number});
+    prompts.push_back({request->request.priority, session.uncomputed().size(), request->number});
   }
   const size_t pack_tokens = options_.pad_prompts ? SIZE_MAX : options_.pack_tokens;
   for (const std::vector<size_t>& pack : pack_prompts(prompts, pack_tokens)) {

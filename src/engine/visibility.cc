@@ -28,6 +28,8 @@ ColumnsView Visibility::seen() const {
 void Visibility::find_ranges(const RowSet& rows, size_t sequence, std::span<const TokenIndex> candidates,
                              size_t window) {
   ranges_.resize(rows.n_of(sequence));
+  n_plain_ = ranges_.size();
+  sink_ranges_.clear();
   uint32_t begin = 0;
   uint32_t end = 0;
   const auto first_above = [&](TokenIndex token, uint32_t from) {
@@ -37,8 +39,16 @@ void Visibility::find_ranges(const RowSet& rows, size_t sequence, std::span<cons
   for (size_t i = 0; i < ranges_.size(); ++i) {
     const TokenIndex token = rows.rows()[rows.row_of(sequence, i)].token;
     end = first_above(token, end);
-    if (window > 0) begin = first_above(token - static_cast<TokenIndex>(window), begin);
+    const bool is_apart = stream_.is_apart(token);
+    const size_t newest = is_apart && (window == 0 || window > stream_.window) ? stream_.window : window;
+    if (newest > 0) begin = first_above(token - static_cast<TokenIndex>(newest), begin);
     ranges_[i] = {begin, end};
+    if (!is_apart) continue;
+    n_plain_ = std::min(n_plain_, i);
+    // A layer's window reaches as far back as it does from the row's place.
+    const TokenIndex beyond = window > 0 ? stream_.place_apart() - static_cast<TokenIndex>(window) : -1;
+    const uint32_t sinks_end = first_above(static_cast<TokenIndex>(stream_.n_sinks) - 1, 0);
+    sink_ranges_.push_back({std::min(first_above(beyond, 0), sinks_end), sinks_end});
   }
   if (!parents_.empty()) find_branches(rows, sequence, candidates, window);
 }
@@ -95,7 +105,15 @@ void Visibility::add_views(RowRange rows, size_t first, const ViewOptions& optio
   if (rows.size() == 0) return;
   // Pieces are pointed to: room for all that may come, so that none moves.
   if (first == 0) pieces_.clear();
-  pieces_.reserve(ranges_.size() + 1);
+  pieces_.reserve(ranges_.size() + 6);
+  const size_t cut = rows.begin + std::clamp(n_plain_, first, first + rows.size()) - first;
+  add_view({rows.begin, cut}, first, options, all);
+  add_view({cut, rows.end}, first + cut - rows.begin, options, all);
+}
+
+// Of rows that all stand apart, or of which none does.
+void Visibility::add_view(RowRange rows, size_t first, const ViewOptions& options, std::vector<View>& all) {
+  if (rows.size() == 0) return;
   View view;
   view.row_begin = rows.begin;
   view.row_end = rows.end;
@@ -107,7 +125,14 @@ void Visibility::add_views(RowRange rows, size_t first, const ViewOptions& optio
   view.packed = &packed_;
   if (!options.is_top || branches_.empty()) {
     pieces_.push_back({seen(), list_, ranges_.data() + first});
-    view.pieces = {&pieces_.back(), 1};
+    const Piece* newest = &pieces_.back();
+    const bool has_sinks = first >= n_plain_ && stream_.n_sinks > 0;
+    if (has_sinks) {
+      const size_t i = first - n_plain_;
+      const float* q = options.sink_q != nullptr ? options.sink_q + i * config_.q_dim() : nullptr;
+      pieces_.push_back({seen(), list_, sink_ranges_.data() + i, q});
+    }
+    view.pieces = {newest, has_sinks ? size_t{2} : size_t{1}};
     all.push_back(view);
     return;
   }

@@ -175,6 +175,64 @@ TEST_F(VisibilityTest, ViewsOfBodyAndTop) {
   EXPECT_EQ(views[1].pieces[0].ranges[0], (ColumnRange{0, 30}));
 }
 
+// Two sinks and a window of five: from token 7 on something lies in between.
+TEST_F(VisibilityTest, AStreamsRowsSeeSinksAndTheNewestTokens) {
+  constexpr uint32_t kNone = 99;
+  const struct {
+    size_t window;  // of the layer
+    std::vector<ColumnRange> expected;
+    std::vector<ColumnRange> sinks;  // of 7, 8 and 9
+  } cases[] = {
+      {0, {{0, 7}, {3, 8}, {4, 9}, {5, 10}}, {{0, 2}, {0, 2}, {0, 2}}},
+      {4, {{3, 7}, {4, 8}, {5, 9}, {6, 10}}, {{2, 2}, {2, 2}, {2, 2}}},
+      // From its place, the last of seven, six tokens back is the second sink.
+      {6, {{1, 7}, {3, 8}, {4, 9}, {5, 10}}, {{1, 2}, {1, 2}, {1, 2}}},
+      {7, {{0, 7}, {3, 8}, {4, 9}, {5, 10}}, {{0, 2}, {0, 2}, {0, 2}}},
+      {kNone, {{0, 7}, {3, 8}, {4, 9}, {5, 10}}, {{0, 2}, {0, 2}, {0, 2}}},
+  };
+  const Tokens tokens = {6, 7, 8, 9};
+  const std::vector<float> q(3 * config_.q_dim());
+  for (const auto& one : cases) {
+    SCOPED_TRACE(one.window);
+    LayerColumns columns = columns_with(tokens_up_to(6));
+    const Tokens candidates = tokens_up_to(10);
+    const RowSet rows = rows_of(config_, tokens, 1);
+    Visibility visibility(config_, 6, {}, {.n_sinks = 2, .window = 5});
+    visibility.enter(columns, tokens, candidates, true);
+    visibility.find_ranges(rows, 1, candidates, one.window);
+    EXPECT_THAT(visibility.ranges(), ElementsAreArray(one.expected));
+    ASSERT_EQ(visibility.n_plain(), 1U);
+    std::vector<View> views;
+    visibility.add_views(rows.body_of(1), 0, {.sink_q = q.data()}, views);
+    visibility.add_views(rows.top_of(1), 3, {.is_top = true, .sink_q = q.data()}, views);
+    ASSERT_EQ(views.size(), 3U);
+    EXPECT_EQ(views[0].pieces.size(), 1U);
+    EXPECT_EQ(views[0].row_end, views[1].row_begin);
+    EXPECT_EQ(views[1].pieces[1].q, q.data());
+    EXPECT_EQ(views[2].pieces[1].q, q.data() + 2 * config_.q_dim());
+    EXPECT_EQ(views[1].pieces[0].ranges[1], one.expected[2]);
+    EXPECT_EQ(views[2].pieces[0].ranges[0], one.expected[3]);
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(visibility.sinks(1 + i), one.sinks[i]);
+    EXPECT_EQ(views[2].pieces[1].ranges[0], one.sinks[2]);
+  }
+}
+
+// Without sinks there is one piece, and what was pruned is no column.
+TEST_F(VisibilityTest, AStreamWithoutSinks) {
+  LayerColumns columns = columns_with(tokens_up_to(6));
+  const Tokens candidates = {1, 4, 6, 7};
+  const RowSet rows = rows_of(config_, {6, 7}, 1);
+  Visibility visibility(config_, 6, {}, {.n_sinks = 0, .window = 3});
+  visibility.enter(columns, Tokens{6, 7}, candidates, true);
+  visibility.find_ranges(rows, 1, candidates, 0);
+  EXPECT_THAT(visibility.ranges(), ElementsAre(ColumnRange{1, 3}, ColumnRange{2, 4}));
+  std::vector<View> views;
+  visibility.add_views(rows.body_of(1), 0, {}, views);
+  visibility.add_views(rows.top_of(1), 1, {.is_top = true}, views);
+  ASSERT_EQ(views.size(), 2U);
+  for (const View& view : views) EXPECT_EQ(view.pieces.size(), 1U);
+}
+
 // 4 -> 5 -> 7 and 4 -> 6 -> 8, behind four tokens of which one was dropped.
 TEST_F(VisibilityTest, ADraftSeesTheContextAndItsAncestors) {
   const int32_t parents[] = {-1, 0, 0, 1, 2};

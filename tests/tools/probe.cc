@@ -10,6 +10,8 @@
 //   {"tokens": [...], ..., "stop_at": N}   is stopped the Nth time it asks to go on, and not reported
 //   {"rewind": N}                                         forget the tokens from position N on
 //   {"lazy": {...}}                                       other options from here on
+// "stream": {"sinks": 4, "window": 100} makes a stream of it, which forgets what a step does not see; the
+// tokens of a step are then at most as many as there is room for beside those: "context_tokens" in all.
 // "isa" names the kernels, "activation_bits" is 16 or 8; "column_type": "f32", "f16" or "q8" overrides what
 // the instruction set stores columns as. Exit code 2 and one sentence on standard error when the engine
 // refuses something.
@@ -21,6 +23,7 @@
 #include <vector>
 
 #include "engine/step.h"
+#include "engine/stream.h"
 #include "gguf/file.h"
 #include "kernels/kernels.h"
 #include "lazyfill/policies.h"
@@ -80,7 +83,8 @@ class Probe {
     }
     const auto tokens = step.at("tokens").get<std::vector<int32_t>>();
     const size_t n_now = cache_.n_tokens() + tokens.size();
-    if (n_now > cache_.capacity_tokens())
+    if (cache_.shape().window_tokens > 0) forget_unseen(cache_);
+    if (cache_.n_held() + tokens.size() > cache_.capacity_tokens())
       return fail(ErrorCode::kContextExceeded, "context_tokens is too small");
     const auto voters = step.value("voters", std::vector<int32_t>{});
     const size_t n_logit_rows = step.value("logit_rows", size_t{1});
@@ -167,10 +171,17 @@ Result<void> probe(const json& request, const std::string& prefix) {
   ColumnType column_type = (*kernels)->column_type;
   if (request.contains("column_type"))
     column_type = kColumnTypes.at(request["column_type"]).get<ColumnType>();
-  Probe session(*model, pool.n_threads(),
-                {config.n_layers, config.n_kv_heads, config.head_dim, config.d_model,
-                 request.value("context_tokens", size_t{4096}), column_type},
-                prefix);
+  SequenceCache::Shape shape{config.n_layers,
+                             config.n_kv_heads,
+                             config.head_dim,
+                             config.d_model,
+                             request.value("context_tokens", size_t{4096}),
+                             column_type};
+  if (request.contains("stream")) {
+    shape.n_pinned = request["stream"].at("sinks").get<size_t>();
+    shape.window_tokens = request["stream"].at("window").get<size_t>();
+  }
+  Probe session(*model, pool.n_threads(), shape, prefix);
   if (auto set = session.set_lazy(request.value("lazy", json::object())); !set) return set;
   for (const json& step : request.at("steps")) {
     if (auto done = session.run(step); !done) return done;

@@ -170,7 +170,7 @@ class LazyLLM:
         prompt_end = n_now if prompt_end is None else prompt_end
         keep_of = self.options.stages()
         rows = list(range(first_new, n_now))
-        candidates = list(range(n_now))
+        candidates = self._held(n_now)
         hidden = model.embed(tokens)
         stages, votes = [], 0
         voters = set(voters or [n_now - 1])
@@ -207,6 +207,10 @@ class LazyLLM:
         self.n_tokens = n_now
         logits = model.logits(hidden if all_logits else hidden[-1:])
         return Step(logits if all_logits else logits[0], stages)
+
+    def _held(self, n_now):
+        """The positions that a step may look at, its own among them."""
+        return list(range(n_now))
 
     def rewind(self, n_tokens):
         """Forgets every token from position n_tokens on."""
