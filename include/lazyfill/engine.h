@@ -103,6 +103,10 @@ class Engine {
   // Checks a schedule against this model; the error lists the layers that can prune.
   Result<std::vector<ScheduleStage>> resolve_schedule(const LazyOptions& lazy, size_t n_prompt_tokens) const;
 
+  // Whether answers can be guided so. The error is one sentence: the place where a pattern is wrong, or what
+  // is not supported, by its name. What was found is kept for answers that are guided alike.
+  Result<void> check_guide(const GuideOptions& guide) const;
+
   Result<Executor> start_executor(const ExecutorOptions& options) const;
   // A session with an executor of its own.
   Result<Session> start_session(const SessionOptions& options) const;

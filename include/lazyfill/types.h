@@ -228,9 +228,27 @@ enum class Draft {
   kAuto,     // whichever of the two promises more
 };
 
+// What an answer must look like (docs/guided.md).
+enum class GuideKind {
+  kNone,
+  kRegex,       // all of it matches a regular expression
+  kJsonSchema,  // it is JSON that fits a schema
+  kGrammar,     // a grammar in GBNF, from its rule `root`
+  kChoice,      // one of some texts
+};
+
+struct GuideOptions {
+  GuideKind kind = GuideKind::kNone;
+  std::string source;                // the expression, the schema or the grammar
+  std::vector<std::string> choices;  // kChoice
+  // Only tokens that encoding the answer's text alone gives back: what models are trained on.
+  bool canonical = true;
+};
+
 struct GenerateOptions {
   size_t max_tokens = 128;
   SamplingOptions sampling;
+  GuideOptions guide;
   // Generation ends before the first of these texts; a control token counts by its name.
   std::vector<std::string> stop;
   bool show_special =

@@ -45,6 +45,7 @@ void PromptSettings::add_to(Flags& flags) {
                    "Which: those that the model itself finds most surprising (information), or a choice by "
                    "chance (random, with --policy-seed); default information");
   generate.add_to(flags, 128, true);
+  guide.add_to(flags);
   flags.add_count(
       "--fidelity", n_fidelity, 0, 4096,
       "Also compare with the dense model over N tokens (KL, agreement), in the record; default 0: "
@@ -60,7 +61,15 @@ std::string PromptSettings::contradiction() const {
     return "-n 0 only scores the prompt: leave --fidelity out";
   if (no_answer && n_fidelity == 0) return "--no-answer needs --fidelity N";
   if (!system.empty() && !chat) return "--system needs --chat";
-  return {};
+  return guide.contradiction();
+}
+
+Result<GenerateOptions> PromptSettings::options() const {
+  GenerateOptions made = generate.options;
+  auto resolved = guide.resolve();
+  if (!resolved) return tl::unexpected(resolved.error());
+  made.guide = std::move(*resolved);
+  return made;
 }
 
 Runner::Runner(LoadedEngine loaded, size_t context_tokens, bool quiet, const Interrupt& interrupt)
@@ -73,10 +82,11 @@ Result<Runner::Answer> Runner::answer(const PromptSettings& settings, const std:
   if (!prompt) return tl::unexpected(prompt.error());
   Answer answer;
   if (!settings.no_answer) {
-    GenerateOptions options = settings.generate.options;
-    if (with_record) options.n_top_logprobs = kTopLogprobs;
+    auto options = settings.options();
+    if (!options) return tl::unexpected(options.error());
+    if (with_record) options->n_top_logprobs = kTopLogprobs;
     ProgressBar bar(terminal_, "prefill");
-    auto generation = generate(settings, *prompt, options, watched(bar, interrupt_.token(), stream));
+    auto generation = generate(settings, *prompt, *options, watched(bar, interrupt_.token(), stream));
     bar.clear();
     if (!generation) return tl::unexpected(generation.error());
     if (stream) std::printf("\n");
@@ -160,6 +170,8 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
     return fail(ErrorCode::kInvalidArgument,
                 "a document with questions cannot be compressed: leave --compress out");
   std::vector<Answer> answers;
+  auto options = settings.options();
+  if (!options) return tl::unexpected(options.error());
   if (!settings.no_answer) {
     auto session =
         executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
@@ -173,8 +185,7 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
         return tl::unexpected(fits.error());
       if (auto n_new = conversation.sync(*tokens); !n_new) return tl::unexpected(n_new.error());
       ProgressBar bar(terminal_, "prefill");
-      auto generation =
-          conversation.generate(settings.generate.options, watched(bar, interrupt_.token(), false));
+      auto generation = conversation.generate(*options, watched(bar, interrupt_.token(), false));
       bar.clear();
       if (!generation) return tl::unexpected(generation.error());
       if (generation->finish_reason == FinishReason::kCancelled)
@@ -208,7 +219,9 @@ Result<Request> Runner::request_of(const PromptSettings& settings, const PromptL
   if (!prompt) return tl::unexpected(prompt.error());
   Request request;
   request.tokens = std::move(prompt->tokens);
-  request.options = settings.generate.options;
+  auto options = settings.options();
+  if (!options) return tl::unexpected(options.error());
+  request.options = std::move(*options);
   request.options.n_top_logprobs = kTopLogprobs;
   request.lazy = settings.lazy.resolve();
   request.callbacks.stop = interrupt_.token();

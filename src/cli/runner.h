@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/fidelity.h"
+#include "cli/guide_flags.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/prompt_line.h"
@@ -21,6 +22,7 @@ namespace lazyfill::cli {
 struct PromptSettings {
   LazyFlags lazy;
   GenerateFlags generate;
+  GuideFlags guide;
   size_t n_fidelity = 0;
   bool no_answer = false;
   float compress = 1;
@@ -33,6 +35,8 @@ struct PromptSettings {
   void add_to(Flags& flags);
   // What these flags cannot mean together, as a sentence; empty: nothing.
   std::string contradiction() const;
+  // Of an answer. Errors: a file of the guide cannot be read.
+  Result<GenerateOptions> options() const;
 };
 
 class Runner {

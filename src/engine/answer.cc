@@ -18,6 +18,11 @@ Answer::Answer(Session::Impl& session, const GenerateOptions& options, const Cal
 
 Result<void> Answer::begin(std::span<const int32_t> new_tokens) {
   result_.timings.queue_ms = ms();
+  if (options_.guide.kind != GuideKind::kNone) {
+    auto guide = engine_.guide(options_);
+    if (!guide) return tl::unexpected(guide.error());
+    guided_.emplace(*guide);
+  }
   s_.seed = 0;  // every answer begins anew
   if (auto appended = s_.append_prompt(new_tokens); !appended) return appended;
   result_.prompt_token_ids = s_.tokens;
@@ -76,8 +81,13 @@ bool Answer::choose_one() {
   if (n_chosen_ == options_.max_tokens) return false;
   const int32_t token = next_token();
   if (n_chosen_++ == 0) result_.timings.ttft_ms = ms();
-  if (options_.stop_at_end_token && options_.forced_tokens.empty() && engine_.tokenizer->is_end(token)) {
-    result_.finish_reason = FinishReason::kStop;
+  const bool ends = guided_ ? token < 0 || engine_.tokenizer->is_end(token)
+                            : options_.stop_at_end_token && options_.forced_tokens.empty() &&
+                                  engine_.tokenizer->is_end(token);
+  if (ends) {
+    // Where no way to an end was found, the answer is cut.
+    const bool is_whole = !guided_ || token >= 0 || guided_->may_end();
+    result_.finish_reason = is_whole ? FinishReason::kStop : FinishReason::kLength;
     return false;
   }
   if (callbacks_.on_logprobs && with_logprobs()) {
@@ -85,19 +95,32 @@ bool Answer::choose_one() {
     callbacks_.on_logprobs({token, result_.token_logprobs.back()},
                            result_.top_logprobs.empty() ? kNone : result_.top_logprobs.back());
   }
-  return take(token) && n_chosen_ < options_.max_tokens && s_.n_tokens() <= s_.most_tokens();
+  if (!take(token)) return false;
+  if (guided_ && guided_->accept(token)) {
+    result_.finish_reason = FinishReason::kStop;
+    return false;
+  }
+  return n_chosen_ < options_.max_tokens && s_.n_tokens() <= s_.most_tokens();
 }
 
 int32_t Answer::next_token() {
   if (callbacks_.on_logits) callbacks_.on_logits(*s_.logits);
   const bool is_forced = n_chosen_ < options_.forced_tokens.size();
-  const int32_t token = is_forced ? options_.forced_tokens[n_chosen_] : s_.draw(options_.sampling);
-  if (with_logprobs()) {
+  const int32_t token = is_forced ? options_.forced_tokens[n_chosen_] : drawn();
+  if (with_logprobs() && token >= 0) {
     auto [chosen, top] = token_logprobs(*s_.logits, engine_.info.n_tokens, token, options_.n_top_logprobs);
     result_.token_logprobs.push_back(chosen.logprob);
     if (options_.n_top_logprobs > 0) result_.top_logprobs.push_back(std::move(top));
   }
   return token;
+}
+
+// -1: what guides the answer lets nothing follow.
+int32_t Answer::drawn() {
+  if (!guided_) return s_.draw(options_.sampling);
+  return guided_->choose(
+      std::span<const float>(*s_.logits).first(engine_.info.n_tokens),
+      [this](std::span<const float> logits) { return s_.draw_from(logits, options_.sampling); });
 }
 
 // False when this token was the last.

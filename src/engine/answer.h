@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/drafting.h"
+#include "engine/guided.h"
 #include "engine/session_impl.h"
 #include "engine/text_stream.h"
 
@@ -52,6 +53,7 @@ class Answer {
   bool with_logprobs() const { return options_.with_logprobs || options_.n_top_logprobs > 0; }
   bool choose_one();
   int32_t next_token();
+  int32_t drawn();
   bool take(int32_t token);
   std::vector<double> computed_fractions() const;
 
@@ -61,6 +63,7 @@ class Answer {
   const Callbacks& callbacks_;
   TextStream text_;
   std::optional<Drafting> drafting_;  // once the prompt is computed
+  std::optional<Guided> guided_;
   bool has_prefilled_ = false;
   size_t n_chosen_ = 0;
   size_t n_whole_layers_ = 0;

@@ -84,6 +84,7 @@ Result<std::shared_ptr<const Engine::Impl>> Engine::Impl::load(const std::string
                                              std::to_string(impl->model.config.n_vocab) + " rows");
   }
   impl->chat_template_error = "this model's file has no chat template; give the prompt as plain text";
+  impl->guide_vocabulary = std::make_shared<const GuideVocabulary>(*impl->tokenizer);
   auto chat =
       load_chat_template(impl->file, kChatTemplateKey, impl->chat_template, impl->chat_template_error);
   if (!chat) return tl::unexpected(chat.error());
@@ -132,6 +133,20 @@ Result<ResolvedLazy> Engine::Impl::resolve(const LazyOptions& lazy, size_t n_tok
   auto preset = presets.for_schedule(lazy.schedule);
   if (!preset) return tl::unexpected(preset.error());
   return resolve_lazy(model.config, *preset, lazy, n_tokens);
+}
+
+Result<std::shared_ptr<Guide>> Engine::Impl::guide(const GenerateOptions& options) const {
+  if (!options.forced_tokens.empty())
+    return fail(ErrorCode::kInvalidArgument,
+                "a guide chooses tokens, and so do forced tokens; leave one of them out");
+  return guard_memory([&] { return guides.get(options.guide, guide_vocabulary); },
+                      [] { return std::string("not enough memory for this guide; make it smaller"); });
+}
+
+Result<void> Engine::check_guide(const GuideOptions& guide) const {
+  auto compiled = impl_->guide({.guide = guide});
+  if (!compiled) return tl::unexpected(compiled.error());
+  return {};
 }
 
 Result<void> Engine::Impl::check_tokens(std::span<const int32_t> tokens) const {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "decoding/draft_memory.h"
+#include "decoding/guide.h"
 #include "engine/presets.h"
 #include "engine/step.h"
 #include "gguf/file.h"
@@ -33,10 +34,14 @@ struct Engine::Impl {
   ModelPresets presets;
   KvType kv = KvType::kAsComputed;
   size_t n_threads = 0;
+  std::shared_ptr<const GuideVocabulary> guide_vocabulary;
+  mutable GuideCache guides;
 
   SequenceCache::Shape cache_shape(size_t capacity_tokens) const;
   Result<ResolvedLazy> resolve(const LazyOptions& lazy, size_t n_tokens) const;
   Result<RenderedChat> render(const ChatRequest& request) const;
+  // The guide of an answer that has one. Errors: it cannot be used, or not together with the other options.
+  Result<std::shared_ptr<Guide>> guide(const GenerateOptions& options) const;
   // Errors: an id that no token has.
   Result<void> check_tokens(std::span<const int32_t> tokens) const;
 };

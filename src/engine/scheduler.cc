@@ -94,6 +94,9 @@ Result<std::unique_ptr<Scheduled>> Scheduler::Impl::checked(Request request) {
                     std::to_string(options.context_tokens) + "; shorten it by " +
                     std::to_string(n_prompt - options.context_tokens) + " tokens");
   }
+  if (request.options.guide.kind != GuideKind::kNone) {
+    if (auto guide = engine.guide(request.options); !guide) return tl::unexpected(guide.error());
+  }
   auto plan = engine.resolve(request.lazy, n_prompt);
   if (!plan) return tl::unexpected(plan.error());
   const PolicyInfo& policy = policy_info(plan->lazy);

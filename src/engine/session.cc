@@ -171,12 +171,12 @@ Result<StepTrace> Session::Impl::end_step(SequenceStep& sequence) {
   return std::move(sequence.trace);
 }
 
-int32_t Session::Impl::draw(const SamplingOptions& options) {
+int32_t Session::Impl::draw_from(std::span<const float> some_logits, const SamplingOptions& options) {
   // A new seed begins anew; the same one goes on drawing.
   const uint64_t wanted = options.seed != 0 ? options.seed : (seed != 0 ? seed : std::random_device{}());
   if (wanted != seed) random.seed(wanted);
   seed = wanted;
-  auto row = std::span<const float>(*logits).first(engine.info.n_tokens);
+  std::span<const float> row = some_logits;
   std::vector<float> adjusted;
   if (adjusts_logits(options)) {
     adjusted.assign(row.begin(), row.end());

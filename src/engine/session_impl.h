@@ -79,7 +79,10 @@ struct Session::Impl {
   // Of the tokens before `end` alone, by the whole model.
   SequenceStep begin_dense_step(size_t end, std::stop_token stop);
   Result<StepTrace> end_step(SequenceStep& sequence);
-  int32_t draw(const SamplingOptions& options);
+  int32_t draw(const SamplingOptions& options) {
+    return draw_from(std::span<const float>(*logits).first(engine.info.n_tokens), options);
+  }
+  int32_t draw_from(std::span<const float> some_logits, const SamplingOptions& options);
   // The new tokens that vote where the policy asks for several.
   std::vector<TokenIndex> voters() const;
   tl::unexpected<Error> exceeded(size_t n_tokens) const;

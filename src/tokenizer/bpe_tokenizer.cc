@@ -15,6 +15,7 @@ namespace lazyfill {
 namespace {
 
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+constexpr size_t kSettledBytes = 24;
 
 // A word while it is being merged: a doubly linked list of its symbols, and a heap of the pairs that may
 // join. The heap makes a word of n bytes cost n log n.
@@ -152,6 +153,25 @@ class BpeTokenizer final : public VocabularyTokenizer {
   }
   std::string_view kind() const override { return kind_; }
 
+  // Up to a word that begins behind a letter, and far enough from the end that no expression looks so far.
+  size_t settled_bytes(std::string_view text) const override {
+    if (text.size() < 2 * kSettledBytes || pre_.habits().is_plain || pre_.habits().composes) return 0;
+    std::vector<std::string_view> words;
+    if (!pre_.split(text, words)) return 0;
+    size_t begin = text.size();
+    for (size_t i = words.size(); i-- > 1;) {
+      begin -= words[i].size();
+      if (begin + kSettledBytes > text.size()) continue;
+      const auto is_letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
+      constexpr std::string_view kApart = "\",:;()[]{}<>=/";  // in no expression part of a word of letters
+      const bool is_border =
+          is_letter(text[begin - 1]) && ((text[begin] == ' ' && is_letter(text[begin + 1])) ||
+                                         kApart.find(text[begin]) != std::string_view::npos);
+      if (is_border && splits_at(text, begin)) return begin;
+    }
+    return 0;
+  }
+
  private:
   // Merges may lead to tokens that are also found in texts as they are written, and to unused ones.
   StringIndex tokens_of_other_types(const TokenizerData& data) const {
@@ -208,7 +228,8 @@ class BpeTokenizer final : public VocabularyTokenizer {
     }
   }
 
-  Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
+  Result<void> encode_text(std::string_view text, bool /*space_prefix*/,
+                           std::vector<int32_t>& ids) const override {
     std::string composed;
     if (pre_.habits().is_plain) {
       composed = replace_all(text, " ", kSpaceMark);

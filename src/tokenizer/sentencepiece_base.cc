@@ -42,6 +42,17 @@ size_t SentencePieceBase::word_end(std::string_view text, size_t begin) const {
   return text.size();
 }
 
+size_t SentencePieceBase::settled_bytes(std::string_view text) const {
+  constexpr size_t kSettledBytes = 24;  // no literal token reaches as far
+  if (text.size() < 2 * kSettledBytes || !words_are_apart() || !normalizer_.only_marks_spaces()) return 0;
+  for (size_t i = text.size() - kSettledBytes; i > 0; --i) {
+    if (text[i] == ' ' && text[i - 1] != ' ' && text[i + 1] != ' ' &&
+        !reaches_over_space_[static_cast<unsigned char>(text[i - 1])] && splits_at(text, i))
+      return i;
+  }
+  return 0;
+}
+
 size_t SentencePieceBase::character_bytes(std::string_view text, size_t position) {
   return std::max<size_t>(1, utf8::decode(text, position).n_bytes);
 }
@@ -86,8 +97,9 @@ bool SentencePieceBase::append_unknown(std::string_view character, bool after_un
   return true;
 }
 
-Result<void> SentencePieceBase::encode_text(std::string_view text, std::vector<int32_t>& ids) const {
-  const std::string normalized = normalizer_.normalize(text);
+Result<void> SentencePieceBase::encode_text(std::string_view text, bool space_prefix,
+                                            std::vector<int32_t>& ids) const {
+  const std::string normalized = normalizer_.normalize(text, space_prefix);
   if (!normalized.empty()) encode_normalized(normalized, ids);
   return {};
 }

@@ -16,12 +16,16 @@ class SentencePieceBase : public VocabularyTokenizer {
  public:
   std::string piece(int32_t id, bool with_special) const override;
   std::string decode(const std::vector<int32_t>& ids, bool with_special) const override;
+  size_t settled_bytes(std::string_view text) const override;
 
  protected:
   SentencePieceBase(Vocabulary vocabulary, const TokenizerData& data, CharacterMap map, Frame frame);
 
   // Bytes of the character, or what is left of one, that starts at `position`; at least 1.
   static size_t character_bytes(std::string_view text, size_t position);
+
+  // Whether what stands before and after a word's border has nothing to do with each other.
+  virtual bool words_are_apart() const = 0;
 
   // Where the word ends that starts at `begin`: at a space after which no piece can reach back. What lies
   // before and after is encoded without regard to each other, in memory that stays in the cache, and sums of
@@ -33,7 +37,7 @@ class SentencePieceBase : public VocabularyTokenizer {
   bool append_unknown(std::string_view character, bool after_unknown, std::vector<int32_t>& ids) const;
 
  private:
-  Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const final;
+  Result<void> encode_text(std::string_view text, bool space_prefix, std::vector<int32_t>& ids) const final;
   void note_joints(std::string_view piece);
   // Appends the ids of normalised text, not empty.
   virtual void encode_normalized(std::string_view text, std::vector<int32_t>& ids) const = 0;

@@ -54,11 +54,12 @@ SentencePieceNormalizer::Piece SentencePieceNormalizer::first_piece(std::string_
   return {text.substr(0, n_bytes), n_bytes};
 }
 
-std::string SentencePieceNormalizer::normalize(std::string_view text) const {
+std::string SentencePieceNormalizer::normalize(std::string_view text, bool space_prefix) const {
+  space_prefix = space_prefix && options_.add_space_prefix;
   const bool removes = options_.remove_extra_whitespaces;
   if (map_.empty() && !removes) {
     std::string out = replace_all(text, " ", kSpaceMark);
-    if (options_.add_space_prefix) out.insert(0, kSpaceMark);
+    if (space_prefix) out.insert(0, kSpaceMark);
     return out;
   }
   while (removes && !text.empty()) {
@@ -69,7 +70,7 @@ std::string SentencePieceNormalizer::normalize(std::string_view text) const {
   std::string out;
   if (text.empty()) return out;
   out.reserve(text.size() + text.size() / 2);
-  if (options_.add_space_prefix) out.append(kSpaceMark);
+  if (space_prefix) out.append(kSpaceMark);
   bool after_space = removes;
   while (!text.empty()) {
     Piece piece = first_piece(text);

@@ -29,8 +29,10 @@ class SentencePieceNormalizer {
   SentencePieceNormalizer() = default;
   SentencePieceNormalizer(CharacterMap map, Options options) : map_(std::move(map)), options_(options) {}
 
-  // A text of nothing but spaces may become empty.
-  std::string normalize(std::string_view text) const;
+  // A text of nothing but spaces may become empty. space_prefix: where the options ask for it.
+  std::string normalize(std::string_view text, bool space_prefix = true) const;
+  // A space becomes its mark, and everything else stays what it is.
+  bool only_marks_spaces() const { return map_.empty() && !options_.remove_extra_whitespaces; }
   const Options& options() const { return options_; }
 
  private:

@@ -54,6 +54,8 @@ class SentencePieceTokenizer final : public SentencePieceBase {
   std::string_view kind() const override { return "sentencepiece"; }
 
  private:
+  bool words_are_apart() const override { return !has_unused_pieces_; }
+
   // How an unused piece came about: it may join on, but what ends as one is taken apart again. The last pair
   // that made a piece counts.
   using Halves = std::unordered_map<int32_t, uint32_t>;  // piece -> bytes of its left half

@@ -27,6 +27,7 @@ class Tokenizer {
     // Without parse_special: so it does where all of its characters lie in one of these parts of the text,
     // which are ascending and apart.
     std::span<const TextSpan> control_spans = {};
+    bool space_prefix = true;  // the space that some models put in front of a text; off: the text alone
   };
   // Fails with the byte offset when text is not valid UTF-8. Bytes for which a byte-level vocabulary has no
   // token (SmolLM2: some control characters) are dropped, as its reference tokeniser does.
@@ -38,6 +39,10 @@ class Tokenizer {
   // The bytes of a whole sequence: the round trip of encode for ordinary text. A space that encode puts in
   // front of a text is taken away again.
   virtual std::string decode(const std::vector<int32_t>& ids, bool with_special) const = 0;
+
+  // How many of the first bytes of valid text are encoded for good: with whatever behind them, they give the
+  // ids that they have alone, and the rest gives those that it has alone, without a prefix. 0: unknown.
+  virtual size_t settled_bytes(std::string_view) const { return 0; }
 
   virtual size_t n_tokens() const = 0;
   virtual int32_t bos_id() const = 0;  // -1: none

@@ -40,6 +40,9 @@ class UnigramTokenizer final : public SentencePieceBase {
   std::string_view kind() const override { return "unigram"; }
 
  private:
+  // Rounding depends on the sum of all scores before.
+  bool words_are_apart() const override { return false; }
+
   // The best way to a place in the text. Single precision, because ties and near ties must fall as they do in
   // the library that trained the model.
   struct Best {

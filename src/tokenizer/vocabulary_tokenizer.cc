@@ -96,7 +96,7 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
     std::string_view before = text.substr(begin, position - begin);
     if (strips_left(match.id)) before = utf8::without_trailing_spaces(before);
     if (!before.empty()) {
-      auto encoded = encode_text(before, ids);
+      auto encoded = encode_text(before, options.space_prefix || begin > 0, ids);
       if (!encoded) return tl::unexpected(encoded.error());
     }
     ids.push_back(match.id);
@@ -105,12 +105,22 @@ Result<std::vector<int32_t>> VocabularyTokenizer::encode(std::string_view text, 
     begin = position;
   }
   if (begin < text.size()) {
-    auto encoded = encode_text(text.substr(begin), ids);
+    auto encoded = encode_text(text.substr(begin), options.space_prefix || begin > 0, ids);
     if (!encoded) return tl::unexpected(encoded.error());
   }
 
   if (options.add_special) ids.insert(ids.end(), suffix_.begin(), suffix_.end());
   return ids;
+}
+
+bool VocabularyTokenizer::splits_at(std::string_view text, size_t place) const {
+  const EncodeOptions alone{.add_special = false, .space_prefix = false};
+  const auto whole = encode(text, alone);
+  auto first = encode(text.substr(0, place), alone);
+  const auto second = encode(text.substr(place), alone);
+  if (!whole || !first || !second) return false;
+  first->insert(first->end(), second->begin(), second->end());
+  return *first == *whole;
 }
 
 std::string VocabularyTokenizer::decode(const std::vector<int32_t>& ids, bool with_special) const {

@@ -32,10 +32,13 @@ class VocabularyTokenizer : public Tokenizer {
                       bool u2581_is_space = false);
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  // The ids of the text are those of its two parts.
+  bool splits_at(std::string_view text, size_t place) const;
 
  private:
   // Appends the ids of valid UTF-8 text, not empty, that lies between special and user-defined tokens.
-  virtual Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  virtual Result<void> encode_text(std::string_view text, bool space_prefix,
+                                   std::vector<int32_t>& ids) const = 0;
 
   // The literal or control token at a place, the longest one; `end`: where control tokens must end.
   PrefixMatcher::Match token_at(std::string_view text, size_t position, size_t control_end) const;

@@ -60,7 +60,8 @@ class WordPieceTokenizer final : public VocabularyTokenizer {
   std::string_view kind() const override { return "wordpiece"; }
 
  private:
-  Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const override {
+  Result<void> encode_text(std::string_view text, bool /*space_prefix*/,
+                           std::vector<int32_t>& ids) const override {
     std::string stripped;
     if (strip_accents_) {
       auto decomposed = utf8::decompose(text);

@@ -1,0 +1,148 @@
+#include "decoding/guide.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "decoding/test_tokenizers.h"
+
+namespace lazyfill {
+namespace {
+
+using ::testing::HasSubstr;
+
+SmallVocabulary letters() {
+  SmallVocabulary vocabulary;
+  for (char c = 'a'; c <= 'z'; ++c) vocabulary.tokens.push_back(std::string(1, c));
+  vocabulary.tokens.insert(vocabulary.tokens.end(), {"th", "the", "abc"});
+  vocabulary.merges = {"t h", "th e"};
+  return vocabulary;
+}
+
+std::string error_of(const GuideOptions& options) {
+  const auto tokenizer = letters().make();
+  const auto guide = Guide::compile(options, std::make_shared<const GuideVocabulary>(*tokenizer));
+  return guide ? "" : guide.error().message;
+}
+
+TEST(Guide, TheMaskHasTheTokensOfThePattern) {
+  const auto tokenizer = letters().make();
+  const auto constraint = start_constraint(
+      guide_of(*tokenizer, {.kind = GuideKind::kRegex, .source = "t[h-j]e|ab", .canonical = false}));
+  std::set<std::string> allowed;
+  for (int32_t token = 0; token < static_cast<int32_t>(tokenizer->n_tokens()); ++token) {
+    EXPECT_EQ(has_token(constraint->mask(), token), constraint->allows(token)) << token;
+    if (constraint->allows(token)) allowed.insert(tokenizer->piece(token, false));
+  }
+  EXPECT_EQ(allowed, (std::set<std::string>{"t", "th", "the", "a"}));
+  EXPECT_FALSE(constraint->may_end());
+  EXPECT_FALSE(constraint->allows(0)) << "the end token";
+}
+
+TEST(Guide, AcceptRewindAndEnd) {
+  const auto tokenizer = letters().make();
+  const auto constraint =
+      start_constraint(guide_of(*tokenizer, {.kind = GuideKind::kChoice, .choices = {"the", "them", "toe"}}));
+  const auto id = [&](std::string_view text) {
+    return tokenizer->encode(text, {.add_special = false})->at(0);
+  };
+  ASSERT_TRUE(constraint->allows(id("the")));
+  constraint->accept(id("the"));
+  EXPECT_TRUE(constraint->may_end());
+  EXPECT_FALSE(constraint->must_end());
+  EXPECT_TRUE(constraint->allows(0));
+  constraint->accept(id("m"));
+  EXPECT_TRUE(constraint->may_end());
+  EXPECT_TRUE(constraint->must_end());
+  constraint->rewind(2);
+  EXPECT_EQ(constraint->n_accepted(), 0U);
+  EXPECT_FALSE(constraint->may_end());
+  EXPECT_TRUE(constraint->allows(id("t")));
+  EXPECT_FALSE(constraint->allows(id("h")));
+}
+
+TEST(Guide, EveryAnswerMatches) {
+  const auto tokenizer = letters().make();
+  const auto guide = guide_of(
+      *tokenizer,
+      {.kind = GuideKind::kGrammar, .source = "root ::= \"a\" root \"b\" | \"the\"", .canonical = false});
+  std::mt19937 random(3);
+  for (int round = 0; round < 50; ++round) {
+    const auto constraint = start_constraint(guide);
+    std::string text;
+    while (!constraint->must_end() && text.size() < 40) {
+      std::vector<int32_t> allowed;
+      for (int32_t token = 1; token < static_cast<int32_t>(tokenizer->n_tokens()); ++token) {
+        if (constraint->allows(token)) allowed.push_back(token);
+      }
+      ASSERT_FALSE(allowed.empty());
+      const int32_t token = allowed[random() % allowed.size()];
+      text += tokenizer->piece(token, false);
+      constraint->accept(token);
+    }
+    if (text.size() >= 40) continue;
+    const size_t n = text.find("the");
+    ASSERT_NE(n, std::string::npos) << text;
+    EXPECT_EQ(text, std::string(n, 'a') + "the" + std::string(n, 'b'));
+  }
+}
+
+TEST(Guide, MistakesAreOneSentence) {
+  EXPECT_THAT(error_of({.kind = GuideKind::kRegex, .source = "(a"}), HasSubstr("a group has no )"));
+  EXPECT_THAT(error_of({.kind = GuideKind::kChoice}), HasSubstr("no choice"));
+  EXPECT_THAT(error_of({.kind = GuideKind::kChoice, .choices = {"a", ""}}), HasSubstr("choice 2 is empty"));
+  EXPECT_THAT(error_of({.kind = GuideKind::kGrammar, .source = "x"}), HasSubstr("::="));
+  EXPECT_THAT(error_of({.kind = GuideKind::kRegex, .source = "((a{1000}){1000}){1000}b"}),
+              HasSubstr("bounded time"));
+  EXPECT_THAT(error_of({.kind = GuideKind::kRegex, .source = std::string(100000, 'a')}), HasSubstr("bytes"));
+}
+
+// Patterns that make engines with backtracking, or automata that are built ahead, take for ever.
+TEST(Guide, HostilePatternsEndSoon) {
+  const auto tokenizer = letters().make();
+  for (const char* pattern : {"(a*)*b", "(a|aa)*c", "(([a-z])+.)+[A-Z]([a-z])+", ".*a.{200}",
+                              "((a{0,100}){0,100}){0,100}b?", "(.*a){20}", "(x+x+)+y"}) {
+    const auto guide =
+        guide_of(*tokenizer, {.kind = GuideKind::kRegex, .source = pattern, .canonical = false});
+    ASSERT_NE(guide, nullptr);
+    const auto constraint = start_constraint(guide);
+    for (int i = 0; i < 300; ++i) {
+      const int32_t token = constraint->allows(1) ? 1 : 24;  // a, else x
+      if (!constraint->allows(token)) break;
+      constraint->accept(token);
+    }
+    EXPECT_LT(guide->bytes_used(), size_t{40} << 20) << pattern;
+  }
+}
+
+TEST(Guide, WhatWasForgottenIsFoundAgain) {
+  const auto tokenizer = letters().make();
+  const auto guide =
+      guide_of(*tokenizer, {.kind = GuideKind::kRegex, .source = "(.*a.{300}|the)*", .canonical = false});
+  const auto constraint = start_constraint(guide);
+  std::mt19937 random(1);
+  const uint64_t generation = guide->generation();
+  for (int i = 0; i < 4000 && guide->generation() == generation; ++i) {
+    const auto token = static_cast<int32_t>(1 + random() % 26);
+    ASSERT_TRUE(constraint->allows(token)) << i;
+    constraint->accept(token);
+  }
+  EXPECT_TRUE(constraint->allows(1)) << "also after a generation";
+}
+
+TEST(GuideCache, KeepsTheLatestWithinItsBound) {
+  const auto tokenizer = letters().make();
+  const auto vocabulary = std::make_shared<const GuideVocabulary>(*tokenizer);
+  GuideCache cache(100'000);
+  const auto first = *cache.get({.kind = GuideKind::kRegex, .source = "a+"}, vocabulary);
+  EXPECT_EQ(*cache.get({.kind = GuideKind::kRegex, .source = "a+"}, vocabulary), first);
+  EXPECT_NE(*cache.get({.kind = GuideKind::kRegex, .source = "a+", .canonical = false}, vocabulary), first);
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_TRUE(cache.get({.kind = GuideKind::kRegex, .source = "x{" + std::to_string(i) + "}"}, vocabulary));
+    ASSERT_LE(cache.bytes_used(), 200'000U);
+  }
+  EXPECT_FALSE(cache.get({.kind = GuideKind::kRegex, .source = "("}, vocabulary));
+  EXPECT_NE(*cache.get({.kind = GuideKind::kRegex, .source = "a+"}, vocabulary), first) << "it has left";
+}
+
+}  // namespace
+}  // namespace lazyfill
