@@ -129,6 +129,52 @@ def test_a_stop_text_ends_the_answer_and_is_named(server, by_run):
     assert stop not in "".join(block["text"] for block in answer["content"])
 
 
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}, "big": {"type": "boolean"}},
+          "required": ["city", "big"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/v1/chat/completions", {"messages": QUESTION, "response_format": {
+        "type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA, "strict": True}}}),
+    ("/v1/chat/completions", {"messages": QUESTION, "response_format": {"type": "json_object", "schema": SCHEMA}}),
+    ("/v1/chat/completions", {"messages": QUESTION, "guided_json": SCHEMA}),
+    ("/v1/messages", {"messages": QUESTION, "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}),
+    ("/v1/responses", {"input": QUESTION, "max_output_tokens": 200,
+                       "text": {"format": {"type": "json_schema", "name": "city", "schema": SCHEMA}}}),
+    ("/v1/completions", {"prompt": "A city:", "structured_outputs": {"json": SCHEMA}}),
+])
+def test_an_answer_has_the_form_that_is_asked_for(server, path, body):
+    status, answer = server.post(path, {"max_tokens": 200, "temperature": 0, **body})
+    assert status == 200, answer
+    text = {"/v1/chat/completions": lambda: answer["choices"][0]["message"]["content"],
+            "/v1/completions": lambda: answer["choices"][0]["text"],
+            "/v1/messages": lambda: answer["content"][0]["text"],
+            "/v1/responses": lambda: answer["output"][0]["content"][0]["text"]}[path]()
+    value = json.loads(text)
+    assert value.keys() == {"city", "big"} and isinstance(value["big"], bool) and len(value["city"]) <= 12
+
+
+def test_other_forms(server):
+    ask = {"messages": QUESTION, "temperature": 0, "max_tokens": 20}
+    told = lambda form: server.post("/v1/chat/completions", {**ask, **form})[1]["choices"][0]["message"]["content"]
+    assert told({"guided_choice": ["Lyon", "Paris"]}) in ("Lyon", "Paris")
+    assert re.fullmatch("[0-9]{3}", told({"guided_regex": "[0-9]{3}"}))
+    assert told({"grammar": 'root ::= "yes" | "no"'}) in ("yes", "no")
+
+
+@pytest.mark.parametrize("form, param", [
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 5}}}}, "response_format"),
+    ({"response_format": {"type": "poem"}}, "response_format.type"),
+    ({"grammar": "root ::= "}, "grammar"),
+    ({"guided_regex": "("}, "guided_regex"),
+    ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice"),
+])
+def test_a_form_that_cannot_be_is_refused(server, form, param):
+    status, answer = server.post("/v1/chat/completions", {"messages": QUESTION, **form, "stream": True})
+    assert status == 400
+    assert answer["error"]["param"] == param
+
+
 def test_lazy_prefill_is_reported(server):
     text = "The committee met on Monday and decided nothing of note. " * 40
     body = {"prompt": text, "max_tokens": 2, "temperature": 0, "lazy": "9:0.5,15:0.5", "return_kept": True,

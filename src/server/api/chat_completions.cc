@@ -25,7 +25,7 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   Fields fields(body);
   read_common_fields(fields, request);
   read_logprobs(fields, request);
-  read_response_format(fields, request);
+  read_response_format(engine, fields, request);
   if (const Json* options = fields.object({"stream_options"})) {
     Fields inner(*options, "stream_options.");
     request.with_usage = inner.flag({"include_usage"}, false);

@@ -41,7 +41,7 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   AnswerRequest& request = out.request;
   Fields fields(body);
   read_common_fields(fields, request);
-  read_response_format(fields, request);
+  read_response_format(engine, fields, request);
   const int64_t n_top = fields.integer({"logprobs", "n_probs"}, -1, 0, kMaxTopLogprobs);
   request.with_logprobs = request.options.with_logprobs = n_top >= 0;
   request.options.n_top_logprobs = static_cast<size_t>(std::max<int64_t>(n_top, 0));

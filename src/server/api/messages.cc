@@ -3,6 +3,7 @@
 #include "server/api/dialect.h"
 #include "server/api/events.h"
 #include "server/api/report.h"
+#include "server/api/response_format.h"
 
 namespace lazyfill::server {
 namespace {
@@ -11,6 +12,7 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   Fields fields(body);
   AnswerRequest common;
   read_common_fields(fields, common);
+  read_output_format(engine, fields, common);
   if (!common.has_max_tokens) fields.refuse("max_tokens is missing", "max_tokens");
   if (fields.error()) return tl::unexpected(*fields.error());
   auto out = read_messages_prompt(engine, body);

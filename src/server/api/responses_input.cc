@@ -222,7 +222,7 @@ ApiResult<ReadRequest> read_responses(const Engine& engine, const Json& body) {
   AnswerRequest& request = out.request;
   Fields fields(body);
   read_common_fields(fields, request);
-  read_text_format(fields, request);
+  read_text_format(engine, fields, request);
   request.n_choices = 1;
   request.options.n_top_logprobs =
       static_cast<size_t>(fields.integer({"top_logprobs"}, 0, 0, kMaxTopLogprobs));
