@@ -165,7 +165,7 @@ def test_other_forms(server):
 @pytest.mark.parametrize("form, param", [
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 5}}}}, "response_format"),
     ({"response_format": {"type": "poem"}}, "response_format.type"),
-    ({"grammar": "root ::= "}, "grammar"),
+    ({"grammar": "root ::= other"}, "grammar"),
     ({"guided_regex": "("}, "guided_regex"),
     ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice"),
 ])
@@ -173,6 +173,16 @@ def test_a_form_that_cannot_be_is_refused(server, form, param):
     status, answer = server.post("/v1/chat/completions", {"messages": QUESTION, **form, "stream": True})
     assert status == 400
     assert answer["error"]["param"] == param
+
+
+@pytest.mark.parametrize("draft", ["recycle", "lookup", "auto"])
+def test_drafts_change_no_answer(server, draft):
+    body = {"prompt": "one two three four one two three four one two", "max_tokens": 24, "temperature": 0, "lazy": "off",
+            "cache_prompt": False}
+    plain = server.post("/v1/completions", body)[1]
+    drafted = server.post("/v1/completions", {**body, "draft": draft})[1]
+    assert drafted["choices"] == plain["choices"]
+    assert server.post("/v1/completions", {**body, "draft": "poem"})[0] == 400
 
 
 def test_lazy_prefill_is_reported(server):

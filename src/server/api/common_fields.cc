@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <string_view>
+#include <utility>
 
 #include "lazyfill/policies.h"
 
@@ -83,6 +85,19 @@ void read_sampling(Fields& fields, SamplingOptions& sampling) {
   read_logit_bias(fields, sampling);
 }
 
+void read_draft(Fields& fields, GenerateOptions& options) {
+  const std::string draft = fields.text({"draft"}, "none");
+  constexpr std::pair<std::string_view, Draft> kDrafts[] = {{"none", Draft::kNone},
+                                                            {"recycle", Draft::kRecycle},
+                                                            {"lookup", Draft::kLookup},
+                                                            {"auto", Draft::kAuto}};
+  const auto* known = std::find_if(std::begin(kDrafts), std::end(kDrafts),
+                                   [&](const auto& one) { return one.first == draft; });
+  if (known == std::end(kDrafts))
+    return fields.refuse("draft must be none, recycle, lookup or auto", "draft");
+  options.draft = known->second;
+}
+
 void read_keep_tokens(Fields& fields, Fields& holder, LazyOptions& lazy) {
   const int64_t n = holder.integer({"keep_tokens"}, 0, 1, kMaxTokens);
   if (n > 0) lazy.schedule = "50%:@" + std::to_string(n);
@@ -137,6 +152,7 @@ void read_common_fields(Fields& fields, AnswerRequest& request) {
   read_max_tokens(fields, request);
   read_sampling(fields, request.options.sampling);
   read_lazy(fields, request.lazy);
+  read_draft(fields, request.options);
 }
 
 std::string template_variables(Fields& fields) {

@@ -32,16 +32,21 @@ Json timings_json(const Generation& generation) {
   const size_t n_prompt = generation.prompt_token_ids.size() - n_cached;
   const size_t n_answer = generation.token_ids.size();
   const size_t n_after_first = n_answer > 0 ? n_answer - 1 : 0;
-  return {{"cache_n", n_cached},
-          {"prompt_n", n_prompt},
-          {"prompt_ms", timings.prefill_ms},
-          {"prompt_per_second", per_second(n_prompt, timings.prefill_ms)},
-          {"predicted_n", n_answer},
-          {"predicted_ms", timings.decode_ms},
-          {"predicted_per_second", per_second(n_after_first, timings.decode_ms)},
-          {"queue_ms", timings.queue_ms},
-          {"ttft_ms", timings.ttft_ms},
-          {"total_ms", timings.total_ms}};
+  Json timings_of = {{"cache_n", n_cached},
+                     {"prompt_n", n_prompt},
+                     {"prompt_ms", timings.prefill_ms},
+                     {"prompt_per_second", per_second(n_prompt, timings.prefill_ms)},
+                     {"predicted_n", n_answer},
+                     {"predicted_ms", timings.decode_ms},
+                     {"predicted_per_second", per_second(n_after_first, timings.decode_ms)},
+                     {"queue_ms", timings.queue_ms},
+                     {"ttft_ms", timings.ttft_ms},
+                     {"total_ms", timings.total_ms}};
+  if (const DraftReport& drafts = generation.drafts; drafts.n_proposed > 0) {  // llama-server's names
+    timings_of["draft_n"] = drafts.n_proposed;
+    timings_of["draft_n_accepted"] = drafts.n_accepted;
+  }
+  return timings_of;
 }
 
 Json lazy_json(const Engine& engine, const Generation& generation, bool with_kept) {
