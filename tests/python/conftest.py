@@ -22,6 +22,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; runs only with --long")
+    config.addinivalue_line("markers", "ray: starts Ray on this machine; skipped where it is not installed")
 
 
 def pytest_collection_modifyitems(config, items):
