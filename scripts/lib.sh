@@ -4,8 +4,8 @@
 
 readonly BUILD_PACKAGES=(g++ cmake ninja-build ccache libexpected-dev nlohmann-json3-dev libcli11-dev
                          libutf8proc-dev libpcre2-dev libedit-dev libxxhash-dev libcurl4-openssl-dev libssl-dev
-                         libboost1.81-dev prometheus-cpp-dev)
-readonly TEST_PACKAGES=(libgtest-dev libgmock-dev)
+                         libboost1.81-dev prometheus-cpp-dev libjs-pdf)
+readonly TEST_PACKAGES=(libgtest-dev libgmock-dev chromium)
 readonly LINT_PACKAGES=(clang-format clang-tidy shellcheck)
 readonly PYTHON_PACKAGES=(python3 python3-dev python3-venv ca-certificates)
 

@@ -43,6 +43,8 @@ constexpr std::array kOperations = {
     Operation{"GET", "/health", "Whether the model is loaded; needs no key.", nullptr, "Health"},
     Operation{"GET", "/metrics", "Counters and histograms for Prometheus."},
     Operation{"GET", "/openapi.json", "This document.", nullptr, "Document"},
+    Operation{"GET", "/", "The page for browsers.", nullptr, nullptr, false, "text/html"},
+    Operation{"GET", "/page/{file}", "What the page loads.", nullptr, nullptr, false, "text/javascript"},
 };
 
 const Operation* find_operation(const Route& route) {

@@ -10,6 +10,7 @@
 #include "server/api/fields.h"
 #include "server/introspection.h"
 #include "server/openapi.h"
+#include "server/page/page.h"
 
 namespace lazyfill::server {
 namespace {
@@ -92,6 +93,11 @@ void metrics(const Routes& routes, const HttpRequest&, const ReplyPointer& reply
   reply->send(std::move(response));
 }
 
+// Shown while the model loads, too.
+void page(const Routes&, const HttpRequest& request, const ReplyPointer& reply) {
+  reply->send(page_asset(request.path));
+}
+
 constexpr std::array kRoutes = {
     Route{"POST", "/v1/chat/completions", true, true, false, answer<kChatCompletions>},
     Route{"POST", "/v1/completions", true, true, false, answer<kCompletions>},
@@ -109,6 +115,8 @@ constexpr std::array kRoutes = {
     Route{"GET", "/health", false, false, false, health},
     Route{"GET", "/metrics", true, false, false, metrics},
     Route{"GET", "/openapi.json", true, false, false, openapi},
+    Route{"GET", "/", true, false, false, page},
+    Route{"GET", "/page/{file}", true, false, false, page},
 };
 
 ApiError with_status(int status, std::string type, std::string message) {
