@@ -7,7 +7,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 
-from evals import agents, drafts, fidelity, longbench, methods, perplexity, prepacking, questions, steps, transfer, turns
+from evals import agents, drafts, fidelity, longbench, methods, perplexity, prepacking, questions, steps, streaming, transfer, turns
 from evals.methods import Method
 from evals.program import Answers, Budget, common, measure, read_results
 
@@ -44,13 +44,18 @@ class Size:
     drafts: int = 8                 # texts of a kind
     draft_prompt: int = 1500        # tokens
     draft_tokens: int = 160         # of an answer
+    stream_characters: int = 1000000  # some 220,000 tokens
+    stream_cache: int = 1024        # tokens, as in the paper
+    stream_every: int = 500         # tokens; there the window is read anew
+    stream_answer: int = 64
 
 
 SMALL = Size(prompt_tokens=700, answer_tokens=48, characters=2400, per_task=1, n_fidelity=2, fidelity_tokens=9, curve_questions=3, retrieval=1, documents=5,
              pairs=(10,), needle_characters=(2400,), depths=(0.25, 0.75), texts=2, continuation=200, sets=1, turn_strengths=(2, 3), layer_step=10,
              layer_keeps=(0.5, 0.2), steps=16, batches=(2, 8), spreads=(0.0, 0.8), repeats=1,
              trace_turns=1, trace_tools=3, trace_example=0, trace_repeats=1,
-             drafts=1, draft_prompt=300, draft_tokens=40)
+             drafts=1, draft_prompt=300, draft_tokens=40,
+             stream_characters=9000, stream_cache=128, stream_every=500, stream_answer=8)
 
 
 @dataclass(frozen=True)
@@ -356,4 +361,5 @@ def frontier_of(setup, name):
 # name -> (function, share of the budget)
 EXPERIMENTS = {"turns": (multi_turn, 3), "ablation": (ablation, 5), "curve": (curve, 5), "scores": (scores, 6), "retrieval": (retrieval, 3),
                "perplexity": (long_text, 2), "layers": (layers, 2), "usage": (usage, 1), "preset": (presets, 1), "preset-scores": (preset_scores, 4),
-               "prepacking": (prepacking.experiment, 2), "agents": (agents.experiment, 1), "drafts": (drafts.experiment, 1), "calibration": (frontier, 0.1)}
+               "prepacking": (prepacking.experiment, 2), "agents": (agents.experiment, 1), "drafts": (drafts.experiment, 1), "streaming": (streaming.experiment, 2),
+               "calibration": (frontier, 0.1)}

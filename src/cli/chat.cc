@@ -1,5 +1,6 @@
 // lazyfill chat: a conversation in the terminal over one session, about a document where one is given.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -52,6 +53,7 @@ struct ChatFlags {
   ModelFlags model;
   LazyFlags lazy;
   GenerateFlags generate;
+  std::optional<StreamOptions> stream;
   TemplateFlags chat_template;
   std::vector<std::string> files;
   TextFlags text;
@@ -67,7 +69,7 @@ class Chat {
         engine_(engine),
         conversation_(std::move(session)),
         document_(std::move(document)),
-        context_tokens_(context_tokens),
+        context_tokens_(flags.stream ? SIZE_MAX : context_tokens),
         interrupt_(interrupt),
         terminal_(flags.model.quiet),
         system_(flags.system) {}
@@ -147,8 +149,10 @@ class Chat {
 
   void show_stats() const {
     const size_t n_tokens = conversation_.tokens().size();
-    terminal_.note(messages_text() + ", " + grouped(n_tokens) + " of " + grouped(context_tokens_) +
-                   " tokens of context" + (last_note_.empty() ? "" : "; last answer: " + last_note_));
+    const std::string of =
+        flags_.stream ? " tokens" : " of " + grouped(context_tokens_) + " tokens of context";
+    terminal_.note(messages_text() + ", " + grouped(n_tokens) + of +
+                   (last_note_.empty() ? "" : "; last answer: " + last_note_));
   }
 
   // Messages in parts or with calls of tools are none that this conversation could hold.
@@ -270,7 +274,7 @@ class Chat {
   const Engine& engine_;
   Conversation conversation_;
   std::string document_;
-  size_t context_tokens_;
+  size_t context_tokens_;  // that the conversation may take
   Interrupt& interrupt_;
   Terminal terminal_;
   std::string system_;
@@ -367,7 +371,8 @@ int chat(const ChatFlags& flags) {
   const LazyOptions lazy = flags.lazy.resolve();
   if (auto stages = engine.resolve_schedule(lazy, *context); !stages)
     return report_schedule_error(kCommand, stages.error());
-  auto session = loaded->executor.start_session({.context_tokens = *context, .lazy = lazy});
+  auto session =
+      loaded->executor.start_session({.context_tokens = *context, .lazy = lazy, .stream = flags.stream});
   if (!session) return report_failure(kCommand, session.error());
   const Terminal terminal(flags.model.quiet);
   terminal.note(model_summary(engine.info()));
@@ -390,6 +395,7 @@ int chat_command(const std::vector<std::string>& args) {
   flags.add_text("--system", values.system, "TEXT", "System message");
   values.chat_template.add_to(flags);
   values.lazy.add_to(flags);
+  flags.add_stream(values.stream);
   values.generate.add_to(flags, 512);
   if (auto exit_code = flags.parse(args)) return *exit_code;
   return guarded(kCommand, [&] { return chat(values); });

@@ -267,6 +267,31 @@ void Flags::add_revival(const std::string& names, Revival& target, size_t max, c
   finish(app_->add_option_function<std::string>(names, set, help), "N")->take_last();
 }
 
+void Flags::add_stream(std::optional<StreamOptions>& target) {
+  constexpr size_t kMost = size_t{1} << 30;
+  auto set = [&target](const std::string& value) {
+    StreamOptions stream;
+    std::vector<std::string> seen;
+    for (const std::string& part : split(value, ',')) {
+      const std::string name = part.substr(0, part.find('='));
+      const bool is_new = std::find(seen.begin(), seen.end(), name) == seen.end();
+      if (name == part || (name != "sinks" && name != "window") || !is_new)
+        reject("--stream", "takes sinks=N,window=N, not " + quote(value));
+      seen.push_back(name);
+      const bool is_window = name == "window";
+      (is_window ? stream.window : stream.sinks) =
+          checked_count("--stream " + name, part.substr(name.size() + 1), is_window ? 1 : 0, kMost);
+    }
+    target = stream;
+  };
+  finish(app_->add_option_function<std::string>(
+             "--stream", set,
+             "A prompt and an answer of any length in memory that does not grow: each token sees the first N "
+             "tokens (sinks; default 4) and the newest N (window; default 2000)"),
+         "sinks=N,window=N")
+      ->take_last();
+}
+
 void Flags::add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                        const std::string& help) {
   auto set = [&target, min, max, flag = flag_name(names)](const std::string& value) {

@@ -53,6 +53,8 @@ class Flags {
   // ID+X or ID-X; all of them count.
   void add_biases(const std::string& names, std::vector<LogitBias>& target, const std::string& help);
   void add_revival(const std::string& names, Revival& target, size_t max, const std::string& help);
+  // "sinks=N,window=N", each once; what is not named has its default.
+  void add_stream(std::optional<StreamOptions>& target);
   void add_counts(const std::string& names, std::vector<size_t>& target, size_t min, size_t max,
                   const std::string& help);  // comma-separated
   void add_seed(const std::string& names, uint64_t& target, const std::string& help);

@@ -21,6 +21,7 @@ struct Parsed {
   int32_t last_n = 64;
   size_t count = 5;
   Revival revive;
+  std::optional<StreamOptions> stream;
   size_t choice = 0;
   float real = 0.5F;
   std::optional<float> share;
@@ -41,6 +42,7 @@ Parsed parse(const std::vector<std::string>& args) {
   flags.add_breakers("--breaker", parsed.breakers, "texts with escapes");
   flags.add_biases("--logit-bias", parsed.biases, "biases of tokens");
   flags.add_revival("--revive", parsed.revive, 100, "a number or a word");
+  flags.add_stream(parsed.stream);
   flags.add_choice("--policy", parsed.choice, {"lazy", "random"}, "a choice");
   flags.add_real("--temp", parsed.real, 0, 2, "a real number");
   flags.add_real("--share", parsed.share, 0, 1, "a real number that may be absent");
@@ -103,6 +105,24 @@ TEST(Flags, ACountMayBeAll) {
   EXPECT_EQ(parse({"--revive", "0"}).revive, Revival::up_to(0));
   EXPECT_EQ(parse({"--revive", "all"}).revive, Revival::all());
   EXPECT_EQ(parse({"--revive", "auto"}).revive, Revival::automatic());
+}
+
+TEST(Flags, AStreamHasSinksAndAWindow) {
+  EXPECT_FALSE(parse({}).stream);
+  const auto both = parse({"--stream", "window=100,sinks=0"}).stream;
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->sinks, 0U);
+  EXPECT_EQ(both->window, 100U);
+  const auto one = parse({"--stream=sinks=8"}).stream;
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->sinks, 8U);
+  EXPECT_EQ(one->window, StreamOptions().window);
+  for (const char* wrong : {"", "4,100", "sinks", "sinks=", "sinks=-1", "sinks=1,sinks=2", "window=0",
+                            "width=3", "sinks=4,window=10,", "window=1e3", "window=99999999999"}) {
+    const Parsed parsed = parse({std::string("--stream=") + wrong});
+    EXPECT_EQ(parsed.exit_code, kExitUsage) << wrong;
+    EXPECT_THAT(parsed.err, HasSubstr("--stream")) << wrong;
+  }
 }
 
 TEST(Flags, LastTokensMayBeAllOrNone) {

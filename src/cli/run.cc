@@ -32,7 +32,7 @@ int run_one(Runner& runner, const PromptSettings& settings, const std::string& p
     return report_failure(kCommand, answer.error());
   }
   runner.terminal().note(generation_summary(answer->generation));
-  runner.tell_cut(answer->generation);
+  runner.tell_cut(settings, answer->generation);
   if (output) {
     auto line = runner.record_line(*answer, "");
     if (!line) return report_failure(kCommand, line.error());
@@ -94,6 +94,10 @@ std::optional<int> check_flags(const RunFlags& flags) {
     return wrong_usage(kCommand, "--cache-salt and --state need --prefix-cache");
   if (flags.perplexity && flags.json.empty() && flags.jsonl.empty())
     return wrong_usage(kCommand, "--prompt-logprobs goes into the record: give --json FILE too");
+  if (flags.perplexity && flags.settings.stream && flags.settings.generate.options.max_tokens > 0)
+    return wrong_usage(kCommand,
+                       "--prompt-logprobs asks the dense model, which holds all of the text; with --stream "
+                       "give -n 0, which asks the stream");
   if (const std::string sentence = flags.settings.contradiction(); !sentence.empty())
     return wrong_usage(kCommand, sentence);
   if (flags.settings.n_fidelity > 0 && flags.json.empty() && flags.jsonl.empty())

@@ -39,6 +39,7 @@ void PromptSettings::add_to(Flags& flags) {
   flags.add_switch("--chat", chat, "Put the prompt into the model's chat template");
   flags.add_text("--system", system, "TEXT", "System message; with --chat");
   lazy.add_to(flags);
+  flags.add_stream(stream);
   flags.add_real("--compress", compress, 0.01F, 1,
                  "Keep this share of the prompt's tokens before the model sees it; default 1: all");
   flags.add_choice("--compress-by", compress_by, kCompressors,
@@ -60,6 +61,8 @@ std::string PromptSettings::contradiction() const {
   if (generate.options.max_tokens == 0 && n_fidelity > 0)
     return "-n 0 only scores the prompt: leave --fidelity out";
   if (no_answer && n_fidelity == 0) return "--no-answer needs --fidelity N";
+  if (n_fidelity > 0 && stream)
+    return "--fidelity compares with the dense model, which holds all of the text: leave --stream out";
   if (!system.empty() && !chat) return "--system needs --chat";
   return guide.contradiction();
 }
@@ -106,7 +109,7 @@ Result<Runner::Answer> Runner::score_prompt(const PromptSettings& settings, cons
   auto prompt = prepared(settings, text);
   if (!prompt) return tl::unexpected(prompt.error());
   const auto start = std::chrono::steady_clock::now();
-  auto logprobs = executor().token_logprobs(prompt->tokens, interrupt_.token());
+  auto logprobs = executor().token_logprobs(prompt->tokens, interrupt_.token(), settings.stream);
   if (!logprobs) return tl::unexpected(logprobs.error());
   const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start;
   Answer answer;
@@ -118,9 +121,9 @@ Result<Runner::Answer> Runner::score_prompt(const PromptSettings& settings, cons
   return answer;
 }
 
-void Runner::tell_cut(const Generation& generation) const {
-  const std::string sentence = cut_sentence(generation, context_tokens_);
-  switch (cut_of(generation, context_tokens_)) {
+void Runner::tell_cut(const PromptSettings& settings, const Generation& generation) const {
+  const std::string sentence = cut_sentence(generation, most_tokens(settings));
+  switch (cut_of(generation, most_tokens(settings))) {
     case Cut::kNot:
       return;
     case Cut::kByLength:
@@ -173,15 +176,15 @@ Result<std::vector<Runner::Answer>> Runner::answer_questions(const PromptSetting
   auto options = settings.options();
   if (!options) return tl::unexpected(options.error());
   if (!settings.no_answer) {
-    auto session =
-        executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
+    auto session = executor().start_session(
+        {.context_tokens = context_tokens_, .lazy = settings.lazy.resolve(), .stream = settings.stream});
     if (!session) return tl::unexpected(session.error());
     Conversation conversation(std::move(*session));
     Transcript transcript = transcript_of(settings, line);
     for (const std::string& question : line.questions) {
       auto tokens = transcript.ask(question);
       if (!tokens) return tl::unexpected(tokens.error());
-      if (auto fits = check_prompt_fits(tokens->size(), context_tokens_, engine().info()); !fits)
+      if (auto fits = check_prompt_fits(tokens->size(), most_tokens(settings), engine().info()); !fits)
         return tl::unexpected(fits.error());
       if (auto n_new = conversation.sync(*tokens); !n_new) return tl::unexpected(n_new.error());
       ProgressBar bar(terminal_, "prefill");
@@ -224,6 +227,7 @@ Result<Request> Runner::request_of(const PromptSettings& settings, const PromptL
   request.options = std::move(*options);
   request.options.n_top_logprobs = kTopLogprobs;
   request.lazy = settings.lazy.resolve();
+  request.stream = settings.stream;
   request.callbacks.stop = interrupt_.token();
   return request;
 }
@@ -232,7 +236,7 @@ Result<std::string> Runner::record_line(const Answer& answer, const std::string&
   Json record = make_record(answer.generation, loaded_.load_ms);
   record["activation_bits"] = activation_bits(engine().info());
   record.update(answer.extra);
-  if (prompt_logprobs_) {
+  if (prompt_logprobs_ && !record.contains("prompt_logprobs")) {
     auto logprobs = executor().token_logprobs(answer.generation.prompt_token_ids, interrupt_.token());
     if (!logprobs) return tl::unexpected(logprobs.error());
     record["prompt_logprobs"] = *logprobs;
@@ -285,15 +289,15 @@ Result<Runner::Prompt> Runner::prepared(const PromptSettings& settings, const st
     const auto passed = std::chrono::steady_clock::now() - start;
     prompt.compress_ms = std::chrono::duration<double, std::milli>(passed).count();
   }
-  if (auto fits = check_prompt_fits(prompt.tokens.size(), context_tokens_, engine().info()); !fits)
+  if (auto fits = check_prompt_fits(prompt.tokens.size(), most_tokens(settings), engine().info()); !fits)
     return tl::unexpected(fits.error());
   return prompt;
 }
 
 Result<Generation> Runner::generate(const PromptSettings& settings, const Prompt& prompt,
                                     const GenerateOptions& options, const Callbacks& callbacks) const {
-  auto session =
-      executor().start_session({.context_tokens = context_tokens_, .lazy = settings.lazy.resolve()});
+  auto session = executor().start_session(
+      {.context_tokens = context_tokens_, .lazy = settings.lazy.resolve(), .stream = settings.stream});
   if (!session) return tl::unexpected(session.error());
   auto generation = session->generate(prompt.tokens, options, callbacks);
   if (!generation) return generation;

@@ -1,6 +1,7 @@
 // What `run` does with one prompt, continuation or document: the answer and its record.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@ struct PromptSettings {
   LazyFlags lazy;
   GenerateFlags generate;
   GuideFlags guide;
+  std::optional<StreamOptions> stream;
   size_t n_fidelity = 0;
   bool no_answer = false;
   float compress = 1;
@@ -47,8 +49,12 @@ class Runner {
   const Engine& engine() const { return loaded_.engine; }
   const Executor& executor() const { return loaded_.executor; }
   size_t context_tokens() const { return context_tokens_; }
+  // Of a prompt and its answer.
+  size_t most_tokens(const PromptSettings& settings) const {
+    return settings.stream ? SIZE_MAX : context_tokens_;
+  }
   // A line where the answer was cut by -n (a note) or by the context (a warning).
-  void tell_cut(const Generation& generation) const;
+  void tell_cut(const PromptSettings& settings, const Generation& generation) const;
   // Records get the dense model's logarithm of each prompt token's probability.
   void with_prompt_logprobs() { prompt_logprobs_ = true; }
   // What chat templates get beside the messages: tools and variables.
