@@ -12,8 +12,8 @@ Mailbox::~Mailbox() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
-void Mailbox::tell() {
-  changed_.notify_all();
+void Mailbox::tell(bool is_piece) {
+  if (!is_piece || !waits_for_end_) changed_.notify_all();
   if (descriptor_ >= 0) eventfd_write(descriptor_, 1);
 }
 
@@ -22,13 +22,13 @@ void Mailbox::put(int32_t token, std::string_view text) {
   const std::scoped_lock lock(mutex_);
   token_ms_.push_back(passed.count());
   pieces_.push_back({token, std::string(text)});
-  tell();
+  tell(true);
 }
 
 void Mailbox::put(const Progress& progress) {
   const std::scoped_lock lock(mutex_);
   progress_ = progress;
-  tell();
+  tell(false);
 }
 
 void Mailbox::end(Result<Generation> result) {
@@ -40,11 +40,12 @@ void Mailbox::end(Result<Generation> result) {
   } else {
     result_ = tl::unexpected(std::move(result.error()));
   }
-  tell();
+  tell(false);
 }
 
 bool Mailbox::wait_for(std::chrono::milliseconds time, bool only_end) {
   std::unique_lock lock(mutex_);
+  waits_for_end_ = only_end;
   return changed_.wait_for(lock, time, [&] {
     return result_.has_value() || progress_.has_value() || (!only_end && !pieces_.empty());
   });

@@ -59,7 +59,7 @@ class Mailbox {
   bool watches_progress = false;  // set before the request is made
 
  private:
-  void tell();  // the mutex is held
+  void tell(bool is_piece);  // the mutex is held
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -68,6 +68,7 @@ class Mailbox {
   std::optional<Result<std::shared_ptr<Answered>>> result_;
   std::vector<double> token_ms_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  bool waits_for_end_ = false;  // who waits need not wake at every token
   int descriptor_ = -1;
 };
 
