@@ -1,10 +1,12 @@
-"""The application on Ray Serve, by a real Ray on this machine: two replicas of one thread."""
+"""The application on Ray Serve and answers of Ray Data, by a real Ray on this machine: two replicas of one thread."""
 
 import concurrent.futures
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -189,3 +191,56 @@ def test_a_killed_replica_takes_no_request_with_it(app, root):
         assert answer[-1] is None
         assert answer[-2]["choices"][0]["finish_reason"] == "length"
     wait_for(lambda: len(statuses()) == 2 and set(statuses()) != set(before), seconds=60)
+
+
+DRIVER = """
+import sys, ray
+from lazyfill.ray import generate
+ray.init(address=sys.argv[1], log_to_driver=False)
+rows = ray.data.read_json(sys.argv[2])
+options = {"threads": 1, "num_cpus": 0.5, "batch_size": 8, "max_tokens": 4, "temperature": 0}
+generate(rows, folder=sys.argv[3], model=sys.argv[4], **options).materialize()
+"""
+
+
+def test_a_killed_run_over_a_data_set_answers_every_prompt_once(cluster, lazyfill, smollm2, tmp_path):
+    from lazyfill.ray import generate, results
+    rows = [{"id": i, "prompt": f"Number {i} comes before number"} for i in range(96)]
+    rows[5]["prompt"] = "word " * 9000
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, ray.get_runtime_context().gcs_address, tmp_path / "prompts.jsonl",
+                               folder, smollm2])
+    try:
+        wait_for(lambda: any(folder.glob("*.jsonl")) or driver.poll() is not None, seconds=120)
+    finally:
+        driver.kill()
+        driver.wait()
+    n_files = -1
+    while n_files != (n_files := len(list(folder.glob("*.jsonl")))):  # until Ray has ended the run's process
+        time.sleep(5)
+    first = {row["id"] for row in results(folder)}
+    assert 0 < len(first) < len(rows), "the run was not stopped in its middle"
+    options = {"threads": 1, "num_cpus": 0.5, "batch_size": 8, "max_tokens": 4, "temperature": 0, "model": str(smollm2)}
+    again = generate(ray.data.read_json(str(tmp_path / "prompts.jsonl")), folder=folder, **options).take_all()
+    assert {row["id"] for row in again} == {row["id"] for row in rows} - first
+    lines = [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert sorted(line["id"] for line in lines) == list(range(96))
+    answers = {row["id"]: row for row in results(folder)}
+    assert "context" in answers[5]["error"] and answers[5]["answer"] == ""
+    assert not any(row["error"] for row in answers.values() if row["id"] != 5)
+    for i in (min(first - {5}), min(set(answers) - first - {5})):
+        wanted = record_of_program(lazyfill, smollm2, tmp_path, "-n", "4", "-p", rows[i]["prompt"])["text"]
+        assert answers[i]["answer"] == wanted
+    with pytest.raises(lf.InvalidArgument, match="other options"):
+        generate(ray.data.from_items(rows), folder=folder, **{**options, "max_tokens": 5})
+
+
+def test_data_without_a_folder_keeps_its_columns(cluster, smollm2):
+    from lazyfill.ray import generate
+    rows = [{"prompt": "Rome, Paris,", "place": "here"}, {"prompt": "", "place": "there"}]
+    answers = generate(ray.data.from_items(rows), model=smollm2, threads=1, num_cpus=0.5, max_tokens=3, temperature=0).take_all()
+    assert [row["place"] for row in answers] == ["here", "there"]
+    assert answers[0]["answer"] == lf.Engine.load(smollm2).generate(rows[0]["prompt"], max_tokens=3, temperature=0).text
+    assert answers[1]["error"] and not answers[0]["error"]

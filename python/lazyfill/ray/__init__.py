@@ -1,4 +1,4 @@
-"""lazyfill on Ray: an application for Ray Serve.
+"""lazyfill on Ray: an application for Ray Serve, and answers to the rows of a Ray data set.
 
     serve run lazyfill.ray:app n_replicas=2
 
@@ -6,5 +6,6 @@
 """
 
 from ._application import BuildOptions, app, build
+from ._data import generate, results
 
-__all__ = ["BuildOptions", "app", "build"]
+__all__ = ["BuildOptions", "app", "build", "generate", "results"]
