@@ -72,7 +72,7 @@ def measure(path, answers, budget, text, pieces, shapes, cache, every, n_speed):
             prompt = "".join(pieces[:2 * cache])
             decoded = stream(4, cache - 4, prompt, "-n", str(n_speed))["timings"]
             prefilled = answers.ask(prompt="".join(pieces[:cache]), flags=["--lazy", "off", "-n", "1"])["timings"]
-            return {"stream_ms": decoded["decode_ms"] / (n_speed - 1), "anew_ms": prefilled["ttft_ms"]}
+            return {"stream_ms": 1000 / decoded["decode_tokens_per_s"], "anew_ms": prefilled["ttft_ms"]}
 
         for i in range(3):
             once(f"speed {i}", lambda i=i: speed(i))
