@@ -48,6 +48,28 @@ TEST(JsonSchema, ObjectsHaveTheirMembersInAnyOrder) {
 }
 
 // Every number of a grid against every limit, as texts.
+// An answer is kept from ways that it could not end in time, by a bound that must not be above the shortest
+// text.
+TEST(JsonSchema, TheBoundIsNoLongerThanTheShortestText) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"type":"object","required":["a"],"properties":{"a":{"type":"integer"}},"additionalProperties":false})",
+       R"({"a":0})"},
+      {R"({"type":"object","minProperties":2})", R"({"":0,"a":0})"},
+      {R"({"type":"object"})", "{}"},
+      {R"({"type":"array","minItems":1})", "[0]"},
+      {R"({"type":"array","minItems":3})", "[0,0,0]"},
+      {R"({"type":"array"})", "[]"},
+  };
+  for (const auto& [schema, shortest] : cases) {
+    Terms terms;
+    const auto made = parse_json_schema(terms, schema);
+    ASSERT_TRUE(made) << schema;
+    terms.close();
+    EXPECT_TRUE(terms.nullable(terms.after(made->start, shortest))) << schema;
+    EXPECT_LE(terms.bound(made->start), std::string_view(shortest).size()) << schema;
+  }
+}
+
 TEST(JsonSchema, LimitsOfNumbersAreExact) {
   const std::vector<double> values = {-120, -100, -10.5, -10, -1,   -0.25, 0,  0.05,   0.5,
                                       1,    1.5,  2,     9,   9.75, 10,    99, 100.125};

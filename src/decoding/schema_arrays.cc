@@ -140,7 +140,8 @@ class ArrayShape : public std::enable_shared_from_this<ArrayShape> {
     for (size_t k = 0; k < kinds_.size(); ++k)
       missing = std::max(missing, kinds_[k].min > now.second[k] ? kinds_[k].min - now.second[k] : 0);
     if (max_ != kUnbounded && now.first + missing > max_) return kUnbounded;
-    return 1 + 2 * missing;
+    const bool is_first = now.first == 0 && missing > 0;  // no comma before it
+    return 1 + 2 * missing - (is_first ? 1 : 0);
   }
 
   Term write(const State& now) {

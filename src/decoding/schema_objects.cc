@@ -235,6 +235,7 @@ class ObjectShape : public std::enable_shared_from_this<ObjectShape> {
       if (n_free < min_ - n_members) return kUnbounded;
       n_bytes += (min_ - n_members) * kLeastMember;
     }
+    if (now.is_first && n_bytes > 1) --n_bytes;  // no comma before the first
     return static_cast<uint32_t>(std::min<uint64_t>(n_bytes, kUnbounded - 2));
   }
 
