@@ -55,7 +55,7 @@ SMALL = Size(prompt_tokens=700, answer_tokens=48, characters=2400, per_task=1, n
              layer_keeps=(0.5, 0.2), steps=16, batches=(2, 8), spreads=(0.0, 0.8), repeats=1,
              trace_turns=1, trace_tools=3, trace_example=0, trace_repeats=1,
              drafts=1, draft_prompt=300, draft_tokens=40,
-             stream_characters=9000, stream_cache=128, stream_every=500, stream_answer=8)
+             stream_characters=9000, stream_cache=128, stream_every=250, stream_answer=8)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_other_forms(server):
 
 @pytest.mark.parametrize("form, param", [
     ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 5}}}}, "response_format"),
-    ({"response_format": {"type": "poem"}}, "response_format.type"),
+    ({"response_format": {"type": "poem"}}, "response_format"),
     ({"grammar": "root ::= other"}, "grammar"),
     ({"guided_regex": "("}, "guided_regex"),
     ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice"),

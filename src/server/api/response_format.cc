@@ -22,7 +22,7 @@ class Form {
       return take_schema(Json{{"type", "object"}}, name);
     const Json& holder = format.contains("json_schema") ? format["json_schema"] : format;
     if (type != "json_schema" && type != "json_object")
-      return fields_.refuse(name + ".type must be text, json_object or json_schema", name + ".type");
+      return fields_.refuse(name + ".type must be text, json_object or json_schema", name);
     if (!holder.is_object() || !holder.contains("schema"))
       return fields_.refuse(name + " has no schema", name);
     take_schema(holder["schema"], name);
