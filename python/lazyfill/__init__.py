@@ -25,7 +25,15 @@ from ._errors import (
     Unsupported,
 )
 from ._models import default_model, installed_models
-from ._options import EngineOptions, GenerateOptions, LazyOptions, SamplingOptions, SchedulerOptions
+from ._options import (
+    EngineOptions,
+    GenerateOptions,
+    Guide,
+    LazyOptions,
+    SamplingOptions,
+    SchedulerOptions,
+    StreamOptions,
+)
 from ._progress import Progress
 from ._session import Session
 from ._stream import Piece, Stream
@@ -34,7 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer", "Busy", "Cancelled", "ContextExceeded", "Engine", "EngineOptions", "Error", "FinishReason",
-    "GenerateOptions", "InvalidArgument", "InvalidFile", "LazyChoice", "LazyOptions", "NotFound", "OutOfMemory", "Piece",
-    "Progress", "SamplingOptions", "Scheduler", "SchedulerOptions", "Session", "Stage", "Stream", "Timings",
+    "GenerateOptions", "Guide", "InvalidArgument", "InvalidFile", "LazyChoice", "LazyOptions", "NotFound", "OutOfMemory", "Piece",
+    "Progress", "SamplingOptions", "Scheduler", "SchedulerOptions", "Session", "Stage", "Stream", "StreamOptions", "Timings",
     "TokenLogprob", "Unsupported", "default_model", "installed_models", "policies",
 ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import _core, _models
 from ._answer import Answer, Stage, stages_of
 from ._errors import InvalidArgument, Unsupported
-from ._options import EngineOptions, GenerateOptions, LazyOptions, SchedulerOptions
+from ._options import EngineOptions, GenerateOptions, LazyOptions, SchedulerOptions, StreamOptions
 from ._progress import ProgressTeller, WantsProgress
 from ._session import Session
 from ._stream import Stream
@@ -228,7 +228,7 @@ class Engine(_Asks):
         """Checks a schedule against this model, and says what it is for a prompt of n tokens."""
         return stages_of(self._core.resolve_schedule(lazy, n_tokens))
 
-    def token_logprobs(self, tokens: TokenIds) -> NDArray[numpy.float32]:
+    def token_logprobs(self, tokens: TokenIds, *, endless: StreamOptions | None = None) -> NDArray[numpy.float32]:
         """[n] natural logarithms of the probability that the dense model gives each token after those before it; 0 first.
 
         >>> import lazyfill
@@ -237,12 +237,13 @@ class Engine(_Asks):
         (3,)
         """
         self._check_usable()
-        return self._core.token_logprobs(token_array(tokens))
+        return self._core.token_logprobs(token_array(tokens), endless)
 
-    def start_session(self, *, context_tokens: int = 0, lazy: str | LazyOptions = "auto") -> Session:
-        """One conversation, in small steps; 0: the model's context."""
+    def start_session(self, *, context_tokens: int = 0, lazy: str | LazyOptions = "auto",
+                      endless: StreamOptions | None = None) -> Session:
+        """One conversation, in small steps; 0: the model's context. `endless`: of any length, the newest tokens are held."""
         self._check_usable()
-        return Session(self._core.start_session(context_tokens, lazy), self)
+        return Session(self._core.start_session(context_tokens, lazy, endless), self)
 
     def start_scheduler(self, options: SchedulerOptions | None = None,
                         **keywords: Unpack[SchedulerKeywords]) -> Scheduler:

@@ -7,8 +7,11 @@ the three.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from ._errors import InvalidArgument
 
 KvType: TypeAlias = Literal["as_computed", "q8"]
 Pooling: TypeAlias = Literal["none", "average", "max"]
@@ -74,6 +77,72 @@ class LazyOptions:
     """How many dropped tokens come back in a decode step: a number, "all", "auto"; None: as the policy does."""
     revive_margin: float | None = None
     attention_mass: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Guide:
+    """What an answer must look like; one of the four is given (docs/guided.md).
+
+    >>> import lazyfill
+    >>> engine = lazyfill.Engine.load()
+    >>> engine.generate("Rome is in", guide=lazyfill.Guide(choices=[" France", " Italy"]), temperature=0).text
+    ' Italy'
+    """
+
+    regex: str | None = None
+    """All of the answer matches a regular expression."""
+    json_schema: str | bool | Mapping[str, Any] | None = None
+    """It is JSON that fits a schema: the schema, or its text."""
+    grammar: str | None = None
+    """A grammar in GBNF, from its rule `root`."""
+    choices: Sequence[str] | None = None
+    """One of some texts."""
+    canonical: bool = True
+    """Only tokens that encoding the answer's text alone gives back: what models are trained on."""
+
+    def __post_init__(self) -> None:
+        if len(self._given) != 1:
+            raise InvalidArgument("a guide is one of regex, json_schema, grammar and choices")
+
+    @property
+    def _given(self) -> list[str]:
+        return [name for name in ("regex", "json_schema", "grammar", "choices") if getattr(self, name) is not None]
+
+    @property
+    def kind(self) -> str:
+        """Which of the four."""
+        return self._given[0]
+
+    @property
+    def source(self) -> str:
+        """The expression, the schema or the grammar as a text."""
+        if self.json_schema is not None and not isinstance(self.json_schema, str):
+            return json.dumps(self.json_schema, ensure_ascii=False)
+        return self.regex or self.json_schema or self.grammar or ""
+
+    @property
+    def choice_texts(self) -> Sequence[str]:
+        """The texts to choose from."""
+        return self.choices or ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """A text without an end, in memory that does not grow (docs/streaming.md).
+
+    >>> import lazyfill
+    >>> engine = lazyfill.Engine.load()
+    >>> session = engine.start_session(endless=lazyfill.StreamOptions(window=64), lazy="off")
+    >>> session.append(engine.tokenize("Rome, Paris, London. " * 40))
+    >>> session.step()
+    >>> len(session) > 200
+    True
+    """
+
+    sinks: int = 4
+    """The first tokens, which every token sees."""
+    window: int = 2000
+    """And the newest ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,8 +227,12 @@ class GenerateOptions(SamplingOptions):
     """Who proposes tokens that a step computes beside the newest: "recycle", "lookup", "auto" or "none"."""
     draft_tokens: int = 0
     """That a step proposes; 0: as many as pay."""
+    guide: Guide | None = None
+    """What the answer must look like."""
     lazy: str | LazyOptions = "auto"
     """A schedule, or all of `LazyOptions`."""
+    endless: StreamOptions | None = None
+    """A prompt and an answer of any length."""
     priority: int = 0
     """Higher ones go first."""
     cache_prompt: bool = False
@@ -182,7 +255,9 @@ class GenerateKeywords(SamplingKeywords, total=False):
     forced_tokens: Sequence[int]
     draft: Draft
     draft_tokens: int
+    guide: Guide | None
     lazy: str | LazyOptions
+    endless: StreamOptions | None
     priority: int
     cache_prompt: bool
     cache_salt: str

@@ -49,7 +49,7 @@ class Session:
 
     @property
     def tokens(self) -> list[int]:
-        """[n] given and generated."""
+        """[n] given and generated; of an endless session the newest ones."""
         return self._core.tokens()
 
     def __len__(self) -> int:

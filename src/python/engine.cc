@@ -114,9 +114,10 @@ std::unique_ptr<Ticket> answer_alone(const LoadedEngine& loaded, size_t context_
   return ticket;
 }
 
-Array<float> token_logprobs(const LoadedEngine& loaded, const TokenArray& tokens) {
-  auto logprobs = std::make_shared<std::vector<float>>(
-      value_or_raise(without_lock([&] { return loaded.executor->token_logprobs(span_of(tokens), {}); })));
+Array<float> token_logprobs(const LoadedEngine& loaded, const TokenArray& tokens, nb::handle endless) {
+  const auto stream = stream_options(endless);
+  auto logprobs = std::make_shared<std::vector<float>>(value_or_raise(
+      without_lock([&] { return loaded.executor->token_logprobs(span_of(tokens), {}, stream); })));
   const std::vector<float>& values = *logprobs;
   return array_of(values, owner_of(std::move(logprobs)));
 }
@@ -227,14 +228,17 @@ void bind_engine(nb::module_& module) {
       .def("start_scheduler", &start_scheduler)
       .def(
           "start_session",
-          [](const LoadedEngine& loaded, size_t context_tokens, nb::handle lazy) {
-            const SessionOptions options = {.context_tokens = context_tokens, .lazy = lazy_options(lazy)};
+          [](const LoadedEngine& loaded, size_t context_tokens, nb::handle lazy, nb::handle endless) {
+            const SessionOptions options = {.context_tokens = context_tokens,
+                                            .lazy = lazy_options(lazy),
+                                            .stream = stream_options(endless)};
             return session_object(
                 value_or_raise(without_lock([&] { return loaded.executor->start_session(options); })));
           },
-          nb::sig("def start_session(self, context_tokens: int, lazy: object, /) -> Session"))
+          nb::arg("context_tokens"), nb::arg("lazy"), nb::arg("endless").none(),
+          nb::sig("def start_session(self, context_tokens: int, lazy: object, endless: object) -> Session"))
       .def("answer_alone", &answer_alone)
-      .def("token_logprobs", &token_logprobs);
+      .def("token_logprobs", &token_logprobs, nb::arg("tokens"), nb::arg("endless").none());
   module.def("policies", &policy_table, "Name, what it keeps, and whether a scheduler can take it.");
 }
 

@@ -83,6 +83,24 @@ class Reader {
     for (const auto& [id, bias] : biases) field.push_back({id, bias});
   }
   void revival(const char* name, Revival& field) const { field = revival_of(options_.attr(name)); }
+  void guide(const char* name, GuideOptions& field) const {
+    const nb::object value = options_.attr(name);
+    if (value.is_none()) return;
+    if (!nb::hasattr(value, "kind"))
+      raise_invalid(std::string(name) + " is a Guide or None, not " + printed(value));
+    const Reader guide(value);
+    guide.one_of("kind", field.kind,
+                 Names<const char*, GuideKind>{{"regex", GuideKind::kRegex},
+                                               {"json_schema", GuideKind::kJsonSchema},
+                                               {"grammar", GuideKind::kGrammar},
+                                               {"choices", GuideKind::kChoice}});
+    guide("source", field.source, "a text");
+    guide("choice_texts", field.choices, "a list of texts");
+    guide("canonical", field.canonical, "True or False");
+  }
+  void stream(const char* name, std::optional<StreamOptions>& field) const {
+    field = stream_options(options_.attr(name));
+  }
   void lazy(const char* name, LazyOptions& field) const { field = lazy_options(options_.attr(name)); }
 
  private:
@@ -106,6 +124,8 @@ class Teller {
   void policy(const char* name, std::optional<Policy>&) { told_[name] = nb::none(); }
   void biases(const char* name, std::vector<LogitBias>&) { told_[name] = nb::dict(); }
   void revival(const char* name, Revival&) { told_[name] = nb::none(); }
+  void guide(const char* name, GuideOptions&) { told_[name] = nb::none(); }
+  void stream(const char* name, std::optional<StreamOptions>&) { told_[name] = nb::none(); }
   void lazy(const char* name, LazyOptions& field) { told_[name] = field.schedule; }
 
  private:
@@ -153,6 +173,12 @@ void visit(LazyOptions& o, Visitor& field) {
 }
 
 template <class Visitor>
+void visit(StreamOptions& o, Visitor& field) {
+  field("sinks", o.sinks, kCount);
+  field("window", o.window, kCount);
+}
+
+template <class Visitor>
 void visit(SamplingOptions& o, Visitor& field) {
   field("temperature", o.temperature, kNumber);
   field("top_k", o.top_k, kCount);
@@ -187,7 +213,9 @@ void visit(Request& o, Visitor& field) {
                                          {"lookup", Draft::kLookup},
                                          {"auto", Draft::kAuto}});
   field("draft_tokens", o.options.draft_tokens, kCount);
+  field.guide("guide", o.options.guide);
   field.lazy("lazy", o.lazy);
+  field.stream("endless", o.stream);
   field("priority", o.priority, kWhole);
   field("cache_prompt", o.cache_prompt, kBool);
   field("cache_salt", o.cache_salt, kText);
@@ -242,6 +270,13 @@ LazyOptions lazy_options(nb::handle options) {
   return read<LazyOptions>(options);
 }
 
+std::optional<StreamOptions> stream_options(nb::handle options) {
+  if (options.is_none()) return std::nullopt;
+  if (!nb::hasattr(options, "sinks"))
+    raise_invalid("endless is StreamOptions or None, not " + printed(options));
+  return read<StreamOptions>(options);
+}
+
 SamplingOptions sampling_options(nb::handle options) {
   return read<SamplingOptions>(options);
 }
@@ -258,6 +293,7 @@ nb::typed<nb::dict, nb::str, nb::any> default_options() {
   nb::dict all;
   tell<EngineOptions>(all, "EngineOptions");
   tell<LazyOptions>(all, "LazyOptions");
+  tell<StreamOptions>(all, "StreamOptions");
   tell<SamplingOptions>(all, "SamplingOptions");
   tell<Request>(all, "GenerateOptions");
   tell<SchedulerOptions>(all, "SchedulerOptions");

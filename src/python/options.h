@@ -5,6 +5,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include <optional>
+
 #include "lazyfill/engine.h"
 #include "lazyfill/scheduler.h"
 
@@ -12,6 +14,7 @@ namespace lazyfill::python {
 
 EngineOptions engine_options(nanobind::handle options);
 LazyOptions lazy_options(nanobind::handle options);
+std::optional<StreamOptions> stream_options(nanobind::handle options);
 SamplingOptions sampling_options(nanobind::handle options);
 SchedulerOptions scheduler_options(nanobind::handle options);
 // All but the tokens and who is called.

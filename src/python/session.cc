@@ -157,7 +157,7 @@ void bind_session(nb::module_& module) {
              return session.with([](Session& s) { return std::vector<int32_t>(s.tokens()); });
            })
       .def("n_tokens",
-           [](SharedSession& session) { return session.with([](Session& s) { return s.tokens().size(); }); })
+           [](SharedSession& session) { return session.with([](Session& s) { return s.n_tokens(); }); })
       .def("rewind",
            [](SharedSession& session, size_t n_tokens) {
              value_or_raise(session.with([&](Session& s) { return s.rewind(n_tokens); }));

@@ -124,7 +124,8 @@ Result<void> Ticket::ask(Scheduler& scheduler, Request request) {
 }
 
 Result<void> Ticket::ask(const Executor& executor, size_t context_tokens, Request request) {
-  auto session = executor.start_session({.context_tokens = context_tokens, .lazy = request.lazy});
+  auto session = executor.start_session(
+      {.context_tokens = context_tokens, .lazy = request.lazy, .stream = request.stream});
   if (!session) return tl::unexpected(session.error());
   try {
     thread_.emplace(std::jthread([box = box_, session = std::move(*session), request = std::move(request),

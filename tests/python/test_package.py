@@ -227,6 +227,44 @@ def test_penalties_biases_and_log_probabilities_of_what_was_chosen(engine):
     assert engine.generate("Rome, Paris, London,", max_tokens=9, temperature=0, stop=["x", plain.text[-2:]]).stop_text == plain.text[-2:]
 
 
+@pytest.mark.parametrize("guide, flags", [
+    (lf.Guide(regex="[A-Z][a-z]{2,8} and [A-Z][a-z]{2,8}"), ["--regex", "[A-Z][a-z]{2,8} and [A-Z][a-z]{2,8}"]),
+    (lf.Guide(choices=["Rome", "Berlin"]), ["--choice", "Rome", "--choice", "Berlin"]),
+    (lf.Guide(grammar='root ::= "a" [0-9]+ "."', canonical=False), ["--grammar", "GRAMMAR", "--guide", "any"]),
+    (lf.Guide(json_schema={"enum": ["\u00e9", 1]}), ["--json-schema", "SCHEMA"]),
+], ids=lambda value: value.kind if isinstance(value, lf.Guide) else "")
+def test_guided_answers_are_those_of_the_program(lazyfill, smollm2, engine, tmp_path, guide, flags):
+    for name in ("GRAMMAR", "SCHEMA"):
+        if name in flags:
+            (tmp_path / name).write_text(guide.source, encoding="utf-8")
+            flags = [str(tmp_path / name) if flag == name else flag for flag in flags]
+    record = record_of_program(lazyfill, smollm2, tmp_path, "-n", "16", "-p", "Two cities:", *flags)
+    answer = engine.generate("Two cities:", max_tokens=16, temperature=0, guide=guide)
+    assert answer.text == record["text"] and answer.token_ids == record["token_ids"]
+    assert engine.start_session().generate("Two cities:", max_tokens=16, temperature=0, guide=guide).text == answer.text
+
+
+def test_drafts_change_no_answer(engine):
+    prompt = "one two three four five six seven eight nine ten. " * 6
+    plain = engine.generate(prompt, max_tokens=24, temperature=0, lazy="off")
+    drafted = engine.generate(prompt, max_tokens=24, temperature=0, lazy="off", draft="lookup")
+    assert drafted.token_ids == plain.token_ids
+    assert drafted.drafts["accepted"] > 0 == plain.drafts["proposed"]
+
+
+def test_a_text_without_an_end(lazyfill, smollm2, engine, tmp_path):
+    text = "Rome, Paris, London. " * 60
+    record = record_of_program(lazyfill, smollm2, tmp_path, "-n", "8", "-p", text, "--stream", "sinks=4,window=64", "--lazy", "off")
+    endless = lf.StreamOptions(sinks=4, window=64)
+    answer = engine.generate(text, max_tokens=8, temperature=0, lazy="off", endless=endless)
+    assert answer.token_ids == record["token_ids"]
+    session = engine.start_session(lazy="off", endless=endless)
+    assert session.generate(text, max_tokens=8, temperature=0).token_ids == record["token_ids"]
+    assert len(session) > len(session.tokens)
+    ids = engine.tokenize(text)
+    assert engine.token_logprobs(ids, endless=endless).shape == (len(ids),)
+
+
 def test_text_and_ids_of_any_kind(engine):
     ids = engine.tokenize("Rome, Paris")
     for same in (ids, tuple(ids), numpy.array(ids), numpy.array(ids, dtype=numpy.uint16)):

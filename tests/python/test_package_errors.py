@@ -72,6 +72,10 @@ def test_errors_are_the_engines_sentences(lazyfill, engine, broken):
     ({"lazy": 3}, "lazy is a schedule"),
     ({"logit_bias": [1, 2]}, "logit_bias must be a dict"),
     ({"draft": "best"}, "draft is one of"),
+    ({"guide": "[0-9]"}, "guide is a Guide"),
+    ({"guide": lf.Guide(regex="(")}, "."),
+    ({"guide": lf.Guide(choices="ab")}, "choice_texts must be a list of texts"),
+    ({"endless": 5}, "endless is StreamOptions"),
     ({"cache_salt": "\ud800"}, "cache_salt must be a text"),
 ])
 def test_options_that_cannot_be_are_refused_by_name(engine, keywords, words):
@@ -100,6 +104,8 @@ def test_other_arguments_that_cannot_be(engine):
         (lambda: engine.generate("a", lazy=lf.LazyOptions(schedule="15:0.5", pooling="some")), "pooling"),
         (lambda: engine.start_session().sample(), "no logits"),
         (lambda: engine.start_session().rewind(3), "rewind"),
+        (lambda: lf.Guide(), "one of regex"),
+        (lambda: lf.Guide(regex="a", grammar="b"), "one of regex"),
     ]:
         with pytest.raises(lf.InvalidArgument, match=words):
             call()
