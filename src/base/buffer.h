@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -25,17 +26,21 @@ class RawBuffer {
   std::byte* data() const { return data_; }
   size_t size_bytes() const { return size_; }
 
-  // Asks for pages of 2 MiB, before the first write: for what will be filled to its end and read over and
-  // over. They come with a fifth of the cost of as many small ones, and need fewer look-ups afterwards.
-  void use_huge_pages();
+  // In pages of 2 MiB where the system has them: for what will be filled to its end and read over and over.
+  // They come with a fifth of the cost of as many small ones, and need fewer look-ups afterwards. Such
+  // buffers lie one behind the other in regions that they share: most matrices are smaller than such a page,
+  // and a page comes whole only where all of it may be written. Any thread may call it.
+  static RawBuffer in_huge_pages(size_t n_bytes);
 
  private:
   void swap(RawBuffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(region_, other.region_);
   }
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  std::shared_ptr<void> region_;  // null: the pages are this buffer's own
 };
 
 // Contents start at zero.
@@ -52,7 +57,12 @@ class Buffer {
     if (n > size_) *this = Buffer(n);
   }
 
-  void use_huge_pages() { raw_.use_huge_pages(); }
+  static Buffer in_huge_pages(size_t n) {
+    Buffer buffer;
+    buffer.raw_ = RawBuffer::in_huge_pages(n * sizeof(T));
+    buffer.size_ = n;
+    return buffer;
+  }
 
   T* data() { return reinterpret_cast<T*>(raw_.data()); }
   const T* data() const { return reinterpret_cast<const T*>(raw_.data()); }

@@ -90,10 +90,10 @@ class ObjectShape : public std::enable_shared_from_this<ObjectShape> {
       }
     }
     if (const Json* patterns = find("patternProperties")) {
-      for (const auto& [expression, _] : patterns->items()) {
+      for (const auto& item : patterns->items()) {  // clang 14 lets no lambda capture a structured binding
         const bool known = std::any_of(patterns_.begin(), patterns_.end(),
-                                       [&](const Pattern& one) { return one.expression == expression; });
-        if (!known) patterns_.push_back({expression});
+                                       [&](const Pattern& one) { return one.expression == item.key(); });
+        if (!known) patterns_.push_back({item.key()});
       }
     }
   }

@@ -32,9 +32,7 @@ Result<size_t> checked_row_bytes(const RawMatrix& raw) {
 
 Result<Buffer<std::byte>> make_buffer(size_t n_bytes) {
   try {
-    Buffer<std::byte> buffer(n_bytes);
-    buffer.use_huge_pages();
-    return buffer;
+    return Buffer<std::byte>::in_huge_pages(n_bytes);
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::kOutOfMemory, "Not enough memory for the weights of the model.");
   }
