@@ -52,7 +52,7 @@ std::string no_obstacle() {
   return "";
 }
 
-// The one list of instruction sets.
+// The one list of instruction sets, the best last.
 constexpr InstructionSet kInstructionSets[] = {
     {"reference", no_obstacle, reference::table},
 #if defined(LAZYFILL_X86)
@@ -63,9 +63,6 @@ constexpr InstructionSet kInstructionSets[] = {
     {"amx", amx_obstacle, amx::table},
 #endif
 };
-
-// Not taken unless it is named, until its kept sets are measured to be as near to fp32 as those of avx512.
-constexpr std::string_view kOnlyByName = "amx";
 
 const InstructionSet* find(std::string_view name) {
   for (const InstructionSet& set : kInstructionSets) {
@@ -98,7 +95,7 @@ Result<const Kernels*> kernels_for(std::string_view name) {
   if (name.empty()) {
     const Kernels* best = nullptr;
     for (const InstructionSet& set : kInstructionSets) {
-      if (set.name != kOnlyByName && set.obstacle().empty()) best = &set.table();
+      if (set.obstacle().empty()) best = &set.table();
     }
     return best;  // the first has no obstacle
   }
