@@ -31,7 +31,7 @@ def compare(args, model, known):
     longest = max([len(prompt.token_ids) for prompt in prompts.values()] + (args.loss_lengths if args.loss else []))
     context = longest + args.n_decode + HEADROOM
     running, failures = engines.start_all(
-        args.binary, model, args.lazy, args.threads, context, args.isa, args.only
+        args.binary, model, args.lazy, args.threads, context, args.isa, args.only, args.llama_suffix
     )
     lines = []
     try:
@@ -109,6 +109,14 @@ def parse_arguments():
         " for --activations 8 ('off 8bit'); may be given several times (9:0.5,15:0.5,22:0.5)",
     )
     parser.add_argument("--isa", choices=list(isa.ISAS), default="best", help="hold every engine to AVX2 (best)")
+    parser.add_argument(
+        "--without-amx",
+        dest="llama_suffix",
+        action="store_const",
+        const=", built without AMX",
+        default="",
+        help="llama.cpp was built without AMX, as run.sh does with this flag",
+    )
     parser.add_argument("--only", action="append", default=[], help="beginning of the peers' names; may be given several times")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("-n", "--n-decode", type=int, default=32, help="tokens to decode after the first (32)")

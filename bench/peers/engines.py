@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
 
+import machine
 from isa import ISAS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -13,6 +15,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 class Failed(Exception):
     """A sentence for the table: this engine could not be measured."""
+
+
+def last_words(code, has_amx):
+    """Why a worker's process is gone, as a sentence; a negative code is the signal that ended it."""
+    if code != -signal.SIGILL:
+        return f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"its process ended with code {code}"
+    sentence = "its process met an instruction that this machine refuses (SIGILL)"
+    if has_amx:
+        sentence += "; the processor has AMX, whose tiles a program must ask the system for: without them it may live"
+        sentence += " (run.sh --without-amx)"
+    return sentence
 
 
 class Worker:
@@ -36,7 +49,7 @@ class Worker:
         except OSError:
             line = ""
         if not line:
-            raise Failed(f"its process ended with code {self.process.wait()}")
+            raise Failed(last_words(self.process.wait(), machine.has_amx()))
         answer = json.loads(line)
         if "error" in answer:
             raise Failed(answer["error"])
@@ -134,19 +147,23 @@ def make_prompt(binary, model, text, n_tokens, start):
     return prompt
 
 
-def start_all(binary, model, schedules, threads, context_tokens, isa, only=()):
-    """Name -> engine, and name -> sentence for those that could not be started. `only`: beginnings of peers' names."""
+def start_all(binary, model, schedules, threads, context_tokens, isa, only=(), llama_suffix=""):
+    """Name -> engine, and name -> sentence for those that could not be started. `only`: beginnings of peers' names;
+    llama_suffix: what its name says of how llama.cpp was built."""
     common = {"model": model, "threads": threads, "context_tokens": context_tokens}
     engines = {"lazyfill": Lazyfill(binary, model, "off", threads)}
     for schedule in schedules:
         engines[f"lazyfill {schedule}"] = Lazyfill(binary, model, schedule, threads)
     peers = {
-        "llama.cpp": ("peer_llama_cpp.py", {"flash_attention": False, "isa": isa}),
-        "llama.cpp, flash attention": ("peer_llama_cpp.py", {"flash_attention": True, "isa": isa}),
+        f"llama.cpp{llama_suffix}": ("peer_llama_cpp.py", {"flash_attention": False, "isa": isa}),
+        f"llama.cpp{llama_suffix}, flash attention": ("peer_llama_cpp.py", {"flash_attention": True, "isa": isa}),
         "ik_llama.cpp": ("peer_ik_llama_cpp.py", {"flash_attention": False, "isa": isa}),
         "ik_llama.cpp, flash attention": ("peer_ik_llama_cpp.py", {"flash_attention": True, "isa": isa}),
         "OpenVINO": ("peer_openvino.py", {"sparse": False, "properties": ISAS[isa].openvino}),
         "OpenVINO, XATTENTION": ("peer_openvino.py", {"sparse": True, "properties": ISAS[isa].openvino}),
+        "transformers, BF16": ("peer_torch.py", {}),
+        "vLLM": ("peer_vllm.py", {}),
+        "ONNX Runtime GenAI": ("peer_onnx.py", {}),
     }
     failures = {}
     for name, (script, options) in peers.items():

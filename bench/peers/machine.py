@@ -33,6 +33,13 @@ def processor():
     return names[0] if names else platform.processor()
 
 
+def has_amx():
+    try:
+        return " amx_tile" in pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
 def read_gbytes_per_s(known, huge_pages):
     """The highest read bandwidth of all cores together that was measured, in small or in huge pages; None: not measured."""
     figures = [

@@ -6,9 +6,22 @@ engine with further questions is asked them by name: {"ask": "first_logprobs", "
 {"token_ids", "logprobs"}.
 """
 
+import importlib
 import json
 import os
 import sys
+
+
+
+def packages(*names):
+    """The modules; for engines that most machines do not have, imported when the engine is started."""
+    found = []
+    for name in names:
+        try:
+            found.append(importlib.import_module(name))
+        except ModuleNotFoundError as missing:
+            raise RuntimeError(f"the package {missing.name} is not installed") from missing
+    return found
 
 
 def serve(engine_class):

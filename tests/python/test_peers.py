@@ -194,6 +194,32 @@ def test_a_worker_that_is_missing_its_package_is_a_sentence(root, tmp_path, monk
         engines.Worker("peer_none.py", {})
 
 
+@pytest.mark.parametrize("script, package", [("peer_torch.py", "torch"), ("peer_vllm.py", "vllm"), ("peer_onnx.py", "onnxruntime_genai")])
+def test_an_engine_that_few_machines_have_says_what_is_missing(script, package):
+    import importlib.util
+
+    import engines
+
+    if importlib.util.find_spec(package):
+        pytest.skip(f"{package} is installed")
+    with pytest.raises(engines.Failed, match=f"the package {package} is not installed"):
+        engines.Worker(script, {"model": "m.gguf", "threads": 1, "context_tokens": 16})
+
+
+def test_a_worker_that_dies_of_a_signal_says_which(tmp_path, monkeypatch):
+    import engines
+    import machine
+
+    script = tmp_path / "peer_dies.py"
+    monkeypatch.setattr(engines, "HERE", tmp_path)
+    for name, has_amx, said in [("SIGILL", True, r"\(SIGILL\); the processor has AMX.*--without-amx"), ("SIGILL", False, r"\(SIGILL\)$"),
+                                ("SIGSEGV", True, "ended by SIGSEGV$")]:
+        script.write_text(f"import os, signal\nos.kill(os.getpid(), signal.{name})\n")
+        monkeypatch.setattr(machine, "has_amx", lambda has_amx=has_amx: has_amx)
+        with pytest.raises(engines.Failed, match=said):
+            engines.Worker("peer_dies.py", {})
+
+
 def test_a_worker_answers_line_by_line(root, tmp_path, monkeypatch):
     import engines
 
