@@ -106,7 +106,7 @@ def parse_arguments():
         "--lazy",
         action="append",
         help="a schedule, and where wanted a policy, a share for --sparse-attention ('9:0.5,15:0.5,22:0.5 focus 0.9') or 8bit"
-        " for --activations 8 ('off 8bit'); may be given several times (9:0.5,15:0.5,22:0.5)",
+        " for --activations 8 ('off 8bit'), or an instruction set ('off amx'); may be given several times (9:0.5,15:0.5,22:0.5)",
     )
     parser.add_argument("--isa", choices=list(isa.ISAS), default="best", help="hold every engine to AVX2 (best)")
     parser.add_argument(

@@ -1,6 +1,7 @@
 """The engines of the comparison: each peer a worker process (worker.py), lazyfill a program that is run."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -72,9 +73,17 @@ class Worker:
             self.process.wait()
 
 
+OWN_ISAS = ("avx2", "avx512", "amx")
+
+
+def isa_of(schedule):
+    """The instruction set that lazyfill is held to with this schedule; None: its own choice."""
+    return next((word for word in schedule.split() if word in OWN_ISAS), None)
+
+
 def flags_of(schedule):
     """"SPEC", with a policy, a share of the attention or "8bit" behind it, as flags of lazyfill run."""
-    spec, *words = schedule.split()
+    spec, *words = [word for word in schedule.split() if word not in OWN_ISAS]
     flags = ["--lazy", spec]
     for word in words:
         if word == "8bit":
@@ -88,6 +97,8 @@ class Lazyfill:
     """lazyfill under one schedule. Its times do not contain loading, as the peers' do not."""
 
     def __init__(self, binary, model, schedule, threads):
+        isa = isa_of(schedule)
+        self.environment = os.environ | ({"LAZYFILL_ISA": isa} if isa else {})
         self.command = [binary, "run", "-m", model, *flags_of(schedule), "--threads", str(threads), "--temp", "0"]
 
     def measure(self, prompt, n_decode):
@@ -95,7 +106,7 @@ class Lazyfill:
             text, record = pathlib.Path(folder, "prompt.txt"), pathlib.Path(folder, "record.json")
             text.write_text(prompt.text)
             files = ["-f", str(text), "--json", str(record), "-n", str(n_decode + 1), "--quiet"]
-            done = subprocess.run(self.command + files, capture_output=True, text=True)
+            done = subprocess.run(self.command + files, capture_output=True, text=True, env=self.environment)
             if done.returncode != 0:
                 raise Failed(done.stderr.strip())
             result = json.loads(record.read_text())

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -36,6 +37,7 @@ constexpr char kSummary[] =
     "fast.";
 constexpr char kExamples[] =
     "  lazyfill calibrate\n"
+    "  lazyfill calibrate --quick\n"
     "  lazyfill calibrate --preset fast\n"
     "  lazyfill calibrate -m model.gguf --max-kl 0.02 --min-agreement 0.95\n"
     "  lazyfill calibrate --schedule 8:0.5,14:0.5 --sparse-attention 0.95     # keeps this one\n"
@@ -43,7 +45,12 @@ constexpr char kExamples[] =
 constexpr double kWorthwhile = 0.9;  // share of the dense time below which a prompt length counts as gaining
 // Sparser attention loses more; what saves hardly more than the one before is not tried.
 constexpr double kMasses[] = {0.98, 0.95, 0.9, 0.85};
-constexpr double kTimingShare = 0.3;  // of the minutes, for the cost model
+// A quick search has the time to measure one.
+constexpr double kQuickMass = 0.95;
+constexpr double kTimingShare = 0.3;      // of the minutes, for the cost model
+constexpr double kLastTimingShare = 0.1;  // kept for the speed of what was found
+constexpr float kMinutes = 9;
+constexpr float kQuickMinutes = 1.5F;
 // Of each kind, where the user names none.
 constexpr LossTarget kTargets[] = {{0.2, 0.85}, {0.25, 0.8}};
 
@@ -56,7 +63,8 @@ struct CalibrateFlags {
   std::optional<float> min_agreement;
   size_t prompt_tokens = 4096;
   size_t n_tokens = 17;
-  float minutes = 9;
+  bool quick = false;
+  std::optional<float> minutes;
   size_t n_candidates = 200;
   std::string schedule;  // to be kept without a search
   size_t policy = 0;     // index into searched_policies()
@@ -165,6 +173,7 @@ class Calibration {
     task_.layers = engine_.info().prunable_layers;
     task_.layer_windows = engine_.info().layer_windows;
     task_.policies = searched_policies();
+    task_.quick = flags_.quick;
     return {};
   }
 
@@ -179,7 +188,19 @@ class Calibration {
     return tokens;
   }
 
-  double limit_seconds() const { return static_cast<double>(flags_.minutes) * 60; }
+  double limit_seconds() const {
+    return static_cast<double>(flags_.minutes.value_or(flags_.quick ? kQuickMinutes : kMinutes)) * 60;
+  }
+  // Where time is short, what comes after the search belongs to it too.
+  double search_seconds() const { return limit_seconds() * (flags_.quick ? 1 - kLastTimingShare : 1); }
+  // A quick search on a slow or busy machine may take twice as long before it has nothing at all.
+  bool is_time_over() const {
+    const double patience = flags_.quick && !has_found_ ? 2 : 1;
+    return seconds_since(start_) > search_seconds() * patience;
+  }
+  double last_timing_seconds() const {
+    return flags_.quick ? limit_seconds() * kLastTimingShare : std::numeric_limits<double>::infinity();
+  }
 
   // As the preset will be used: a decode step brings back few tokens, and the loss is measured so.
   static LazyOptions options_of(const ScheduleCandidate& candidate) {
@@ -192,6 +213,7 @@ class Calibration {
   }
 
   std::vector<double> masses() const {
+    if (flags_.schedule.empty() && flags_.quick) return {kQuickMass};
     if (flags_.schedule.empty()) return {std::begin(kMasses), std::end(kMasses)};
     if (flags_.attention_mass < 1) return {round_to(static_cast<double>(flags_.attention_mass), 4)};
     return {};
@@ -203,8 +225,7 @@ class Calibration {
       const LazyOptions lazy = options_of(candidate);
       auto verdict = judge.judge([&](size_t text) -> Result<TextLoss> {
         progress();
-        if (seconds_since(start_) > limit_seconds())
-          return fail(ErrorCode::kCancelled, "the time for the search is over");
+        if (is_time_over()) return fail(ErrorCode::kCancelled, "the time for the search is over");
         auto loss = measure_fidelity(executor_, dense_[text], lazy, interrupt_.token());
         if (!loss) return tl::unexpected(loss.error());
         return TextLoss{loss->mean_kl, loss->agreement};
@@ -213,7 +234,14 @@ class Calibration {
       remember(candidate, *verdict);
       return verdict->within;
     };
-    return flags_.schedule.empty() ? search_schedule(task_, is_within_target) : given(is_within_target);
+    if (!flags_.schedule.empty()) return given(is_within_target);
+    auto found = search_schedule(task_, is_within_target);
+    if (found && !has_found_ && is_time_over()) {
+      return fail(
+          ErrorCode::kCancelled,
+          "the time was over before anything held the target, and nothing was kept; give more --minutes");
+    }
+    return found;
   }
 
   // The user's own schedule, if it holds the target.
@@ -254,6 +282,7 @@ class Calibration {
                       {"within", verdict.within}});
     last_ = verdict;
     if (!verdict.within) return;
+    has_found_ = true;
     best_loss_ = verdict.mean;
     bar_.clear();
     terminal_.note(fixed(speed_up, 2) + "x predicted, KL " + fixed(verdict.mean.kl, 4) + ", agreement " +
@@ -274,7 +303,7 @@ class Calibration {
     preset.agreement = round_to(best_loss_.agreement, 4);
     preset.min_tokens = shortest_gaining(found.best);
     preset.prompt_tokens = task_.n_tokens;
-    auto speed_up = clock.speed_up(preset.lazy);
+    auto speed_up = clock.speed_up(preset.lazy, last_timing_seconds());
     if (!speed_up) return tl::unexpected(speed_up.error());
     preset.speed_up = round_to(*speed_up, 2);
     bar_.clear();
@@ -294,9 +323,7 @@ class Calibration {
   }
 
   void progress() {
-    bar_.update({.layer = trail_.size(),
-                 .n_layers = task_.max_measurements,
-                 .rows = task_.n_tokens,
+    bar_.update({.n_layers = 0,  // no prompt
                  .fraction = std::min(seconds_since(start_) / limit_seconds(), 1.0)});
   }
 
@@ -312,6 +339,7 @@ class Calibration {
   std::vector<std::vector<int32_t>> prompts_;
   std::vector<DenseReference> dense_;  // one a prompt
   TextLoss best_loss_{0, 1};           // of the best candidate so far; dense has none
+  bool has_found_ = false;
   LossJudge::Verdict last_;
   Json trail_ = Json::array();
 };
@@ -407,6 +435,10 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.add_switch("--plain", values.plain, "No text as a chat message; default: every other one");
   flags.add_count("--prompt-tokens", values.prompt_tokens, 64, size_t{1} << 24,
                   "Length of the prompts that shall be fast, at most the model's context; default 4096");
+  flags.add_switch(
+      "--quick", values.quick,
+      "A short search of 90 seconds, that begins with what other models came to; the loss is measured on "
+      "the same texts");
   flags.add_text("--schedule", values.schedule, "LAYER:KEEP,...",
                  "No search: measure this schedule, and keep it if it holds the target");
   std::vector<std::string> names;
@@ -414,7 +446,8 @@ int calibrate_command(const std::vector<std::string>& args) {
   flags.add_choice("--policy", values.policy, names, "Policy of --schedule; default " + names.front());
   flags.add_real("--sparse-attention", values.attention_mass, 0.01F, 1,
                  "Sparse attention of --schedule; default 1, none");
-  flags.add_real("--minutes", values.minutes, 0.01F, 10000, "End the search after this time; default 9");
+  flags.add_real("--minutes", values.minutes, 0.01F, 10000,
+                 "End the search after this time; default 9, with --quick 1.5");
   flags.add_count("--candidates", values.n_candidates, 1, 100000,
                   "End the search after so many candidates; default 200");
   flags.group("Result");
@@ -428,6 +461,8 @@ int calibrate_command(const std::vector<std::string>& args) {
     return wrong_usage(kCommand, "--beside and --out name two places: give one");
   if (values.schedule.empty() && (values.policy != 0 || values.attention_mass < 1))
     return wrong_usage(kCommand, "--policy and --sparse-attention are of --schedule: a search finds its own");
+  if (values.quick && !values.schedule.empty())
+    return wrong_usage(kCommand, "--quick is a search and --schedule needs none: give one");
   return guarded(kCommand, [&] { return calibrate(values); });
 }
 

@@ -237,6 +237,10 @@ std::string user_preset_folder() {
   return cache_folder() + "/presets";
 }
 
+std::string hints_folder() {
+  return cache_folder() + "/hints";
+}
+
 std::string models_folder() {
   return cache_folder() + "/models";
 }

@@ -82,6 +82,8 @@ Result<std::string> read_messages(const std::string& path, const TextFlags& flag
 std::string wanted_isa();
 // Where `calibrate` keeps presets.
 std::string user_preset_folder();
+// Where what need not be said twice is remembered.
+std::string hints_folder();
 
 // Where `pull` puts models, and the default model is.
 std::string models_folder();

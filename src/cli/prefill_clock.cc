@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -46,6 +45,8 @@ Result<CostModel> PrefillClock::fit(const std::vector<double>& attention_masses,
   for (double mass : attention_masses) cases.push_back({longest, options_of("off", mass)});
   const double typical = attention_masses.empty() ? 1 : attention_masses[attention_masses.size() / 2];
   if (!attention_masses.empty()) cases.push_back({longest, options_of(pruned, typical)});
+  if (auto warm = prefill_ms(cases.front().n_tokens, cases.front().lazy); !warm)
+    return tl::unexpected(warm.error());
   if (auto done = measure(cases, max_seconds); !done) return tl::unexpected(done.error());
 
   std::vector<TimedPrefill> dense;
@@ -69,10 +70,9 @@ Result<CostModel> PrefillClock::fit(const std::vector<double>& attention_masses,
   return model;
 }
 
-Result<double> PrefillClock::speed_up(const LazyOptions& lazy) const {
+Result<double> PrefillClock::speed_up(const LazyOptions& lazy, double max_seconds) const {
   std::vector<Case> cases = {{tokens_.size(), options_of("off", 1)}, {tokens_.size(), lazy}};
-  if (auto done = measure(cases, std::numeric_limits<double>::infinity()); !done)
-    return tl::unexpected(done.error());
+  if (auto done = measure(cases, max_seconds); !done) return tl::unexpected(done.error());
   return cases[0].best_ms / cases[1].best_ms;
 }
 

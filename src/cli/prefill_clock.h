@@ -19,11 +19,13 @@ class PrefillClock {
 
   // Prefills of several lengths up to that of the text, one with a schedule, and one with each of the
   // `attention_masses`, in turn; of each the fastest of three rounds counts, of fewer where they would take
-  // longer than max_seconds. A mass that saves hardly more than a larger one has no part in the model.
+  // longer than max_seconds; one prefill before them does not count, for it waits for pages of memory. A mass
+  // that saves hardly more than a larger one has no part in the model.
   Result<CostModel> fit(const std::vector<double>& attention_masses, double max_seconds) const;
 
-  // Of the whole text against dense, both in turn.
-  Result<double> speed_up(const LazyOptions& lazy) const;
+  // Of the whole text against dense, both in turn: the fastest of three rounds, or of as many as fit into
+  // max_seconds.
+  Result<double> speed_up(const LazyOptions& lazy, double max_seconds) const;
 
  private:
   struct Case {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "cli/batch.h"
+#include "cli/calibration_hint.h"
 #include "cli/command.h"
 #include "cli/lines.h"
 #include "cli/messages.h"
@@ -24,8 +25,8 @@ namespace {
 
 constexpr char kCommand[] = "run";
 
-int run_one(Runner& runner, const PromptSettings& settings, const std::string& prompt, bool stream,
-            std::optional<OutputFile>& output) {
+int run_one(Runner& runner, const ModelFlags& model, const PromptSettings& settings,
+            const std::string& prompt, bool stream, std::optional<OutputFile>& output) {
   auto answer = runner.answer(settings, prompt, stream, output.has_value());
   if (!answer) {
     if (answer.error().code == ErrorCode::kCancelled) return report_failure(kCommand, stopped(0));
@@ -33,6 +34,11 @@ int run_one(Runner& runner, const PromptSettings& settings, const std::string& p
   }
   runner.terminal().note(generation_summary(answer->generation));
   runner.tell_cut(settings, answer->generation);
+  if (!model.quiet) {
+    const std::string hint = calibration_hint(answer->generation.lazy.choice,
+                                              runner.engine().info().fingerprint, model.path, hints_folder());
+    if (!hint.empty()) runner.terminal().note(hint);
+  }
   if (output) {
     auto line = runner.record_line(*answer, "");
     if (!line) return report_failure(kCommand, line.error());
@@ -170,7 +176,7 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
   if (!many) {
     PromptSettings settings = flags.settings;
     settings.whole_conversation = !flags.messages.empty();
-    return run_one(runner, settings, prompt, stream, output);
+    return run_one(runner, flags.model, settings, prompt, stream, output);
   }
   return run_lines(runner, flags, args, flags.jsonl == "-" ? std::cin : file, *output);
 }

@@ -16,10 +16,38 @@ namespace {
 // Without a preset. Below this a prompt is prefilled in about a second on two cores, and short prompts lose
 // most from pruning.
 constexpr size_t kAutoMinTokens = 1024;
-// With more, a decode step takes longer than a dense one (docs/performance.md).
-// Half of the tokens after half of the depth, half of those after three quarters: with no preset for the
-// model only what is safe everywhere.
-constexpr std::string_view kAutoSchedule = "50%:0.5,75%:0.5";
+// What the presets of other models have in common, softened: two early stages, chosen by the words before the
+// answer, and attention that is somewhat sparse (docs/decisions.md).
+struct DefaultStage {
+  double depth;
+  const char* keep;
+};
+constexpr DefaultStage kDefaultStages[] = {{0.3, "0.7"}, {0.6, "0.7"}};
+constexpr Policy kDefaultPolicy = Policy::kFocus;
+constexpr float kDefaultMass = 0.95F;
+
+// At the layers that can prune nearest to these depths, but not at half of one or less, where scores say
+// little. Where few can, as in models whose layers mostly see a window, two stages may fall together, and the
+// second is left out.
+std::string default_schedule(const ModelConfig& config) {
+  const std::vector<size_t> layers = config.prunable_layers();
+  if (layers.empty()) return "off";
+  std::string schedule;
+  std::optional<size_t> before;
+  for (const DefaultStage& stage : kDefaultStages) {
+    const double depth = stage.depth * static_cast<double>(config.n_layers);
+    const auto distance = [depth](size_t layer) { return std::abs(static_cast<double>(layer) - depth); };
+    const size_t layer = *std::min_element(layers.begin(), layers.end(),
+                                           [&](size_t a, size_t b) { return distance(a) < distance(b); });
+    if ((before && layer <= *before) || 2 * static_cast<double>(layer) <= depth) continue;
+    before = layer;
+    if (!schedule.empty()) schedule += ',';
+    schedule += std::to_string(layer);
+    schedule += ':';
+    schedule += stage.keep;
+  }
+  return schedule.empty() ? "off" : schedule;
+}
 
 // Empty when there is no such file.
 Result<std::optional<Preset>> read_preset(const std::string& path) {
@@ -73,9 +101,12 @@ std::string automatic(const ModelConfig& config, const FoundPreset* found, size_
                       LazyChoice& choice) {
   if (found == nullptr) {
     choice.min_tokens = kAutoMinTokens;
-    if (config.prunable_layers().size() >= 2 && n_tokens >= kAutoMinTokens) return std::string(kAutoSchedule);
     choice.short_prompt = n_tokens < kAutoMinTokens;
-    return "off";
+    if (!lazy.policy) lazy.policy = kDefaultPolicy;
+    if (choice.short_prompt) return "off";
+    std::string schedule = default_schedule(config);
+    if (!lazy.attention_mass && schedule != "off") lazy.attention_mass = kDefaultMass;
+    return schedule;
   }
   const Preset& preset = found->preset;
   choice.min_tokens = preset.min_tokens;

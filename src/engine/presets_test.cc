@@ -62,14 +62,41 @@ TEST(ResolveLazy, WithoutAPresetAutoIsCareful) {
   const auto resolved = resolve_lazy(model_of(20), nullptr, with_schedule("auto"), 2000);
   ASSERT_TRUE(resolved);
   ASSERT_EQ(resolved->stages.size(), 2U);
-  EXPECT_EQ(resolved->stages[0].layer, 10U);
+  EXPECT_EQ(resolved->stages[0].layer, 6U);
+  EXPECT_EQ(resolved->stages[1].layer, 12U);
   EXPECT_EQ(resolved->choice.source, "default");
-  EXPECT_EQ(resolved->lazy.attention_mass, 1.0F);
-  EXPECT_EQ(resolved->lazy.policy, Policy::kLazy);
+  EXPECT_EQ(resolved->lazy.attention_mass, 0.95F);
+  EXPECT_EQ(resolved->lazy.policy, Policy::kFocus);
+  EXPECT_EQ(resolved->lazy.revival, Revival::automatic());
   EXPECT_TRUE(resolve_lazy(model_of(20), nullptr, with_schedule("auto"), 500)->stages.empty());
 }
 
+TEST(ResolveLazy, TheDefaultPrunesWhereTheModelCan) {
+  // Layers that see a window cannot prune; those two that are nearest to the default's depths may be one.
+  const auto stages_with = [](size_t n_layers, std::vector<size_t> wide) {
+    ModelConfig config = model_of(n_layers);
+    for (LayerConfig& layer : config.layers) layer.window = 512;
+    for (size_t layer : wide) config.layers[layer].window = 0;
+    const auto resolved = resolve_lazy(config, nullptr, with_schedule("auto"), 2000);
+    EXPECT_TRUE(resolved) << resolved.error().message;
+    std::vector<size_t> layers;
+    for (const ScheduleStage& stage : resolved->stages) layers.push_back(stage.layer);
+    return layers;
+  };
+  EXPECT_THAT(stages_with(18, {5, 11, 17}), testing::ElementsAre(5, 11));
+  EXPECT_THAT(stages_with(18, {14, 16}), testing::ElementsAre(14));
+  EXPECT_THAT(stages_with(18, {8}), testing::ElementsAre(8));
+  EXPECT_THAT(stages_with(18, {}), testing::IsEmpty());
+  EXPECT_THAT(stages_with(18, {1, 2}), testing::IsEmpty());  // too early for either stage
+  EXPECT_THAT(stages_with(2, {0, 1}), testing::IsEmpty());
+  EXPECT_THAT(stages_with(4, {0, 1, 2, 3}), testing::ElementsAre(1, 2));
+}
+
 TEST(ResolveLazy, WhatTheCallerNamesWins) {
+  const auto named = resolve_lazy(model_of(20), nullptr, with_schedule("auto", Policy::kLazy), 2000);
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->lazy.policy, Policy::kLazy);
+
   const FoundPreset found = preset_for("x");
   const auto policy = resolve_lazy(model_of(10), &found, with_schedule("auto", Policy::kRandom), 1000);
   ASSERT_TRUE(policy);

@@ -13,6 +13,8 @@ constexpr double kMostKeep = 0.98;  // a stage that keeps more is not worth its 
 constexpr size_t kMostStages = 4;
 constexpr double kFirstGain = 0.08;  // a candidate must be faster than the best by this share
 constexpr double kLastGain = 0.02;   // and in the end by this: less is below what a clock can show
+constexpr double kFirstSpeedUp = 2;  // of a quick search
+constexpr double kClimb = 0.8;       // its step, of the time
 
 double predicted_ms(const SearchTask& task, std::span<const ScheduleStage> stages, double attention_mass) {
   return task.cost.predict_ms(prefill_work(task.n_tokens, stages, task.layer_windows), attention_mass);
@@ -35,7 +37,7 @@ class Search {
   }
 
   Result<SearchResult> run() {
-    bool go_on = begin();
+    bool go_on = task_.quick ? begin_quickly() : begin();
     for (double gain = kFirstGain; go_on && gain >= kLastGain; gain /= 2) {
       bool improved = true;
       while (go_on && improved && found_any()) {
@@ -76,6 +78,33 @@ class Search {
         break;
     }
     return may_go_on();
+  }
+
+  // Two early stages under each of the policies, with attention somewhat sparse: what the search came to on
+  // every model so far. Where they bear nothing, begin() looks for something softer.
+  bool begin_quickly() {
+    const auto& masses = task_.attention_masses;
+    const double mass = masses.empty() ? 1 : masses[masses.size() / 2];
+    for (Policy policy : task_.policies) {
+      climb({early_stages(), policy, 0, mass});
+      if (!may_go_on()) return false;
+    }
+    return found_any() || begin();
+  }
+
+  // Faster and faster until the target is lost, or slower until it is held, and once more between the two.
+  void climb(const ScheduleCandidate& shape) {
+    double held =
+        found_any() ? result_.best.predicted_ms * (1 - kFirstGain) : result_.dense_ms / kFirstSpeedUp;
+    double lost = 0;
+    if (challenge(shape, held)) {
+      for (lost = held * kClimb; challenge(shape, lost); lost *= kClimb) held = lost;
+    } else if (!found_any()) {
+      lost = held;
+      for (held = lost / kClimb; held < result_.dense_ms && !challenge(shape, held); held /= kClimb)
+        lost = held;
+    }
+    if (found_any() && lost > 0) challenge(shape, std::sqrt(held * lost));
   }
 
   bool may_go_on() const { return !failed_ && result_.n_measurements < task_.max_measurements; }

@@ -193,6 +193,35 @@ TEST(SearchSchedule, SparseAttentionAloneWhereNoPruningHolds) {
   EXPECT_EQ(result->best.predicted_ms, predicted(task, {}, 0.9));
 }
 
+TEST(SearchSchedule, AQuickOneComesNearWhatEarlyStagesBear) {
+  for (const double bearable : {1.25, 1.7, 2.1, 2.6, 2.9}) {
+    SearchTask task = task_of(30);
+    task.quick = true;
+    task.max_measurements = 12;
+    const double fastest_ms = predicted(task, {}) / bearable;
+    const auto result = search_schedule(task, [&](const ScheduleCandidate& candidate) -> Result<bool> {
+      const auto& stages = candidate.stages;
+      const bool early = stages.size() == 2 && stages[0].layer == 8 && stages[1].layer == 14;
+      return early && candidate.policy == Policy::kFocus && candidate.predicted_ms >= fastest_ms;
+    });
+    ASSERT_TRUE(result);
+    EXPECT_GE(result->best.predicted_ms, fastest_ms);
+    EXPECT_LT(result->best.predicted_ms, fastest_ms / 0.9) << bearable;
+  }
+}
+
+TEST(SearchSchedule, AQuickOneFallsBackToWhatIsSofter) {
+  // Nothing early holds, and no two stages do.
+  SearchTask task = task_of(30);
+  task.quick = true;
+  const auto result = search_schedule(task, [](const ScheduleCandidate& candidate) -> Result<bool> {
+    return candidate.stages.size() == 1 && candidate.stages[0].layer >= 15;
+  });
+  ASSERT_TRUE(result);
+  ASSERT_EQ(result->best.stages.size(), 1U);
+  EXPECT_LT(result->best.predicted_ms, result->dense_ms / 1.3);
+}
+
 TEST(SearchSchedule, EndsAtItsBudgetWithWhatItHas) {
   SearchTask task = task_of(30);
   task.max_measurements = 3;

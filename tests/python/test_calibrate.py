@@ -139,6 +139,46 @@ def test_wrong_usage(lazyfill, smollm2, tmp_path):
     assert done.returncode == 1 and "fewer than 16 tokens" in done.stderr and not (tmp_path / "p.json").exists()
 
 
+def test_a_quick_search_keeps_what_holds_the_target(lazyfill, tiny_model, texts, tmp_path):
+    path, search = tmp_path / "quick.json", tmp_path / "search.json"
+    calibrate(lazyfill, tiny_model, texts, "--quick", "--out", path, "--json", search, "--max-kl", "100", "--min-agreement", "0")
+    preset, report = json.loads(path.read_text(encoding="utf-8")), json.loads(search.read_text(encoding="utf-8"))
+    assert report["candidates"][-1]["schedule"] == preset["schedule"] and len(report["candidates"]) == 3
+    assert report["candidates"][0]["predicted_speed_up"] >= 2  # where it begins
+    assert {saving["mass"] for saving in report["sparse_attention"]["savings"]} <= {0.95}
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        calibrate(lazyfill, tiny_model, texts, "--quick", "--schedule", "2:0.5")
+    assert refused.value.returncode == 2 and "--quick" in refused.value.stderr
+
+
+def test_a_search_without_time_keeps_nothing(lazyfill, tiny_model, texts, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
+        calibrate(lazyfill, tiny_model, texts * 200, "--minutes", "0.01", "--out", tmp_path / "p.json", "--tokens", "16")
+    assert "give more --minutes" in stopped.value.stderr and not (tmp_path / "p.json").exists()
+
+
+def test_a_model_of_windows_needs_no_preset(lazyfill, tmp_path):
+    """Of 18 layers only 5 and 11 can prune: no two depths may ask for the same one."""
+    model = tmp_path / "m.gguf"
+    tiny.write_gemma3(model, n_layers=18)
+    choice = record_of(lazyfill, model, (TEXT.format(1) * 20)[:1200], XDG_CACHE_HOME=str(tmp_path))["lazy_choice"]
+    assert choice["source"] == "default" and [stage.split(":")[0] for stage in choice["schedule"].split(",")] == ["5", "11"]
+
+
+def test_run_says_once_that_calibration_would_pay(lazyfill, tmp_path):
+    model, environment = tmp_path / "m.gguf", {"XDG_CACHE_HOME": str(tmp_path)}
+    tiny.write_llama(model)
+
+    def said(prompt, *flags):
+        done = subprocess.run([lazyfill, "run", "-m", model, "-p", prompt, "-n", "1", *flags], check=True, capture_output=True, text=True, timeout=300, env=environment)
+        return done.stderr.count("calibrate --quick")
+
+    long = (TEXT.format(1) * 20)[:1200]
+    assert said(long, "--quiet") == 0 and said("Hello") == 0 and said(long, "--lazy", "2:0.5") == 0
+    assert said(long) == 1
+    assert said(long) == 0
+
+
 def test_a_schedule_of_ones_own_is_kept_if_it_holds_the_target(lazyfill, tiny_model, texts, tmp_path):
     path = tmp_path / "own.json"
     flags = ("--out", path, "--schedule", "2:0.5,3:0.7", "--policy", "window", "--sparse-attention", "0.9")

@@ -134,6 +134,14 @@ def test_windows_leave_less_to_read_and_no_share_of_the_peak(lazyfill, gemma3):
     assert work.prefill_flops(4096) is None
 
 
+def test_a_schedule_may_name_an_instruction_set():
+    import engines
+
+    assert engines.flags_of("off amx") == ["--lazy", "off"] and engines.flags_of("auto avx512 8bit") == ["--lazy", "auto", "--activations", "8"]
+    environment = {schedule: engines.Lazyfill("lazyfill", "m.gguf", schedule, 2).environment.get("LAZYFILL_ISA") for schedule in ("off amx", "auto avx2")}
+    assert environment == {"off amx": "amx", "auto avx2": "avx2"}
+
+
 def test_a_schedule_may_name_its_policy_sparse_attention_and_activations():
     import engines
 
