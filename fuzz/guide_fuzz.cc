@@ -45,11 +45,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   if (text.find("::=") != std::string_view::npos) {
     lazyfill::Terms terms(kLimits);
-    const auto term = lazyfill::parse_gbnf(terms, text);
-    if (term) {
-      check_term(terms, *term);
+    const auto grammar = lazyfill::parse_gbnf(terms, text);
+    if (grammar) {
+      check_term(terms, grammar->start);
     } else {
-      check_error(term.error());
+      check_error(grammar.error());
     }
   }
   if (text.starts_with('{')) {

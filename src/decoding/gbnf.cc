@@ -4,9 +4,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/quoted.h"
 #include "decoding/charset.h"
+#include "decoding/json_schema.h"
 #include "tokenizer/utf8.h"
 
 namespace lazyfill {
@@ -19,9 +21,10 @@ constexpr uint32_t kMaxCount = 10'000;  // in {n,m}
 
 class Parser {
  public:
-  Parser(Terms& terms, std::string_view grammar) : terms_(terms), text_(grammar) {}
+  Parser(Terms& terms, std::string_view grammar, const TokenTexts& token_texts)
+      : terms_(terms), text_(grammar), token_texts_(token_texts) {}
 
-  Result<Term> parse() {
+  Result<Grammar> parse() {
     for (skip(true); at_ < text_.size(); skip(true)) {
       if (auto read = rule(); !read) return tl::unexpected(read.error());
     }
@@ -38,6 +41,9 @@ class Parser {
       return fail(ErrorCode::kInvalidArgument, "the grammar is too large; make it or its counts smaller");
     terms_.close();
     if (const Term term = terms_.left_recursive_rule(); term != kNothing) {
+      if (name_of(term).empty())
+        return fail(ErrorCode::kInvalidArgument,
+                    "the grammar cannot be used: a schema's references lead round in a circle");
       return about(
           term,
           "begins with itself (left recursion); write what repeats with * or behind what it begins with");
@@ -47,7 +53,8 @@ class Parser {
         return about(rule.term,
                      "never ends, because every way through it comes back to it or to one that never ends");
     }
-    return root->second.term;
+    made_.start = root->second.term;
+    return std::move(made_);
   }
 
  private:
@@ -57,12 +64,15 @@ class Parser {
     size_t line = 0;  // where it is first named
   };
 
-  tl::unexpected<Error> about(Term term, const std::string& what) const {
+  // Empty: it is a rule of a schema.
+  std::string name_of(Term term) const {
     const auto found = std::find_if(rules_.begin(), rules_.end(),
                                     [term](const auto& one) { return one.second.term == term; });
-    const std::string name = found == rules_.end() ? "" : found->first;
+    return found == rules_.end() ? "" : found->first;
+  }
+  tl::unexpected<Error> about(Term term, const std::string& what) const {
     return fail(ErrorCode::kInvalidArgument,
-                "the grammar cannot be used: the rule " + quoted(name) + " " + what);
+                "the grammar cannot be used: the rule " + quoted(name_of(term)) + " " + what);
   }
   size_t line() const {
     return 1 +
@@ -154,6 +164,7 @@ class Parser {
       if (!part) return part;
       parts.push_back(*part);
     }
+    before_ = {};
     Term term = kEmptyText;
     for (size_t i = parts.size(); i-- > 0;) term = terms_.cat(parts[i], term);
     return term;
@@ -174,6 +185,7 @@ class Parser {
       } else {
         break;
       }
+      before_ = {};
     }
     return part;
   }
@@ -202,10 +214,13 @@ class Parser {
   }
 
   Result<Term> element() {
+    const std::string before = std::exchange(before_, {});
     if (take("\"")) return quoted_text();
     if (take("[")) return bracket();
     if (take(".")) return utf8_term(terms_, Charset::all());
-    if (at('<') || take("!")) return wrong("tokens named by <...> are not supported; write their text");
+    if (take("%json")) return json(before);
+    if (at('!')) return wrong("\"not this token\" is not supported; name what may stand there");
+    if (take("<")) return token();
     if (take("(")) {
       if (depth_ == kMaxGroups)
         return wrong("groups lie deeper inside of one another than " + std::to_string(kMaxGroups));
@@ -281,7 +296,59 @@ class Parser {
       if (!c) return tl::unexpected(c.error());
       utf8::append(out, *c);
     }
+    before_ = out;
     return terms_.literal(out);
+  }
+
+  // <name> or <[id]>.
+  Result<Term> token() {
+    const size_t end = text_.find('>', at_);
+    const std::string name(text_.substr(at_, std::min(end, text_.size()) - at_));
+    if (end == std::string_view::npos || name.empty() || name.find('\n') != std::string::npos)
+      return wrong("the name of a token has no >");
+    const std::string text = token_texts_ ? token_texts_(name) : std::string();
+    if (text.empty())
+      return wrong("there is no token " + quoted(std::string("<").append(name).append(">")) +
+                   " that may stand in an answer");
+    at_ = end + 1;
+    before_ = text;
+    return terms_.literal(text);
+  }
+
+  // before: the text that stands before it, by which it is known where it begins.
+  Result<Term> json(const std::string& before) {
+    skip(false);
+    const size_t n_bytes = json_length(text_.substr(at_));
+    if (n_bytes == 0) return wrong("%json must be followed by a schema in braces");
+    auto schema = parse_json_schema(terms_, text_.substr(at_, n_bytes), SchemaPlace::kInside);
+    if (!schema) return wrong(schema.error().message);
+    at_ += n_bytes;
+    made_.has_json = true;
+    made_.unique_items = made_.unique_items || schema->unique_items;
+    made_.owned.push_back(std::move(schema->owned));
+    made_.json_marks.push_back(before);
+    return schema->start;
+  }
+
+  // Of the object that a text begins with; 0: it begins with none.
+  static size_t json_length(std::string_view text) {
+    if (!text.starts_with('{')) return 0;
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+      const char c = text[i];
+      if (in_string) {
+        if (c == '\\') ++i;
+        in_string = c != '"';
+      } else if (c == '"') {
+        in_string = true;
+      } else if (c == '{') {
+        ++depth;
+      } else if (c == '}' && --depth == 0) {
+        return i + 1;
+      }
+    }
+    return 0;
   }
 
   Result<Term> bracket() {
@@ -310,11 +377,14 @@ class Parser {
   std::map<std::string, Rule> rules_;
   size_t at_ = 0;
   size_t depth_ = 0;
+  const TokenTexts& token_texts_;
+  std::string before_;  // the text of the element before this one, if it is nothing else
+  Grammar made_;
 };
 
 }  // namespace
 
-Result<Term> parse_gbnf(Terms& terms, std::string_view grammar) {
+Result<Grammar> parse_gbnf(Terms& terms, std::string_view grammar, const TokenTexts& token_texts) {
   if (grammar.size() > kMaxGrammarBytes) {
     return fail(ErrorCode::kInvalidArgument, "the grammar has " + std::to_string(grammar.size()) +
                                                  " bytes; up to " + std::to_string(kMaxGrammarBytes) +
@@ -323,7 +393,7 @@ Result<Term> parse_gbnf(Terms& terms, std::string_view grammar) {
   if (const auto offset = utf8::first_invalid(grammar))
     return fail(ErrorCode::kInvalidArgument,
                 "the grammar is not valid UTF-8 at byte " + std::to_string(*offset));
-  return Parser(terms, grammar).parse();
+  return Parser(terms, grammar, token_texts).parse();
 }
 
 }  // namespace lazyfill

@@ -8,19 +8,22 @@ namespace {
 
 using ::testing::HasSubstr;
 
+std::string some_tokens(std::string_view name) {
+  return name == "call" || name == "[7]" ? "\xFF" + std::string(name) + "\xFE" : std::string();
+}
+
 bool fits(std::string_view grammar, std::string_view text) {
   Terms terms;
-  const auto term = parse_gbnf(terms, grammar);
-  EXPECT_TRUE(term) << term.error().message;
-  if (!term) return false;
-  terms.close();
-  return terms.nullable(terms.after(*term, text));
+  const auto made = parse_gbnf(terms, grammar, some_tokens);
+  EXPECT_TRUE(made) << made.error().message;
+  if (!made) return false;
+  return terms.nullable(terms.after(made->start, text));
 }
 
 std::string error_of(std::string_view grammar) {
   Terms terms;
-  const auto term = parse_gbnf(terms, grammar);
-  return term ? "" : term.error().message;
+  const auto made = parse_gbnf(terms, grammar, some_tokens);
+  return made ? "" : made.error().message;
 }
 
 constexpr char kArithmetic[] = R"gbnf(# sums of products
@@ -57,8 +60,38 @@ TEST(Gbnf, MistakesAreToldInOneSentence) {
   EXPECT_THAT(error_of("root ::= (\"a\""), HasSubstr("a group has no )"));
   EXPECT_THAT(error_of("root ::= [b-a]"), HasSubstr("ends before it begins"));
   EXPECT_THAT(error_of("root ::= \"a\"{1,1000000000}"), HasSubstr("too large"));
-  EXPECT_THAT(error_of("root ::= <[12]>"), HasSubstr("tokens named by"));
+  EXPECT_THAT(error_of("root ::= <[12]>"), HasSubstr("there is no token \"<[12]>\""));
+  EXPECT_THAT(error_of("root ::= !<call>"), HasSubstr("not this token"));
+  EXPECT_THAT(error_of("root ::= <call"), HasSubstr("has no >"));
+  EXPECT_THAT(error_of("root ::= %json"), HasSubstr("a schema in braces"));
+  EXPECT_THAT(error_of("root ::= %json {\"type\": \"text\"}"), HasSubstr("line 1: the schema's keyword"));
+  EXPECT_THAT(
+      error_of(R"(root ::= %json {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}})"),
+      HasSubstr("in a circle"));
   EXPECT_THAT(error_of("root ::= \"\\q\""), HasSubstr("not known"));
+}
+
+TEST(Gbnf, TokensAndSchemasStandAmongTexts) {
+  EXPECT_TRUE(fits("root ::= \"a\" <call> \"b\" | <[7]>",
+                   "a\xFF"
+                   "call\xFE"
+                   "b"));
+  EXPECT_FALSE(fits("root ::= \"a\" <call> \"b\" | <[7]>", "acallb"));
+  EXPECT_FALSE(fits("root ::= .*",
+                    "\xFF"
+                    "call\xFE"))
+      << "no character";
+  const char* listed =
+      R"(root ::= ("x=" %json {"type": "object", "properties": {"}": {"enum": ["}"]}}, "required": ["}"],
+         "additionalProperties": false} ";")+ other?
+other ::= %json {"type": "integer", "minimum": 3})";
+  EXPECT_TRUE(fits(listed, R"(x={"}": "}"};x={"}":"}"};4)"));
+  EXPECT_FALSE(fits(listed, R"(x={"}": "{"};)"));
+  EXPECT_FALSE(fits(listed, R"(x={"}": "}"};2)"));
+  Terms terms;
+  const auto made = parse_gbnf(terms, listed);
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->json_marks, (std::vector<std::string>{"x=", ""}));
 }
 
 TEST(Gbnf, LeftRecursionAndCyclesAreToldByTheirRule) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "decoding/gbnf.h"
 #include "decoding/json_schema.h"
@@ -12,6 +13,8 @@
 namespace lazyfill {
 namespace {
 
+constexpr char kFrameBegin = '\xFF';  // no byte of UTF-8
+constexpr char kFrameEnd = '\xFE';
 constexpr size_t kMoreTerms = 200'000;
 constexpr size_t kMaxGuideBytes = size_t{32} << 20;  // of what was found of one guide
 constexpr size_t kMaxGuides = 256;
@@ -87,8 +90,57 @@ GuideVocabulary::GuideVocabulary(const Tokenizer& tokenizer) : tokenizer_(tokeni
   has_all_bytes_ = n_found == 256;
 }
 
+std::string GuideVocabulary::text_of(const Tokenizer& tokenizer, int32_t token) {
+  if (tokenizer.is_end(token)) return {};
+  const std::string text = tokenizer.piece(token, false);
+  const std::string name = text.empty() ? tokenizer.piece(token, true) : text;
+  // A byte of a frame alone begins no character and must not build one.
+  if (name.empty() || name.find_first_of(std::string{kFrameBegin, kFrameEnd}) != std::string::npos) return {};
+  return text.empty() ? std::string(1, kFrameBegin).append(name).append(1, kFrameEnd) : text;
+}
+
+std::string GuideVocabulary::named_text(std::string_view name) const {
+  int32_t id = -1;
+  if (name.starts_with('[') && name.ends_with(']')) {
+    const std::string_view digits = name.substr(1, name.size() - 2);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
+    if (error != std::errc() || end != digits.data() + digits.size()) id = -1;
+  }
+  if (id < 0) {
+    const std::string whole = std::string("<").append(name).append(">");
+    const auto ids =
+        tokenizer_.encode(whole, {.add_special = false, .parse_special = true, .space_prefix = false});
+    if (!ids || ids->size() != 1 || tokenizer_.piece(ids->front(), true) != whole) return {};
+    id = ids->front();
+  }
+  return text(id);
+}
+
+std::vector<int32_t> GuideVocabulary::encode(std::string_view text) const {
+  std::vector<int32_t> ids;
+  while (!text.empty()) {
+    const size_t frame = std::min(text.find(kFrameBegin), text.size());
+    auto plain = tokenizer_.encode(text.substr(0, frame), {.add_special = false, .space_prefix = false});
+    if (!plain) return {};
+    ids.insert(ids.end(), plain->begin(), plain->end());
+    text.remove_prefix(frame);
+    if (text.empty()) break;
+    const size_t end = text.find(kFrameEnd);
+    if (end == std::string_view::npos) return {};
+    const auto id = tokenizer_.encode(text.substr(1, end - 1),
+                                      {.add_special = false, .parse_special = true, .space_prefix = false});
+    if (!id || id->size() != 1) return {};
+    ids.push_back(id->front());
+    text.remove_prefix(end + 1);
+  }
+  return ids;
+}
+
 const TokenTrie& GuideVocabulary::trie() const {
-  std::call_once(made_, [this] { trie_ = std::make_unique<const TokenTrie>(tokenizer_); });
+  std::call_once(made_, [this] {
+    trie_ = std::make_unique<const TokenTrie>(
+        tokenizer_, [](const Tokenizer& tokenizer, int32_t token) { return text_of(tokenizer, token); });
+  });
   return *trie_;
 }
 
@@ -108,38 +160,53 @@ Result<std::shared_ptr<Guide>> Guide::compile(const GuideOptions& options,
   return guide;
 }
 
+Result<Term> Guide::parse_schema() {
+  auto made = parse_json_schema(*terms_, options_.source);
+  if (!made) return tl::unexpected(made.error());
+  owned_.push_back(std::move(made->owned));
+  keys_.emplace(made->unique_items);
+  return made->start;
+}
+
+Result<Term> Guide::parse_grammar() {
+  const auto text = [this](std::string_view name) { return vocabulary_->named_text(name); };
+  auto made = parse_gbnf(*terms_, options_.source, text);
+  if (!made) return tl::unexpected(made.error());
+  owned_ = std::move(made->owned);
+  if (made->has_json) {
+    keys_.emplace(made->unique_items,
+                  std::make_shared<const std::vector<std::string>>(std::move(made->json_marks)));
+  }
+  return made->start;
+}
+
+Result<Term> Guide::parse() {
+  switch (options_.kind) {
+    case GuideKind::kNone:
+      break;
+    case GuideKind::kRegex:
+      return parse_regex(*terms_, options_.source, RegexMatch::kWhole);
+    case GuideKind::kChoice:
+      return parse_choices(*terms_, options_.choices);
+    case GuideKind::kJsonSchema:
+      return parse_schema();
+    case GuideKind::kGrammar:
+      return parse_grammar();
+  }
+  return fail(ErrorCode::kInvalidArgument, "there is no guide");
+}
+
 Result<void> Guide::compile() {
   masks_.reset();
   endings_.clear();
   ending_bytes_ = 0;
   terms_ = std::make_unique<Terms>();
-  owned_.reset();
+  owned_.clear();
+  keys_.reset();
   ++generation_;
   if (options_.source.size() > kMaxSourceBytes)
     return fail(ErrorCode::kInvalidArgument, "the guide has more than a MiB; give a smaller one");
-  Result<Term> parsed = kEmptyText;
-  switch (options_.kind) {
-    case GuideKind::kNone:
-      return fail(ErrorCode::kInvalidArgument, "there is no guide");
-    case GuideKind::kRegex:
-      parsed = parse_regex(*terms_, options_.source, RegexMatch::kWhole);
-      break;
-    case GuideKind::kChoice:
-      parsed = parse_choices(*terms_, options_.choices);
-      break;
-    case GuideKind::kJsonSchema:
-      if (auto made = parse_json_schema(*terms_, options_.source)) {
-        parsed = made->start;
-        owned_ = std::move(made->owned);
-        unique_items_ = made->unique_items;
-      } else {
-        parsed = tl::unexpected(made.error());
-      }
-      break;
-    case GuideKind::kGrammar:
-      parsed = parse_gbnf(*terms_, options_.source);
-      break;
-  }
+  const Result<Term> parsed = parse();
   if (!parsed) return tl::unexpected(parsed.error());
   if (terms_->overflowed())
     return fail(ErrorCode::kInvalidArgument, "the guide is too large; make it or its counts smaller");
@@ -156,8 +223,7 @@ Result<void> Guide::compile() {
 const TokenMask& Guide::mask(Term term) {
   if (!masks_) {
     masks_ = std::make_unique<TokenMasks>(*terms_, vocabulary_->trie());
-    if (options_.kind == GuideKind::kJsonSchema)
-      masks_->share(rest_of_json_string(*terms_), vocabulary_->json_string());
+    if (keys_) masks_->share(rest_of_json_string(*terms_), vocabulary_->json_string());
   }
   return masks_->of(term);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "decoding/constraint.h"
+#include "decoding/key_tracker.h"
 #include "decoding/terms.h"
 #include "decoding/token_mask.h"
 #include "lazyfill/error.h"
@@ -23,6 +24,14 @@ class GuideVocabulary {
  public:
   explicit GuideVocabulary(const Tokenizer& tokenizer);
   const Tokenizer& tokenizer() const { return tokenizer_; }
+  // What terms know a token by: its text, or of a control token its name in a frame of bytes that no text
+  // has, so that it stands only where a guide names it. Empty: it cannot stand in an answer.
+  std::string text(int32_t token) const { return text_of(tokenizer_, token); }
+  static std::string text_of(const Tokenizer& tokenizer, int32_t token);
+  // Of the token that is called so, or [id]; empty: there is none.
+  std::string named_text(std::string_view name) const;
+  // The tokens that spell a text in which such frames may stand.
+  std::vector<int32_t> encode(std::string_view text) const;
   // Made when it is first asked for, by the one thread that asks first.
   const TokenTrie& trie() const;
   // Which tokens go on in a string of JSON: the largest part of all masks, and the same in all schemas. Made
@@ -57,9 +66,8 @@ class Guide {
   // What was found is forgotten where it has grown too large. Terms of another generation mean nothing.
   void tidy();
   uint64_t generation() const { return generation_; }
-  // An answer's objects must not have a key twice; nor its arrays equal items.
-  bool needs_distinct_keys() const { return options_.kind == GuideKind::kJsonSchema; }
-  bool needs_distinct_items() const { return unique_items_; }
+  // Where an answer's objects must not have a key twice, nor its arrays equal items; nothing: it has none.
+  const std::optional<KeyTracker>& keys() const { return keys_; }
 
   size_t bytes_used();  // locks
 
@@ -67,14 +75,17 @@ class Guide {
   Guide(const GuideOptions& options, std::shared_ptr<const GuideVocabulary> vocabulary)
       : options_(options), vocabulary_(std::move(vocabulary)) {}
   Result<void> compile();
+  Result<Term> parse();
+  Result<Term> parse_schema();
+  Result<Term> parse_grammar();
   size_t bytes() const;
 
   const GuideOptions options_;
   const std::shared_ptr<const GuideVocabulary> vocabulary_;
   std::mutex mutex_;  // of what follows
   std::unique_ptr<Terms> terms_;
-  std::shared_ptr<void> owned_;  // what lazy rules of the terms look at
-  bool unique_items_ = false;
+  std::vector<std::shared_ptr<void>> owned_;  // what lazy rules of the terms look at
+  std::optional<KeyTracker> keys_;
   std::unique_ptr<TokenMasks> masks_;
   Term start_ = kNothing;
   size_t n_first_terms_ = 0, n_first_bytes_ = 0;  // after compiling

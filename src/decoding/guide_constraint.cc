@@ -19,7 +19,7 @@ class GuideConstraint final : public Constraint {
       : guide_(std::move(guide)), tokenizer_(guide_->vocabulary().tokenizer()) {
     places_.emplace_back();
     const auto locked = guide_->lock();
-    here().keys = KeyTracker(guide_->needs_distinct_items());
+    if (guide_->keys()) here().keys = *guide_->keys();
     replay();
   }
 
@@ -39,11 +39,11 @@ class GuideConstraint final : public Constraint {
     const auto locked = begin();
     if (judged_ != token) (void)allowed(token);
     Place next;
-    const std::string text = tokenizer_.piece(token, false);
+    const std::string text = guide_->vocabulary().text(token);
     next.term = guide_->terms().after(here().term, text);
     next.open = here().open;
     next.keys = here().keys;
-    if (guide_->needs_distinct_keys()) next.keys.push(text);
+    if (guide_->keys()) next.keys.push(text);
     next.way = judged_ == token ? std::move(way_) : std::vector<int32_t>();
     next.n_text = text_.size() + text.size();
     text_ += text;
@@ -110,13 +110,13 @@ class GuideConstraint final : public Constraint {
     judged_ = -1;
     way_.clear();
     if (tokenizer_.is_end(token)) return ends_here();
-    const std::string text = tokenizer_.piece(token, false);
+    const std::string text = guide_->vocabulary().text(token);
     if (text.empty()) return false;
     Terms& terms = guide_->terms();
     const Term term = terms.after(here().term, text);
     if (term == kNothing || !terms.alive(term)) return false;
     KeyTracker keys;
-    if (guide_->needs_distinct_keys()) {
+    if (guide_->keys()) {
       keys = here().keys;
       if (!keys.push(text)) return false;
     }
@@ -130,7 +130,7 @@ class GuideConstraint final : public Constraint {
   bool leads_to_an_end(int32_t token, const std::string& text, Term term, const KeyTracker& keys) {
     const bool canonical = guide_->options().canonical;
     // Keys and items that must differ may leave no way on though the term alone has one.
-    if (!canonical && guide_->vocabulary().has_all_bytes() && !guide_->needs_distinct_keys()) return true;
+    if (!canonical && guide_->vocabulary().has_all_bytes() && !guide_->keys()) return true;
     const std::string open_text = text_.substr(places_[here().open].n_text) + text;
     std::vector<int32_t> open(tokens_.begin() + static_cast<ptrdiff_t>(here().open), tokens_.end());
     open.push_back(token);
@@ -138,7 +138,7 @@ class GuideConstraint final : public Constraint {
     for (const bool many : {false, true}) {
       for (const std::string& ending : guide_->endings(term, many)) {
         KeyTracker tracked = keys;
-        if (guide_->needs_distinct_keys() && !tracked.push(ending)) continue;
+        if (guide_->keys() && !tracked.push(ending)) continue;
         // Without the filter only the ending must be spelled, in any way.
         const std::vector<int32_t> ids = canonical ? encode(open_text + ending) : encode(ending);
         const size_t n_open = canonical ? open.size() : 0;
@@ -156,26 +156,29 @@ class GuideConstraint final : public Constraint {
   // Texts that a tokeniser does not know become unknown tokens or nothing.
   bool spells(const std::vector<int32_t>& ids, std::string_view text) const {
     for (const int32_t id : ids) {
-      const std::string piece = tokenizer_.piece(id, false);
+      const std::string piece = guide_->vocabulary().text(id);
       if (piece.empty() || tokenizer_.is_end(id) || !text.starts_with(piece)) return false;
       text.remove_prefix(piece.size());
     }
     return text.empty();
   }
 
-  std::vector<int32_t> encode(std::string_view text) const {
-    auto ids = tokenizer_.encode(text, {.add_special = false, .space_prefix = false});
-    return ids ? std::move(*ids) : std::vector<int32_t>();
-  }
+  std::vector<int32_t> encode(std::string_view text) const { return guide_->vocabulary().encode(text); }
 
   bool ends_here() {
     if (!guide_->terms().nullable(here().term)) return false;
     return !guide_->options().canonical || encode(text_) == tokens_;
   }
 
-  // Words that nothing behind them can change need not be encoded again.
+  // Words that nothing behind them can change need not be encoded again, nor what stands before a control
+  // token.
   void settle() {
     if (!guide_->options().canonical) return;
+    const bool is_control = tokenizer_.piece(tokens_.back(), false).empty();
+    if (is_control) {
+      here().open = tokens_.size();
+      return;
+    }
     const size_t begin = places_[here().open].n_text;
     const std::string_view open_text = std::string_view(text_).substr(begin);
     const size_t n_settled = tokenizer_.settled_bytes(open_text);

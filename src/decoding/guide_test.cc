@@ -86,6 +86,73 @@ TEST(Guide, EveryAnswerMatches) {
   }
 }
 
+SmallVocabulary letters_and_calls() {
+  SmallVocabulary vocabulary = letters();
+  for (const char* one : {"{", "}", "\"", ":", ",", "1", "<", ">", "[CALLS]", "<call>", "<other>"})
+    vocabulary.tokens.push_back(one);
+  const auto n = static_cast<int32_t>(vocabulary.tokens.size());
+  vocabulary.control = {0, n - 3, n - 2, n - 1};
+  return vocabulary;
+}
+
+TEST(Guide, ControlTokensStandWhereTheyAreNamed) {
+  const auto tokenizer = letters_and_calls().make();
+  const auto n = static_cast<int32_t>(tokenizer->n_tokens());
+  const std::string by_id = "<[" + std::to_string(n - 3) + "]>";
+  for (const bool canonical : {true, false}) {
+    const auto constraint = start_constraint(
+        guide_of(*tokenizer, {.kind = GuideKind::kGrammar,
+                              .source = "root ::= [^x]* (" + by_id + " \"the\" | <call> \"a\" <call>)",
+                              .canonical = canonical}));
+    std::set<int32_t> control;
+    for (const int32_t id : {n - 3, n - 2, n - 1})
+      if (constraint->allows(id) && has_token(constraint->mask(), id)) control.insert(id);
+    EXPECT_EQ(control, (std::set<int32_t>{n - 3, n - 2}));
+    constraint->accept(tokenizer->encode("th", {.add_special = false})->at(0));
+    ASSERT_TRUE(constraint->allows(n - 2));
+    constraint->accept(n - 2);
+    EXPECT_FALSE(constraint->allows(n - 2));
+    EXPECT_FALSE(constraint->may_end());
+    constraint->accept(1);  // a
+    ASSERT_TRUE(constraint->allows(n - 2));
+    constraint->accept(n - 2);
+    EXPECT_TRUE(constraint->must_end());
+    constraint->rewind(3);
+    ASSERT_TRUE(constraint->allows(n - 3));
+    constraint->accept(n - 3);
+    EXPECT_EQ(constraint->allows(20), !canonical) << "t, where \"the\" is one token";
+  }
+}
+
+TEST(Guide, ATextThatSpellsAControlTokenIsNone) {
+  const auto tokenizer = letters_and_calls().make();
+  const auto constraint = start_constraint(
+      guide_of(*tokenizer, {.kind = GuideKind::kGrammar, .source = "root ::= <call>", .canonical = false}));
+  const int32_t less = tokenizer->encode("<", {.add_special = false})->at(0);
+  EXPECT_FALSE(constraint->allows(less));
+  EXPECT_FALSE(has_token(constraint->mask(), less));
+}
+
+TEST(Guide, KeysDifferWithinEachPieceOfJson) {
+  const auto tokenizer = letters_and_calls().make();
+  const std::string source =
+      R"(root ::= [^.]* ("calls:" %json {"type": "object", "additionalProperties": {"const": 1}})*)";
+  for (const bool canonical : {true, false}) {
+    const auto constraint = start_constraint(
+        guide_of(*tokenizer, {.kind = GuideKind::kGrammar, .source = source, .canonical = canonical}));
+    const auto accept = [&](std::string_view text) {
+      const auto ids = tokenizer->encode(text, {.add_special = false, .space_prefix = false});
+      for (const int32_t id : *ids) {
+        if (!constraint->allows(id)) return false;
+        constraint->accept(id);
+      }
+      return true;
+    };
+    ASSERT_TRUE(accept("{\"a\":1,\"a\":1,calls:{\"a\":1}calls:{\"a\":1,\"b\":1")) << "each by itself";
+    EXPECT_FALSE(accept(",\"a\":1}"));
+  }
+}
+
 TEST(Guide, MistakesAreOneSentence) {
   EXPECT_THAT(error_of({.kind = GuideKind::kRegex, .source = "(a"}), HasSubstr("a group has no )"));
   EXPECT_THAT(error_of({.kind = GuideKind::kChoice}), HasSubstr("no choice"));

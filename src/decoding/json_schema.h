@@ -15,9 +15,13 @@ struct JsonSchemaTerm {
   bool unique_items = false;    // the schema asks for arrays without equal items, which terms cannot know
 };
 
+// kInside: other terms are made beside it, and close() is the caller's.
+enum class SchemaPlace { kAlone, kInside };
+
 // Objects have their members in any order, and the caller sees to it that none has a key twice. Keywords that
 // are not supported are refused by their name, as are references that lead out of the schema and schemas that
 // are too large.
-Result<JsonSchemaTerm> parse_json_schema(Terms& terms, std::string_view schema);
+Result<JsonSchemaTerm> parse_json_schema(Terms& terms, std::string_view schema,
+                                         SchemaPlace place = SchemaPlace::kAlone);
 
 }  // namespace lazyfill

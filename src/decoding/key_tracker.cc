@@ -51,8 +51,33 @@ bool KeyTracker::structural(char c) {
   }
 }
 
+// Outside of JSON: whether it begins with this character.
+bool KeyTracker::begins(char c) {
+  const bool is_bracket = c == '{' || c == '[';
+  const bool is_blank = c == ' ' || c == '\n' || c == '\r' || c == '\t';
+  size_t longest = 0;
+  bool anywhere = false;
+  for (const std::string& mark : *marks_) {
+    longest = std::max(longest, mark.size());
+    anywhere = anywhere || mark.empty();
+  }
+  if (is_bracket && (is_behind_mark_ || anywhere)) {
+    is_outside_ = is_behind_mark_ = in_string_ = after_backslash_ = false;
+    outside_.clear();
+    text_.clear();
+    return true;
+  }
+  outside_ += c;
+  if (outside_.size() > longest) outside_.erase(0, outside_.size() - longest);
+  const bool at_mark = std::any_of(marks_->begin(), marks_->end(),
+                                   [&](const std::string& mark) { return outside_.ends_with(mark); });
+  is_behind_mark_ = (is_behind_mark_ && is_blank) || at_mark;
+  return false;
+}
+
 bool KeyTracker::push(std::string_view text) {
   for (const char c : text) {
+    if (is_outside_ && !begins(c)) continue;
     const bool keeps = distinct_items_ || (in_string_ && !levels_.empty() && levels_.back().at_key);
     if (keeps) text_ += c;
     if (in_string_) {
@@ -78,6 +103,7 @@ bool KeyTracker::push(std::string_view text) {
     } else if (!structural(c)) {
       return false;
     }
+    is_outside_ = marks_ != nullptr && levels_.empty();
   }
   return true;
 }

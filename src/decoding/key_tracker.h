@@ -6,13 +6,18 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lazyfill {
 
 class KeyTracker {
  public:
-  explicit KeyTracker(bool distinct_items = false) : distinct_items_(distinct_items) {}
+  // marks: JSON stands among other text, behind these, each time; with an empty one, it begins at any
+  // bracket. Null: all of it is JSON.
+  explicit KeyTracker(bool distinct_items = false,
+                      std::shared_ptr<const std::vector<std::string>> marks = nullptr)
+      : distinct_items_(distinct_items), marks_(std::move(marks)), is_outside_(marks_ != nullptr) {}
   // False: an object has now a key twice, or an array equal items.
   bool push(std::string_view text);
 
@@ -26,8 +31,13 @@ class KeyTracker {
   };
   bool add(Level& level, std::string_view json);
   bool structural(char c);
+  bool begins(char c);
 
   bool distinct_items_ = false;
+  std::shared_ptr<const std::vector<std::string>> marks_;
+  bool is_outside_ = false;      // of JSON
+  bool is_behind_mark_ = false;  // and what comes next may be its first bracket
+  std::string outside_;          // as much of what was read there as the longest mark has
   std::vector<Level> levels_;
   bool in_string_ = false;
   bool after_backslash_ = false;

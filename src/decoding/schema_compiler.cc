@@ -61,9 +61,9 @@ std::string type_name(const Json& value) {
 SchemaCompiler::SchemaCompiler(Terms& terms, std::unique_ptr<SchemaDocument> document)
     : terms_(terms), document_(std::move(document)), texts_(terms) {}
 
-Result<Term> SchemaCompiler::compile_root() {
+Result<Term> SchemaCompiler::compile_root(bool closes) {
   auto start = value({&document_->root()}, Side::kUnder);
-  if (!start) return start;
+  if (!start || !closes) return start;
   terms_.close();
   if (terms_.left_recursive_rule() != kNothing)
     return fail(ErrorCode::kInvalidArgument, "the schema's references lead round in a circle");

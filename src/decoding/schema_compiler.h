@@ -21,7 +21,8 @@ class SchemaCompiler {
   using Json = nlohmann::json;
 
   SchemaCompiler(Terms& terms, std::unique_ptr<SchemaDocument> document);
-  Result<Term> compile_root();
+  // closes: nothing else is made of these terms before they are looked into.
+  Result<Term> compile_root(bool closes);
 
   // --- for shapes ---
   Result<Term> value(Conjunction schemas, Side side);

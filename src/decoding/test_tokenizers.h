@@ -22,6 +22,7 @@ struct SmallVocabulary {
   std::vector<std::string> merges;
   std::vector<float> scores;
   bool space_prefix = true;
+  std::set<int32_t> control{0};
 
   std::unique_ptr<Tokenizer> make() const {
     TokenizerData data;
@@ -31,7 +32,7 @@ struct SmallVocabulary {
     data.merges = merges;
     data.scores = scores;
     data.types.assign(tokens.size(), 1);
-    data.types[0] = 3;
+    for (const int32_t id : control) data.types[static_cast<size_t>(id)] = 3;
     data.eos_id = 0;
     data.add_space_prefix = space_prefix;
     data.lower_case = false;

@@ -9,7 +9,8 @@ constexpr size_t kMaxTokenBytes = 256;
 
 }  // namespace
 
-TokenTrie::TokenTrie(const Tokenizer& tokenizer) : n_tokens_(tokenizer.n_tokens()) {
+TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::string (*text_of)(const Tokenizer&, int32_t))
+    : n_tokens_(tokenizer.n_tokens()) {
   struct Token {
     std::string text;
     int32_t id;
@@ -18,7 +19,7 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer) : n_tokens_(tokenizer.n_tokens(
   for (size_t i = 0; i < n_tokens_; ++i) {
     const auto id = static_cast<int32_t>(i);
     if (tokenizer.is_end(id)) continue;
-    std::string text = tokenizer.piece(id, false);
+    std::string text = text_of(tokenizer, id);
     if (!text.empty() && text.size() <= kMaxTokenBytes) tokens.push_back({std::move(text), id});
   }
   std::sort(tokens.begin(), tokens.end(), [](const Token& a, const Token& b) {

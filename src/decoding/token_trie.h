@@ -12,8 +12,9 @@ namespace lazyfill {
 
 class TokenTrie {
  public:
-  // Tokens without a text (control tokens), those that end an answer and very long ones are not in it.
-  explicit TokenTrie(const Tokenizer& tokenizer);
+  // Tokens without a text, those that end an answer and very long ones are not in it. text_of: what a guide's
+  // terms know a token by.
+  TokenTrie(const Tokenizer& tokenizer, std::string (*text_of)(const Tokenizer&, int32_t));
 
   struct Node {
     uint8_t byte = 0;
