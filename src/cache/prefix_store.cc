@@ -206,8 +206,8 @@ void PrefixStore::add(std::list<Kept> one, const MakePart& make_part) {
   for (const auto& votes : kept.votes) kept.own_bytes += votes.size() * sizeof(float);
   fill_tree(kept, make_part);
   for (Kept& other : kept_) {
-    if (other.is_pinned || other.name.salt != kept.name.salt || other.name.plan.name != kept.name.plan.name)
-      continue;
+    const bool is_kind = other.name.plan.name == kept.name.plan.name || other.name.plan.name == kCutPlan;
+    if (other.is_pinned || other.name.salt != kept.name.salt || !is_kind) continue;
     other.is_superseded |=
         begins_with(kept.name.tokens, std::span(other.name.tokens).first(other.name.prompt_end));
   }

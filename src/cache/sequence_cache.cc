@@ -56,6 +56,7 @@ void SequenceCache::clear_marks() {
 }
 
 void SequenceCache::begin_step() {
+  cut_layer_.reset();
   if (!call_) clear_marks();
   step_ = marks_here();
 }
@@ -79,6 +80,23 @@ void SequenceCache::commit_step(size_t n_new_tokens, std::span<const size_t> kep
                   entered_state(first_new + static_cast<TokenIndex>(kept[i])));
   }
   commit_step(kept.size());
+}
+
+void SequenceCache::commit_step_up_to(size_t n_new_tokens, size_t layer) {
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    if (i > layer) columns_[i].undo(step_.columns[i]);
+    // What came back below has its columns now.
+    if (i >= layer && aux_[i] != nullptr) aux_[i]->undo(step_.aux[i]);
+    votes_[i].rollback();
+  }
+  n_tokens_ += n_new_tokens;
+  clear_marks();
+  cut_layer_ = layer;
+}
+
+void SequenceCache::forget_entered() {
+  entered_layer_.reset();
+  entered_ = {};
 }
 
 void SequenceCache::rollback_step() {

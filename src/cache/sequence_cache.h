@@ -73,6 +73,12 @@ class SequenceCache {
   void rollback_step();
   void commit_step(size_t n_new_tokens, std::span<const size_t> kept);
 
+  // Or of what the step did only the layers up to entered_layer() stay, of n_new_tokens that all have such
+  // states: it was stopped above it.
+  void commit_step_up_to(size_t n_new_tokens, size_t layer);
+  // Where the newest tokens end so; none since a later step.
+  std::optional<size_t> cut_layer() const { return cut_layer_; }
+
   // Steps that stay or go together: between begin and end, undo() makes all as it was at the beginning.
   // Nothing may be forgotten meanwhile.
   void begin_call();
@@ -88,6 +94,10 @@ class SequenceCache {
   // Tokens from here on have such a state.
   TokenIndex entered_from() const { return entered_from_; }
   void put_entered(TokenIndex token, const float* hidden);
+  const float* entered_state(TokenIndex token) const;
+  // The states are those that enter this layer now.
+  void move_entered(size_t layer) { entered_layer_ = layer; }
+  void forget_entered();
 
   // Copies of what tokens [begin, end) hold in layers [first_layer, end_layer); with `entered`, of the last
   // of them, which is entered_layer(), the states that entered it.
@@ -124,11 +134,11 @@ class SequenceCache {
     std::vector<size_t> columns;  // [n_layers]
     std::vector<size_t> aux;      // [n_layers]
   };
-  const float* entered_state(TokenIndex token) const;
   Marks marks_here() const;
   void undo_to(const Marks& marks);
   void clear_marks();
 
+  std::optional<size_t> cut_layer_;
   std::optional<size_t> entered_layer_;
   TokenIndex entered_from_ = 0;
   Buffer<float> entered_;  // [capacity_tokens, d_model] by place

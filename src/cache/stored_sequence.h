@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cache/cache_part.h"
@@ -18,6 +19,10 @@ struct PrefixPlan {
   float attention_mass = 1;   // below 1, what layers up to that one compute is no dense row's
   bool is_dense(size_t n_layers) const { return first_choosing == n_layers; }
 };
+
+// The name of what was stopped: only layers up to first_choosing are there, whatever the schedule was. No
+// question has it.
+inline constexpr std::string_view kCutPlan = "cut";
 
 // A part and how much of it.
 struct PartRange {

@@ -14,6 +14,8 @@ Prefill::Prefill(const Model& model, std::vector<std::unique_ptr<Scheduled>> mem
     steps_.push_back(member->is_in_dense_part() ? session.begin_dense_step(member->n_dense, stop)
                                                 : session.begin_step(session.next_plan(), stop));
     n_tokens_ += steps_.back().tokens.size();
+    const bool is_dense_part = member->is_in_dense_part();
+    steps_.back().keeps_progress = member->prefix_plan && !is_dense_part;
   }
   if (pad) pad_to_longest(model);
   step_ = std::make_unique<Step>(model, steps_);

@@ -49,6 +49,14 @@ struct Scheduled {
   PrefixStore::Hit hit;
   size_t n_dense = 0;  // first tokens that are computed by the whole model, or were
 
+  size_t n_recompute = 1;  // newest tokens that are computed in any case
+
+  // While it waits: the number of the one whose prompt it waits for, the work that was left of that, and the
+  // turns since in which nothing of it was done.
+  std::optional<uint64_t> joined;
+  double work_left_of_joined = 0;
+  size_t n_idle_turns = 0;
+
   // The next step computes tokens that the whole model computes, before those of the plan.
   bool is_in_dense_part() const { return session->cache.n_tokens() < n_dense; }
 };

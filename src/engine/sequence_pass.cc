@@ -4,12 +4,14 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/logits.h"
 #include "engine/work_estimate.h"
 #include "kernels/attention.h"
 
 namespace lazyfill {
 namespace {
 
+constexpr size_t kNotedLayers = 8;
 const LazyOptions kNoOptions{};  // nothing is chosen by them
 
 DecodeBytes decode_bytes(const Model& model, const SequenceCache& cache) {
@@ -43,7 +45,11 @@ SequencePass::SequencePass(const Model& model, SequenceStep& step, size_t sequen
 // bit.
 bool SequencePass::reads_many() const {
   constexpr size_t kWorthPreparing = 16;
-  return !is_decode() && step_.tokens.size() >= kWorthPreparing;
+  size_t n_rows = step_.tokens.size();
+  // Without a choice, all that once left comes back.
+  for (size_t i = 0; plan_.schedule.empty() && i < config_.n_layers; ++i)
+    n_rows += cache_.find_aux(i) != nullptr ? cache_.find_aux(i)->size() : 0;
+  return !is_decode() && n_rows >= kWorthPreparing;
 }
 
 void SequencePass::add_rows(std::vector<RowSet::Row>& body, std::vector<RowSet::Row>& top) const {
@@ -135,6 +141,36 @@ void SequencePass::leave(RowSet& rows, Workspace& workspace) {
   if (!before_eviction_.empty()) candidates_ = std::exchange(before_eviction_, {});
 }
 
+// A step that is stopped leaves what others can begin with: of a lazy one that is what lies below the choice,
+// of a dense one what lies below a layer that was noted last, every so many layers.
+void SequencePass::note_progress(RowSet& rows) {
+  if (!plan_.schedule.empty()) {
+    if (cache_.entered_layer() == layer_) finished_layer_ = layer_;
+    return;
+  }
+  const size_t every = std::max<size_t>(1, config_.n_layers / kNotedLayers);
+  const bool is_below_revival = cache_.entered_layer() && *cache_.entered_layer() >= layer_;
+  if ((layer_ + 1) % every != 0 || layer_ + 1 == config_.n_layers || is_below_revival) return;
+  if (!cache_.entered_layer()) cache_.keep_entered(layer_);
+  const auto first = std::min(cache_.entered_from(), first_new_);
+  const size_t n = rows.n_of(sequence_);
+  const auto n_wanted = static_cast<size_t>(first_new_ - first) + step_.tokens.size();
+  if (n != n_wanted) return;  // what came back is not all that is to be kept
+  for (size_t i = 0; i < n; ++i) {
+    const size_t row = rows.row_of(sequence_, i);
+    cache_.put_entered(rows.rows()[row].token, rows.hidden_of(row));
+  }
+  cache_.move_entered(layer_);
+  finished_layer_ = layer_;
+}
+
+bool SequencePass::entered_is_finite() const {
+  const auto end = first_new_ + static_cast<TokenIndex>(step_.tokens.size());
+  for (TokenIndex token = std::min(cache_.entered_from(), first_new_); token < end; ++token)
+    if (!all_finite({cache_.entered_state(token), config_.d_model})) return false;
+  return true;
+}
+
 bool SequencePass::choose(RowSet& rows, Workspace& workspace, std::span<uint8_t> stays) {
   if (cache_.entered_layer() == layer_) {
     for (size_t i = 0; i < rows.n_of(sequence_); ++i) {
@@ -143,6 +179,7 @@ bool SequencePass::choose(RowSet& rows, Workspace& workspace, std::span<uint8_t>
         cache_.put_entered(rows.rows()[row].token, rows.hidden_of(row));
     }
   }
+  if (step_.keeps_progress) note_progress(rows);
   const ScheduleStage* stage = selection_.next_stage();
   if (stage == nullptr) return true;
   if (selection_.votes_at(layer_, config_.layers[layer_].window == 0)) {

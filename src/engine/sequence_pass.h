@@ -1,6 +1,7 @@
 // One sequence on its way through a step: which of its tokens are candidates, who leaves, who comes back.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "engine/layer_evidence.h"
@@ -29,6 +30,10 @@ class SequencePass {
   // Votes for the next stage, and the choice where this layer is the stage: rows that leave get a 0 in stays
   // [rows], and their states go to the Aux Cache. False: the step has seen enough (Plan::only_choose).
   bool choose(RowSet& rows, Workspace& workspace, std::span<uint8_t> stays);
+  // The layer up to which all rows have columns, with the states that entered it in the cache; none: there is
+  // nothing to keep of a step that ends here.
+  std::optional<size_t> finished_layer() const { return finished_layer_; }
+  bool entered_is_finite() const;
   // The candidates that an earlier step dropped at this layer, and that are wanted now.
   void add_revived(std::vector<RowSet::Row>& all);
   // Their states from the Aux Cache to the rows.
@@ -46,6 +51,7 @@ class SequencePass {
  private:
   bool is_decode() const { return first_new_ >= static_cast<TokenIndex>(plan_.prompt_end); }
   bool reads_many() const;
+  void note_progress(RowSet& rows);
   float attention_mass() const;
   void set_evicted_aside(const LayerColumns& columns);
   void evict(RowSet& rows, Workspace& workspace);
@@ -70,6 +76,7 @@ class SequencePass {
   SinkQueries sink_queries_;
   const float* sink_q_ = nullptr;  // [rows from visibility_.n_plain() on, q_dim]
   size_t layer_ = 0;
+  std::optional<size_t> finished_layer_;
   std::vector<TokenIndex> candidates_;  // that rows may see
   std::vector<TokenIndex> entered_;     // at a stage's layer: the candidates before the choice; else empty
   std::vector<TokenIndex> before_eviction_;  // the candidates, while a layer has others; else empty

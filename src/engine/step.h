@@ -69,11 +69,14 @@ struct SequenceStep {
   Parents parents = {};
   // The caller commits, or rolls back, after it has seen the logits: drafts.
   bool commits_itself = false;
+  // Where it is stopped, the cache keeps the layers that are finished (SequenceCache::cut_layer()).
+  bool keeps_progress = false;
   std::stop_token stop = {};
 
   StepTrace trace = {};
   double saved_for_revival = 0;  // with commits_itself: for the cache, once it has committed
-  // kCancelled, kOutOfMemory, kInvalidFile; the cache is then as it was before.
+  // kCancelled, kOutOfMemory, kInvalidFile; the cache is then as it was before, but for what keeps_progress
+  // says.
   Result<void> result = {};
 };
 
@@ -136,6 +139,7 @@ class Step {
   Progress progress(double layer_fraction) const;
   bool all_stopped() const;
   void end_stopped();
+  void leave_off(size_t s);
   void drop_ended();
   void roll_back(size_t s, Result<void> result);
   // Calls fn(pass) for every sequence that is still in; one that runs out of memory ends.

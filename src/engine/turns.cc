@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/out_of_memory.h"
-#include "engine/prefix_plan.h"
 
 namespace lazyfill {
 namespace {
@@ -33,15 +32,21 @@ Turns::Turns(std::shared_ptr<Executor::Impl> executor, const SchedulerOptions& o
       store_(model_.config.n_layers),
       folder_(std::move(folder)) {
   totals_.kv_memory_bytes = options.kv_memory_bytes;
-  if (folder_) store_.on_eviction([this](const StoredSequence& sequence) { folder_->save(sequence); });
+  if (folder_) store_.on_eviction([this](const StoredSequence& sequence) { save(sequence); });
 }
 
 void Turns::save_all() {
-  if (folder_) store_.for_each_kept([this](const StoredSequence& sequence) { folder_->save(sequence); });
+  if (folder_) store_.for_each_kept([this](const StoredSequence& sequence) { save(sequence); });
+}
+
+// What was stopped is for the client's next attempt, not for the next run.
+void Turns::save(const StoredSequence& sequence) {
+  if (sequence.name.plan.name != kCutPlan) folder_->save(sequence);
 }
 
 void Turns::arrive(std::unique_ptr<Scheduled> request) {
   request->number = n_arrived_++;
+  find_plan(*request);
   const auto goes_before = [](int priority, const std::unique_ptr<Scheduled>& other) {
     return priority > other->request.priority;
   };
@@ -89,10 +94,12 @@ void Turns::end_stopped() {
 }
 
 // In the order of the queue: who is behind one that has no room waits too, so that a large request is not
-// passed by small ones for ever.
+// passed by small ones for ever. Who waits for what another one computes is passed.
 void Turns::admit() {
-  size_t n_admitted = 0;
+  bool is_full = false;
   for (auto& request : waiting_) {
+    if (joins_another(*request)) continue;
+    is_full = true;
     const size_t n_active = running_.size() + ready_.size() + n_prefilling();
     if (n_active >= options_.max_sequences) break;
     const uint64_t n_bytes = totals_.kv_reserved_bytes + request->reserved_bytes;
@@ -101,11 +108,11 @@ void Turns::admit() {
     store_.evict_to(options_.kv_memory_bytes - std::min(options_.kv_memory_bytes, n_bytes));
     start(*request);
     ready_.push_back(std::move(request));
-    ++n_admitted;
+    is_full = false;
   }
-  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(n_admitted));
+  std::erase(waiting_, nullptr);
   let_go_of_ended(ready_);
-  has_room_ = waiting_.empty() && running_.size() + ready_.size() + n_prefilling() < options_.max_sequences;
+  has_room_ = !is_full && running_.size() + ready_.size() + n_prefilling() < options_.max_sequences;
   n_waiting_ = waiting_.size();
 }
 
@@ -128,45 +135,6 @@ void Turns::start(Scheduled& request) {
       },
       [] { return no_memory().message; });
   if (!begun) end(request, tl::unexpected(begun.error()));
-}
-
-// The session begins with what others have computed of the same tokens.
-void Turns::fill(Scheduled& request) {
-  const Request& asked = request.request;
-  if (asked.stream) return;  // it shares nothing
-  const auto plan = executor_->engine->resolve(asked.lazy, asked.tokens.size());
-  if (!plan) return;  // begin() says why
-  const bool is_dense = plan->stages.empty();
-  if (!is_dense) request.n_dense = std::min(asked.n_dense_tokens, asked.tokens.size() - 1);
-  if (!asked.cache_prompt) return;
-  request.prefix_plan = prefix_plan(*plan, model_.config.n_layers);
-  if (!request.prefix_plan) return;
-  const size_t n_recompute = is_dense ? 1 : std::max<size_t>(1, plan->lazy.window_rows);
-  const PrefixStore::Question question{asked.tokens, *request.prefix_plan, asked.cache_salt, n_recompute,
-                                       request.n_dense};
-  if (folder_) folder_->load_better(store_, question);
-  request.hit = store_.fill(request.session->cache, question);
-  keep_bound();  // what came from the folder counts as well
-  totals_.n_cached_tokens += request.hit.n_tokens;
-  request.answer->note({request.hit.n_tokens, request.hit.n_agreeing});
-}
-
-// Leaves what was computed to those who begin alike.
-void Turns::keep(const Scheduled& request) {
-  if (!request.prefix_plan || request.session == nullptr) return;
-  const Session::Impl& session = *request.session;
-  const size_t n_tokens = session.cache.n_tokens();
-  if (n_tokens <= request.hit.n_tokens) return;  // nothing new
-  const std::span<const int32_t> tokens = std::span(session.tokens).first(n_tokens);
-  const size_t n_dense = std::max(request.hit.n_dense, std::min(request.n_dense, n_tokens));
-  try {
-    store_.keep(session.cache, {tokens, std::min(session.prompt_end, n_tokens), n_dense, *request.prefix_plan,
-                                request.request.cache_salt});
-    const bool is_dense = request.prefix_plan->is_dense(model_.config.n_layers);
-    const size_t n_pinned = std::min(request.request.n_dense_tokens, is_dense ? n_tokens : n_dense);
-    if (n_pinned > 0) store_.pin(tokens.first(n_pinned), request.request.cache_salt);
-  } catch (const std::bad_alloc&) {  // then it is computed again
-  }
 }
 
 // One step for all that are being answered: a row each, and their drafts.
@@ -242,8 +210,14 @@ void Turns::prefill() {
 void Turns::finish(Prefill& prefill) {
   totals_.n_prompt_tokens += prefill.n_tokens();
   for (size_t i = 0; i < prefill.size(); ++i) {
-    if (!prefill.member(i).ended) take(prefill.member(i), prefill.step_of(i));
+    Scheduled& request = prefill.member(i);
+    if (!request.ended) take(request, prefill.step_of(i));
+    if (request.ended) continue;
+    const bool is_dense = request.prefix_plan && request.prefix_plan->is_dense(model_.config.n_layers);
+    if (is_dense) request.session->cache.forget_entered();  // it was for the case that it is stopped
+    if (is_awaited(request)) keep(request);
   }
+  keep_bound();
   release(prefill);
 }
 
@@ -295,10 +269,6 @@ void Turns::let_go(std::unique_ptr<Scheduled> request) {
   request->session.reset();
   totals_.kv_reserved_bytes -= request->reserved_bytes;
   keep_bound();
-}
-
-void Turns::keep_bound() {
-  store_.evict_to(options_.kv_memory_bytes - std::min(options_.kv_memory_bytes, totals_.kv_reserved_bytes));
 }
 
 void Turns::let_go_of_ended(std::vector<std::unique_ptr<Scheduled>>& requests) {

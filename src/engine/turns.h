@@ -45,10 +45,21 @@ class Turns {
   void end_stopped();
   void admit();
   void start(Scheduled& request);
+  // --- what requests leave to each other (turns_prefix.cc) ---
+  void find_plan(Scheduled& request) const;
+  PrefixStore::Question question_of(const Scheduled& request) const;
   void fill(Scheduled& request);
+  // Whether it waits until another one has computed what both begin with.
+  bool joins_another(Scheduled& request);
+  const Scheduled* best_to_join(const Scheduled& request, double& work_left) const;
+  double work_saved_by(const Scheduled& other, const PrefixStore::Question& question) const;
+  bool is_awaited(const Scheduled& request) const;
   void keep(const Scheduled& request);
   // What is kept makes room for what is reserved.
   void keep_bound();
+  void save(const StoredSequence& sequence);
+  // ---
+
   void decode();
   void begin_prefills();
   void prefill();
