@@ -25,6 +25,8 @@ struct AnswerSyntax {
   ToolSyntax tools = ToolSyntax::kNone;
   std::string thought_begin, thought_end;  // empty: the model does not think aloud
   bool begins_in_thought = false;          // the prompt ends with thought_begin
+  bool has_thought = false;        // it ends with thought_end: there was a thought, perhaps an empty one
+  bool names_stand_alone = false;  // kMistral's newer form
   // The request's tools, as in ChatRequest. kQwenCoder writes values without quotation marks: which are texts
   // the tools' schemas say, else what a value looks like.
   std::string tools_json;

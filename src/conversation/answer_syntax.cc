@@ -44,6 +44,7 @@ AnswerSyntax find_answer_syntax(std::string_view chat_template,
                                 std::string_view rendered_prompt, bool has_tools) {
   AnswerSyntax syntax;
   if (has_tools) syntax.tools = find_tools(chat_template, has_token);
+  syntax.names_stand_alone = chat_template.find("[ARGS]") != std::string_view::npos;
   for (const Marks& marks : kThoughts) {
     const bool is_in_template = chat_template.find(marks.end) != std::string_view::npos;
     if (!is_in_template && !(has_token(marks.begin) && has_token(marks.end))) continue;
@@ -52,8 +53,11 @@ AnswerSyntax find_answer_syntax(std::string_view chat_template,
     break;
   }
   const size_t end = rendered_prompt.find_last_not_of(" \t\r\n") + 1;
-  syntax.begins_in_thought =
-      !syntax.thought_begin.empty() && rendered_prompt.substr(0, end).ends_with(syntax.thought_begin);
+  const auto ends_with = [&](const std::string& mark) {
+    return !mark.empty() && rendered_prompt.substr(0, end).ends_with(mark);
+  };
+  syntax.begins_in_thought = ends_with(syntax.thought_begin);
+  syntax.has_thought = ends_with(syntax.thought_end);
   return syntax;
 }
 

@@ -137,19 +137,24 @@ void Answering::progressed(size_t choice, const Progress& progress) {
 bool Answering::took(size_t choice, std::string_view text) {
   const std::scoped_lock lock(mutex_);
   if (has_ended_) return false;
-  ++answered_.choices[choice].n_tokens;
-  if (text.empty()) return true;
   State& state = states_[choice];
+  if (answered_.choices[choice].n_tokens++ == 0) state.first_token_at = Clock::now();
+  const auto limit = std::chrono::milliseconds(asked_.max_predict_ms);
+  state.is_late = limit.count() > 0 && Clock::now() - state.first_token_at > limit;
+  if (text.empty()) return !state.is_late;
   take_parts(choice, state.parser
                          ? state.parser->push(text)
                          : std::vector<AnswerPart>{{AnswerPart::Kind::kContent, std::string(text), 0}});
-  return true;
+  return !state.has_enough && !state.is_late;
 }
 
 void Answering::take_parts(size_t choice, std::vector<AnswerPart> parts) {
   using Kind = AnswerPart::Kind;
   Choice& answer = answered_.choices[choice];
+  State& state = states_[choice];
   for (const AnswerPart& part : parts) {
+    const bool is_of_first_call = part.kind == Kind::kToolArguments && part.call == 0;
+    if (state.has_enough && !is_of_first_call) continue;
     switch (part.kind) {
       case Kind::kContent:
         answer.content += part.text;
@@ -164,7 +169,8 @@ void Answering::take_parts(size_t choice, std::vector<AnswerPart> parts) {
         answer.calls[part.call].arguments += part.text;
         break;
     }
-    auto logprobs = std::exchange(states_[choice].logprobs, {});
+    state.has_enough = asked_.tool_rules.has_one_call && answer.calls_tools();
+    auto logprobs = std::exchange(state.logprobs, {});
     answer.logprobs.insert(answer.logprobs.end(), logprobs.begin(), logprobs.end());
     writer_->part(answered_, choice, part, logprobs);
     last_written_ = Clock::now();
@@ -176,8 +182,12 @@ void Answering::ended(size_t choice, Result<Generation> result) {
   const std::scoped_lock lock(mutex_);
   if (has_ended_) return;
   if (!result) return fail(api_error(result.error()));
-  if (result->finish_reason == FinishReason::kCancelled) return fail(stopped_error());
   State& state = states_[choice];
+  if (result->finish_reason == FinishReason::kCancelled && !reply_->gone().stop_requested()) {
+    if (state.has_enough) result->finish_reason = FinishReason::kStop;
+    if (state.is_late) result->finish_reason = FinishReason::kLength;
+  }
+  if (result->finish_reason == FinishReason::kCancelled) return fail(stopped_error());
   if (state.parser) take_parts(choice, state.parser->finish());
   Choice& answer = answered_.choices[choice];
   answer.n_tokens = result->token_ids.size();

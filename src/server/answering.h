@@ -44,6 +44,9 @@ class Answering : public std::enable_shared_from_this<Answering> {
     std::optional<AnswerParser> parser;  // of a chat
     std::vector<TokenChoice> logprobs;   // of tokens whose text is not out yet
     bool has_started = false;
+    bool has_enough = false;  // of calls: the rest is not wanted
+    bool is_late = false;     // it has taken the time that it may
+    Clock::time_point first_token_at;
     bool has_ended = false;
   };
 

@@ -6,6 +6,7 @@
 
 #include "server/answering.h"
 #include "server/api/chat_input.h"
+#include "server/api/tool_choice.h"
 
 namespace lazyfill::server {
 namespace {
@@ -65,19 +66,21 @@ void Answers::answer(const Dialect& dialect, ReadRequest read, std::shared_ptr<R
   auto tokens = prompt_of(read);
   if (!tokens) return refuse_with(tokens.error());
 
+  AnswerSyntax syntax;
+  if (asked.splits_answer) {
+    syntax = find_answer_syntax(engine_, read.rendered.text, asked.has_tools && !asked.tools_in_text);
+    if (asked.tools_in_text) syntax.tools = ToolSyntax::kHermes;
+    syntax.tools_json = asked.chat->tools_json;
+    asked.options.show_special = true;  // marks of calls and thoughts may be control tokens
+    if (auto guided = guide_calls(engine_, syntax, asked); !guided) return refuse_with(guided.error());
+    if (asked.tool_rules.need == CallRules::Need::kNoCall) syntax.tools = ToolSyntax::kNone;
+  }
   Request request;
   request.tokens = std::move(*tokens);
   request.options = asked.options;
   const size_t room = options_.n_ctx - request.tokens.size();
   request.options.max_tokens =
       std::min(room, asked.has_max_tokens ? asked.options.max_tokens : options_.default_max_tokens);
-  AnswerSyntax syntax;
-  if (asked.splits_answer) {
-    syntax = find_answer_syntax(engine_, read.rendered.text, asked.has_tools && !asked.tools_in_text);
-    if (asked.tools_in_text) syntax.tools = ToolSyntax::kHermes;
-    syntax.tools_json = asked.chat->tools_json;
-    request.options.show_special = true;  // marks of calls and thoughts may be control tokens
-  }
   request.lazy = asked.lazy;
   request.priority = priority;
   request.cache_prompt = asked.cache_prompt;

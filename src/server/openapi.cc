@@ -41,6 +41,7 @@ constexpr std::array kOperations = {
     Operation{"GET", "/props", "What the server was started with.", nullptr, "Props"},
     Operation{"GET", "/slots", "The answers that are being computed.", nullptr, "Slots"},
     Operation{"GET", "/health", "Whether the model is loaded; needs no key.", nullptr, "Health"},
+    Operation{"GET", "/v1/health", "The same.", nullptr, "Health"},
     Operation{"GET", "/metrics", "Counters and histograms for Prometheus."},
     Operation{"GET", "/openapi.json", "This document.", nullptr, "Document"},
     Operation{"GET", "/", "The page for browsers.", nullptr, nullptr, false, "text/html"},
@@ -97,7 +98,7 @@ Json responses_of(const Route& route, const Operation& operation) {
     refused("413", "The body is too large.");
     refused("429", "Too many requests wait.");
   }
-  if (route.path == "/health") {
+  if (route.path.ends_with("/health")) {
     responses["503"] = {{"description", "The model is still loading."},
                         {"content", content("application/json", reference("Health"))}};
   } else {

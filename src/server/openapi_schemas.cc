@@ -57,13 +57,15 @@ constexpr char kRequests[] = R"json({
                        "properties": {"include_usage": {"type": ["boolean", "null"]}}},
     "tools": {"type": ["array", "null"], "items": {"type": "object", "required": ["type", "function"],
       "properties": {"type": {"const": "function"}, "function": {"$ref": "#/components/schemas/Function"}}}},
-    "tool_choice": {"description": "auto, none, required, or {\"type\": \"function\", \"function\": {\"name\": ...}}"},
+    "tool_choice": {"description": "auto, none, required, {\"type\": \"function\", \"function\": {\"name\": ...}}, or allowed_tools"},
+    "parallel_tool_calls": {"type": ["boolean", "null"], "description": "false: one call at most"},
     "add_generation_prompt": {"type": ["boolean", "null"], "default": true},
     "chat_template_kwargs": {"type": ["object", "null"]},
     "enable_thinking": {"type": ["boolean", "null"]},
     "reasoning_effort": {"type": ["string", "null"]}}},
   "Function": {"type": "object", "required": ["name"], "properties": {
-    "name": {"type": "string"}, "description": {"type": "string"}, "parameters": {"type": ["object", "null"]}}},
+    "name": {"type": "string"}, "description": {"type": "string"}, "parameters": {"type": ["object", "null"]},
+    "strict": {"type": ["boolean", "null"], "description": "true: calls fit `parameters`"}}},
   "ChatMessage": {"type": "object", "required": ["role", "content"], "properties": {
     "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
     "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": {
@@ -94,7 +96,8 @@ constexpr char kRequests[] = R"json({
     "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
     "tools": {"type": ["array", "null"], "items": {"type": "object", "required": ["type", "name"],
       "properties": {"type": {"const": "function"}, "name": {"type": "string"},
-                     "description": {"type": ["string", "null"]}, "parameters": {"type": ["object", "null"]}}}},
+                     "description": {"type": ["string", "null"]}, "parameters": {"type": ["object", "null"]},
+                     "strict": {"type": ["boolean", "null"]}}}},
     "tool_choice": {"description": "auto, none, required, or {\"type\": \"function\", \"name\": ...}"},
     "parallel_tool_calls": {"type": ["boolean", "null"]},
     "reasoning": {"type": ["object", "null"], "properties": {"effort": {"type": ["string", "null"]}}},
@@ -109,6 +112,9 @@ constexpr char kRequests[] = R"json({
     "tools": {"$ref": "#/components/schemas/AnthropicTools"},
     "max_tokens": {"type": "integer", "minimum": 1, "maximum": 16777216},
     "stop_sequences": {"$ref": "#/components/schemas/Stop"},
+    "tool_choice": {"type": ["object", "null"], "required": ["type"], "properties": {
+      "type": {"enum": ["auto", "any", "tool", "none"]}, "name": {"type": "string"},
+      "disable_parallel_tool_use": {"type": ["boolean", "null"]}}},
     "thinking": {"type": ["object", "null"]}}},
   "CountTokensRequest": {"type": "object", "required": ["messages"], "properties": {
     "model": {"type": ["string", "null"]},
@@ -121,7 +127,8 @@ constexpr char kRequests[] = R"json({
     "properties": {"role": {"enum": ["user", "assistant"]}, "content": {"anyOf": [{"type": "string"},
       {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/TextBlock"}}]}}}},
   "AnthropicTools": {"type": ["array", "null"], "items": {"type": "object", "required": ["name", "input_schema"],
-    "properties": {"name": {"type": "string"}, "description": {"type": "string"}, "input_schema": {"type": "object"}}}},
+    "properties": {"name": {"type": "string"}, "description": {"type": "string"}, "input_schema": {"type": "object"},
+                   "strict": {"type": ["boolean", "null"]}}}},
   "TextBlock": {"type": "object", "required": ["type", "text"],
                 "properties": {"type": {"const": "text"}, "text": {"type": "string"}}},
   "TokenizeRequest": {"type": "object", "required": ["content"], "properties": {

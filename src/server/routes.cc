@@ -113,6 +113,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/props", true, true, false, show<props>},
     Route{"GET", "/slots", true, true, false, show<slots>},
     Route{"GET", "/health", false, false, false, health},
+    Route{"GET", "/v1/health", false, false, false, health},
     Route{"GET", "/metrics", true, false, false, metrics},
     Route{"GET", "/openapi.json", true, false, false, openapi},
     Route{"GET", "/", true, false, false, page},

@@ -21,8 +21,8 @@ FAMILIES = {
 BOS = ("<|begin_of_text|>", "<s>", "<bos>")
 
 
-def write_model(path, root, family, n_context=200_000):
-    """A model file with a vocabulary of bytes and the family's control tokens and chat template."""
+def write_model(path, root, family, n_context=200_000, change=lambda template: template):
+    """A model file with a vocabulary of bytes and the family's control tokens and chat template, which may be changed."""
     control, defined, end = FAMILIES[family]
     model = ChainModel()
     ids = {name: model.add(name, CONTROL) for name in control}
@@ -31,7 +31,7 @@ def write_model(path, root, family, n_context=200_000):
     for name in BOS:
         if name in ids:
             model.values["tokenizer.ggml.bos_token_id"] = ids[name]
-    model.values["tokenizer.chat_template"] = (root / "tests" / "templates" / f"{family}.jinja").read_text(encoding="utf-8")
+    model.values["tokenizer.chat_template"] = change((root / "tests" / "templates" / f"{family}.jinja").read_text(encoding="utf-8"))
     return model.write(path, n_context)
 
 

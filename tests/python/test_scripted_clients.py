@@ -401,16 +401,98 @@ def test_a_client_that_goes_stops_what_it_asked(qwen):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("choice, shown", [("auto", ["weather", "time"]), ("none", []), ({"type": "function", "function": {"name": "time"}}, ["time"]), ({
+@pytest.mark.parametrize("choice, callable_names", [("auto", None), ("none", []), ("required", ["weather", "time"]), ({"type": "function", "function": {"name": "time"}}, ["time"]), ({
     "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "time"}}]}}, ["time"])])
-def test_the_model_is_shown_the_tools_that_the_choice_leaves(qwen, choice, shown):
+def test_a_choice_guides_the_answer_and_leaves_the_prompt_as_it_is(qwen, choice, callable_names):
+    """So what the prompt cache holds of the tools serves every choice."""
     qwen.will_write("x")
     chat(qwen, tools=CHAT_TOOLS, tool_choice=choice)
-    prompt = qwen.asked()[0]["prompt"]
-    assert [name for name in ("weather", "time") if f'"name": "{name}"' in prompt] == shown
+    asked = qwen.asked()[0]
+    assert all(f'"name": "{name}"' in asked["prompt"] for name in ("weather", "time"))
+    if callable_names is None:
+        assert asked["guide"] == ""
+    else:
+        assert [name for name in ("weather", "time") if f'\\"{name}\\"' in asked["guide"]] == callable_names
+
+
+@pytest.mark.parametrize("family", TWO_CALLS)
+def test_one_call_where_no_more_are_wanted(servers, family):
+    server = servers(family)
+    for _ in range(3):
+        server.will_write(*TWO_CALLS[family], " and more")
+    choice = chat(server, tools=CHAT_TOOLS, parallel_tool_calls=False).choices[0]
+    assert choice.finish_reason == "tool_calls" and [call.function.name for call in choice.message.tool_calls] == ["weather"]
+    items = responses(server, tools=FLAT_TOOLS, parallel_tool_calls=False).output
+    assert [item.name for item in items if item.type == "function_call"] == ["weather"]
+    answer = messages(server, tools=MESSAGES_TOOLS, tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+    assert answer.stop_reason == "tool_use" and [block.name for block in answer.content if block.type == "tool_use"] == ["weather"]
+
+
+def test_a_call_that_must_be_where_there_is_no_tool_is_refused(qwen):
+    for choice in ("required", {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}):
+        with pytest.raises(openai.BadRequestError) as raised:
+            chat(qwen, tools=CHAT_TOOLS if choice != "required" else [], tool_choice=choice)
+        assert raised.value.param == "tool_choice"
+    with pytest.raises(anthropic.BadRequestError):
+        messages(qwen, tool_choice={"type": "any"})
+
+
+def test_a_schema_that_cannot_be_kept_to_matters_to_strict_tools_alone(qwen):
+    odd = {"type": "object", "properties": {"x": {"$dynamicRef": "#a"}}}
+    for strict in (True, False):
+        tool = {"type": "function", "function": {"name": "weather", "parameters": odd, "strict": strict}}
+        if strict:
+            with pytest.raises(openai.BadRequestError, match="strict") as raised:
+                chat(qwen, tools=[tool])
+            assert raised.value.param == "tools"
+        else:
+            qwen.will_write("x")
+            chat(qwen, tools=[tool], tool_choice="required")
 
 
 def test_a_choice_of_a_tool_that_is_not_there_is_refused(qwen):
     with pytest.raises(openai.BadRequestError) as raised:
         chat(qwen, tools=CHAT_TOOLS, tool_choice={"type": "function", "function": {"name": "other"}})
     assert raised.value.param == "tool_choice"
+
+
+# --- what the prompt holds ---
+
+THOUGHTFUL = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Two.", "reasoning_content": "Let me count."}, {"role": "user", "content": "And then?"}]
+
+
+@pytest.mark.parametrize("name", ["preserve_thinking", "chat_template_kwargs"])
+def test_thoughts_of_earlier_turns_stay_where_the_client_and_the_template_say_so(build_dir, root, tmp_path, name):
+    """Qwen's later templates know the word; others leave it aside."""
+    model = write_model(tmp_path / "model.gguf", root, "qwen-3",
+                        change=lambda template: template.replace("if loop.index0 > ns.last_query_index", "if preserve_thinking or loop.index0 > ns.last_query_index"))
+    server = Scripted(build_dir, model, tmp_path / "scripted")
+    try:
+        for keeps in (True, False):
+            given = {name: keeps} if name == "preserve_thinking" else {name: {"preserve_thinking": keeps}}
+            for path in ("/v1/chat/completions", "/v1/messages"):
+                messages = THOUGHTFUL
+                if path == "/v1/messages":
+                    blocks = [{"type": "thinking", "thinking": "Let me count.", "signature": "s"}, {"type": "text", "text": "Two."}]
+                    messages = [THOUGHTFUL[0], {"role": "assistant", "content": blocks}, THOUGHTFUL[2]]
+                server.will_write("x")
+                assert server.post(path, {"messages": messages, "max_tokens": 5, **given})[0] == 200
+                assert ("Let me count." in server.asked()[0]["prompt"]) == keeps
+    finally:
+        server.stop()
+
+
+def test_a_character_of_several_tokens_is_shown_whole(qwen):
+    qwen.will_write("x")
+    content = "Gr\u00fc\u00dfe \u65e5\u672c \U0001f600!"
+    answer = qwen.post("/v1/chat/completions", {"messages": [{"role": "user", "content": content}], "return_kept": True})[1]
+    pieces = answer["lazy"]["pieces"]
+    assert len(pieces) == answer["usage"]["prompt_tokens"]
+    assert content in "".join(pieces) and "\ufffd" not in "".join(pieces)
+
+
+def test_an_answer_ends_when_its_time_is_over(qwen):
+    qwen.will_write(*["word "] * 100, piece_ms=50)
+    answer = qwen.post("/v1/chat/completions", {"messages": QUESTION, "t_max_predict_ms": 300})[1]
+    assert answer["choices"][0]["finish_reason"] == "length" and answer["stop_type"] == "limit"
+    assert "word" in answer["choices"][0]["message"]["content"] and answer["usage"]["completion_tokens"] < 400

@@ -111,7 +111,8 @@ class ScriptedGenerator : public Generator {
                        {"n_dense_tokens", request.n_dense_tokens},
                        {"priority", request.priority},
                        {"cache_salt", request.cache_salt},
-                       {"max_tokens", request.options.max_tokens}};
+                       {"max_tokens", request.options.max_tokens},
+                       {"guide", request.options.guide.source}};
     return line.dump(-1, ' ', false, Json::error_handler_t::replace);
   }
 

@@ -1,16 +1,37 @@
 // What every API's request becomes, and what is told of its answer on the way.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "conversation/answer_parser.h"
+#include "conversation/call_grammar.h"
 #include "lazyfill/types.h"
 #include "server/api/error.h"
 
 namespace lazyfill::server {
+
+// Which tools may be called, and whether one must be.
+struct ToolRules {
+  struct Tool {
+    std::string name;
+    Json parameters;
+    bool is_strict = false;
+  };
+  CallRules::Need need = CallRules::Need::kMayCall;
+  bool has_one_call = false;  // at most
+  bool is_narrowed = false;   // the model was shown more of them
+  std::vector<Tool> tools;    // that may be called
+
+  // An answer that nothing guides may break them.
+  bool is_bound() const {
+    return need != CallRules::Need::kMayCall || is_narrowed ||
+           std::any_of(tools.begin(), tools.end(), [](const Tool& tool) { return tool.is_strict; });
+  }
+};
 
 struct AnswerRequest {
   // One of the three is the prompt.
@@ -22,6 +43,7 @@ struct AnswerRequest {
 
   std::string model;  // as the client called it; answers repeat it
   GenerateOptions options;
+  int64_t max_predict_ms = 0;   // what the answer may take from its first token on; 0: any time
   bool has_max_tokens = false;  // else the server's default
   LazyOptions lazy;
   bool cache_prompt = true;
@@ -31,6 +53,7 @@ struct AnswerRequest {
 
   bool splits_answer = false;  // into reasoning, content and calls
   bool has_tools = false;
+  ToolRules tool_rules;
   bool tools_in_text = false;  // the template knows no tools, so a system message describes them
 
   // Of tools that stand in a namespace (Responses): how the model knows them -> {"namespace", "name"}.

@@ -6,6 +6,7 @@
 #include "server/api/openai_parts.h"
 #include "server/api/report.h"
 #include "server/api/response_format.h"
+#include "server/api/tool_choice.h"
 
 namespace lazyfill::server {
 namespace {
@@ -37,10 +38,12 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   if (!body.contains("messages")) return refuse("messages is missing", "messages");
   auto messages = normalised_messages(body["messages"]);
   if (!messages) return tl::unexpected(messages.error());
-  auto known = normalised_tools(tools != nullptr ? *tools : Json(nullptr)).and_then([&](Json all) {
-    return chosen_tools(std::move(all), fields.any({"tool_choice"}));
-  });
+  auto known = normalised_tools(tools != nullptr ? *tools : Json(nullptr));
   if (!known) return tl::unexpected(known.error());
+  const bool has_one_call = !fields.flag({"parallel_tool_calls"}, true);
+  auto rules = tool_rules(*known, tools, fields.any({"tool_choice"}), has_one_call);
+  if (!rules) return tl::unexpected(rules.error());
+  request.tool_rules = std::move(*rules);
   // An answer that is begun already is gone on with where the client says so, as vLLM does it.
   const bool add_prompt = fields.flag({"add_generation_prompt"}, true);
   if (fields.error()) return tl::unexpected(*fields.error());
@@ -149,8 +152,7 @@ class Writer : public AnswerWriter {
   }
 
   void add_report(Json& object, const Generation& generation) const {
-    object["timings"] = timings_json(generation);
-    object["lazy"] = lazy_json(engine_, generation, request_.with_kept);
+    server::add_report(object, engine_, generation, request_.with_kept);
   }
 
   Json whole(const Answered& answered) const {

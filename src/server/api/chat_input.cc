@@ -259,48 +259,6 @@ Json message_of(const Choice& choice, bool tools_in_text) {
   return tools_in_text ? with_tools_in_text(Json::array({std::move(message)}), Json::array())[0] : message;
 }
 
-namespace {
-
-// {"name": ...}, flat or below "function".
-std::string name_of_choice(const Json& choice) {
-  if (!choice.is_object()) return {};
-  const Json& holder = choice.contains("function") ? choice["function"] : choice;
-  return holder.is_object() && holder.contains("name") && holder["name"].is_string()
-             ? holder["name"].get<std::string>()
-             : std::string();
-}
-
-// The list of {"type": "allowed_tools", "tools": [...]}, in Chat Completions one level deeper; null: it is
-// another choice.
-const Json* allowed_tools(const Json& choice) {
-  if (!choice.is_object() || !choice.contains("type") || choice["type"] != "allowed_tools") return nullptr;
-  const Json& holder = choice.contains("allowed_tools") ? choice["allowed_tools"] : choice;
-  const bool has_list = holder.is_object() && holder.contains("tools") && holder["tools"].is_array();
-  return has_list ? &holder["tools"] : nullptr;
-}
-
-}  // namespace
-
-ApiResult<Json> chosen_tools(Json tools, const Json* choice) {
-  if (choice == nullptr || *choice == "auto" || *choice == "required" || *choice == "any") return tools;
-  if (*choice == "none") return Json::array();
-  if (const Json* allowed = allowed_tools(*choice)) {
-    Json kept = Json::array();
-    for (Json& tool : tools)
-      if (std::any_of(allowed->begin(), allowed->end(),
-                      [&](const Json& one) { return name_of_choice(one) == tool["function"]["name"]; }))
-        kept.push_back(std::move(tool));
-    return kept;
-  }
-  const std::string name = name_of_choice(*choice);
-  Json named = Json::array();
-  for (Json& tool : tools)
-    if (tool["function"]["name"] == name) named.push_back(std::move(tool));
-  if (named.empty())
-    return refuse("tool_choice must be auto, none, required, or name one of the tools", "tool_choice");
-  return named;
-}
-
 ApiResult<RenderedChat> fit_chat(const Engine& engine, Json messages, const Json& tools,
                                  std::string variables_json, bool add_generation_prompt,
                                  AnswerRequest& request) {

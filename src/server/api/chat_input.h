@@ -14,9 +14,6 @@ namespace lazyfill::server {
 ApiResult<Json> normalised_messages(const Json& messages);
 // Functions in the form of Chat Completions; what is no function, such as a built-in tool, is left out.
 ApiResult<Json> normalised_tools(const Json& tools);
-// Only the function that is called so, if the choice names one; none with "none". Errors: an unknown choice.
-ApiResult<Json> chosen_tools(Json tools, const Json* choice);
-
 // The answer as a message of the history, as fit_chat() made those before it.
 Json message_of(const Choice& choice, bool tools_in_text);
 

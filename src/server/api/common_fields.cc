@@ -149,6 +149,7 @@ void read_common_fields(Fields& fields, AnswerRequest& request) {
   request.n_choices = static_cast<size_t>(fields.integer({"n"}, 1, 1, kMaxChoices));
   request.options.stop = fields.texts({"stop", "stop_sequences"}, kMaxStops, kMaxStopBytes);
   request.options.stop_at_end_token = !fields.flag({"ignore_eos"}, false);
+  request.max_predict_ms = fields.integer({"t_max_predict_ms"}, 0, 0, std::numeric_limits<int32_t>::max());
   read_max_tokens(fields, request);
   read_sampling(fields, request.options.sampling);
   read_lazy(fields, request.lazy);

@@ -162,8 +162,7 @@ class Writer : public AnswerWriter {
   }
 
   void add_report(Json& object, const Generation& generation) const {
-    object["timings"] = timings_json(generation);
-    object["lazy"] = lazy_json(engine_, generation, request_.with_kept);
+    server::add_report(object, engine_, generation, request_.with_kept);
   }
 
   Json whole(const Answered& answered) const {

@@ -22,6 +22,7 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   common.n_dense_messages = out->request.n_dense_messages;
   common.splits_answer = true;
   common.has_tools = out->request.has_tools;
+  common.tool_rules = std::move(out->request.tool_rules);
   common.tools_in_text = out->request.tools_in_text;
   out->request = std::move(common);
   return out;
@@ -158,8 +159,7 @@ class Writer : public AnswerWriter {
   }
 
   void add_report(Json& object, const Generation& generation) const {
-    object["timings"] = timings_json(generation);
-    object["lazy"] = lazy_json(engine_, generation, request_.with_kept);
+    server::add_report(object, engine_, generation, request_.with_kept);
   }
 
   Json whole(const Answered& answered) const {

@@ -3,6 +3,7 @@
 #include "server/api/common_fields.h"
 #include "server/api/dialect.h"
 #include "server/api/fields.h"
+#include "server/api/tool_choice.h"
 
 namespace lazyfill::server {
 namespace {
@@ -142,16 +143,24 @@ ApiResult<Json> openai_tools(const Json* tools) {
   return normalised_tools(out);
 }
 
-ApiResult<Json> tools_of(Fields& fields) {
+// {"type": "auto" | "any" | "none" | "tool", "name": ..., "disable_parallel_tool_use": ...}
+ApiResult<Json> tools_of(Fields& fields, ToolRules& rules) {
   const Json* tools = fields.array({"tools"});
   const Json* choice = fields.object({"tool_choice"});
+  bool has_one_call = false;
+  if (choice != nullptr) {
+    Fields inner(*choice, "tool_choice.");
+    has_one_call = inner.flag({"disable_parallel_tool_use"}, false);
+    if (inner.error()) return tl::unexpected(*inner.error());
+  }
   if (fields.error()) return tl::unexpected(*fields.error());
   auto all = openai_tools(tools);
-  if (!all || choice == nullptr) return all;
-  const std::string type = type_of(*choice);
-  if (type == "tool") return chosen_tools(std::move(*all), choice);
-  const Json word = type;
-  return chosen_tools(std::move(*all), &word);
+  if (!all) return all;
+  const Json word = choice != nullptr ? type_of(*choice) : "auto";
+  auto made = tool_rules(*all, tools, word == "tool" ? choice : &word, has_one_call);
+  if (!made) return tl::unexpected(made.error());
+  rules = std::move(*made);
+  return all;
 }
 
 }  // namespace
@@ -165,7 +174,7 @@ ApiResult<ReadRequest> read_messages_prompt(const Engine& engine, const Json& bo
     if (type == "enabled" || type == "disabled")
       variables = Json{{"enable_thinking", type == "enabled"}}.dump();
   }
-  auto tools = tools_of(fields);
+  auto tools = tools_of(fields, out.request.tool_rules);
   if (!tools) return tl::unexpected(tools.error());
   auto messages = openai_messages(body).and_then(normalised_messages);
   if (!messages) return tl::unexpected(messages.error());

@@ -1,5 +1,7 @@
 #include "server/api/report.h"
 
+#include "tokenizer/utf8.h"
+
 namespace lazyfill::server {
 namespace {
 
@@ -22,6 +24,21 @@ Json stage_json(const LazyReport& lazy, size_t index, bool with_kept) {
     if (with_kept) entry["positions"] = lazy.kept[index];
   }
   return entry;
+}
+
+// What each of the tokens adds to the text. Where a character's bytes are those of several, it stands with
+// the last of them.
+Json pieces_json(const Engine& engine, const std::vector<int32_t>& ids) {
+  Json pieces = Json::array();
+  std::string pending;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    pending += engine.piece(ids[i]);
+    const bool is_last = i + 1 == ids.size();
+    const size_t n_whole = pending.size() - (is_last ? 0 : utf8::incomplete_tail(pending));
+    pieces.push_back(utf8::replace_invalid(std::string_view(pending).substr(0, n_whole)));
+    pending.erase(0, n_whole);
+  }
+  return pieces;
 }
 
 }  // namespace
@@ -51,9 +68,7 @@ Json timings_json(const Generation& generation) {
 
 Json lazy_json(const Engine& engine, const Generation& generation, bool with_kept) {
   const LazyReport& lazy = generation.lazy;
-  Json pieces = Json::array();
-  if (with_kept)
-    for (const int32_t id : generation.prompt_token_ids) pieces.push_back(engine.piece(id));
+  Json pieces = with_kept ? pieces_json(engine, generation.prompt_token_ids) : Json::array();
   if (!generation.lazy_used) {
     if (!with_kept) return nullptr;
     return {{"stages", Json::array()}, {"pieces", std::move(pieces)}};
@@ -72,6 +87,14 @@ Json lazy_json(const Engine& engine, const Generation& generation, bool with_kep
               {"revived_rows", lazy.revived_rows}};
   if (with_kept) out["pieces"] = std::move(pieces);
   return out;
+}
+
+void add_report(Json& object, const Engine& engine, const Generation& generation, bool with_kept) {
+  const bool is_cut = generation.finish_reason == FinishReason::kLength;
+  object["timings"] = timings_json(generation);
+  object["lazy"] = lazy_json(engine, generation, with_kept);
+  object["stop_type"] = is_cut ? "limit" : generation.stop_text.empty() ? "eos" : "word";
+  object["stopping_word"] = generation.stop_text;
 }
 
 Json progress_json(const PrefillProgress& progress) {

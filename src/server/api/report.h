@@ -7,6 +7,9 @@
 
 namespace lazyfill::server {
 
+// All of it, as members of an answer or of the last event of a stream; and llama-server's words for why it
+// ended: stop_type (eos, limit, word) and stopping_word.
+void add_report(Json& object, const Engine& engine, const Generation& generation, bool with_kept);
 // llama-server's names, and ttft_ms, queue_ms.
 Json timings_json(const Generation& generation);
 // Null for a dense prefill. with_kept: also which tokens each stage kept, and the prompt's tokens as texts.

@@ -214,8 +214,7 @@ class Writer : public AnswerWriter {
     body.update(request_.echoed);
     if (is_done && answered_->choices.front().generation) {
       const Generation& generation = *answered_->choices.front().generation;
-      body["timings"] = timings_json(generation);
-      body["lazy"] = lazy_json(engine_, generation, request_.with_kept);
+      add_report(body, engine_, generation, request_.with_kept);
     }
     return body;
   }

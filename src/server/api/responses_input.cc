@@ -1,5 +1,6 @@
 // OpenAI's Responses, without memory between requests: what is asked. Items become the messages of Chat
 // Completions.
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "server/api/fields.h"
 #include "server/api/response_format.h"
 #include "server/api/responses.h"
+#include "server/api/tool_choice.h"
 
 namespace lazyfill::server {
 namespace {
@@ -170,7 +172,6 @@ ApiResult<Json> messages_of(Fields& fields, const FlatTools& tools) {
 
 // Of what the answer repeats, members that nothing else here looks at.
 void check_echoed(Fields& fields) {
-  fields.flag({"parallel_tool_calls"}, true);
   fields.object({"metadata"});
   for (const char* name : {"prompt_cache_key", "user"}) fields.text({name});
 }
@@ -185,7 +186,9 @@ Json echoed(const Json& body, const Json& tools, const AnswerRequest& request) {
     Json one = {{"type", "function"}};
     one.update(tool["function"]);
     if (!one.contains("description")) one["description"] = nullptr;
-    one["strict"] = false;
+    const auto rule = std::find_if(request.tool_rules.tools.begin(), request.tool_rules.tools.end(),
+                                   [&](const auto& known) { return known.name == one["name"]; });
+    one["strict"] = rule != request.tool_rules.tools.end() && rule->is_strict;
     repeated.push_back(std::move(one));
   }
   const std::string effort = text_member(given("reasoning", Json::object()), "effort");
@@ -234,6 +237,7 @@ ApiResult<ReadRequest> read_responses(const Engine& engine, const Json& body) {
   if (fields.flag({"background"}, false))
     fields.refuse("background is not supported: nothing is kept between requests", "background");
   check_echoed(fields);
+  const bool has_one_call = !fields.flag({"parallel_tool_calls"}, true);
   std::string variables = template_variables(fields);
   if (const Json* reasoning = fields.object({"reasoning"}); reasoning != nullptr && variables.empty()) {
     if (!text_member(*reasoning, "effort").empty())
@@ -245,10 +249,11 @@ ApiResult<ReadRequest> read_responses(const Engine& engine, const Json& body) {
   request.namespaces = flat.namespaces();
   auto messages = messages_of(fields, flat);
   if (!messages) return tl::unexpected(messages.error());
-  auto known = normalised_tools(flat.tools()).and_then([&](Json all) {
-    return chosen_tools(std::move(all), fields.any({"tool_choice"}));
-  });
+  auto known = normalised_tools(flat.tools());
   if (!known) return tl::unexpected(known.error());
+  auto rules = tool_rules(*known, &flat.tools(), fields.any({"tool_choice"}), has_one_call);
+  if (!rules) return tl::unexpected(rules.error());
+  request.tool_rules = std::move(*rules);
   auto rendered = fit_chat(engine, std::move(*messages), *known, std::move(variables), true, request);
   if (!rendered) return tl::unexpected(rendered.error());
   out.rendered = std::move(*rendered);
