@@ -3,7 +3,7 @@
     python3 -m bench.serving.stress -m MODEL.gguf --minutes 5
 
 Every answer that was neither cancelled nor cut off is held against `lazyfill run` of the same prompt (temperature 0, cache_prompt: false).
-Ends with exit code 1 when one differs, a request fails, or the server's memory grows in the second half of the time.
+Ends with exit code 1 when one differs, a request fails, or the server's memory grows after its prompt cache is full.
 """
 
 import argparse
@@ -64,10 +64,11 @@ class Stress:
         clients = [threading.Thread(target=self.client, args=(i,)) for i in range(self.args.clients)]
         for client in clients:
             client.start()
-        memory = []
+        start = time.monotonic()
+        memory = []  # (seconds, resident bytes, bytes of the prompt cache)
         while time.monotonic() < self.end:
             time.sleep(2)
-            memory.append(self.server.resident_bytes())
+            memory.append((time.monotonic() - start, self.server.resident_bytes(), self.server.metric("lazyfill_prefix_cache_bytes")))
         for client in clients:
             client.join()
         return memory
@@ -80,6 +81,15 @@ class Stress:
             key = tuple(record["id"])
             if record["text"] != self.answers[key]:
                 self.failures.append(f"{key}: the answer is not that of `run`")
+
+
+def growth(memory):
+    """Of the highest resident memory from the first half of the time in which the prompt cache is full to the second; None: it is not."""
+    most = max(kept for _, _, kept in memory)
+    full = [resident for i, (_, resident, _) in enumerate(memory) if max(kept for _, _, kept in memory[:i + 1]) > 0.9 * most]
+    if len(full) < 10:
+        return None
+    return max(full[len(full) // 2:]) / max(full[:len(full) // 2]) - 1
 
 
 def main():
@@ -98,11 +108,12 @@ def main():
     stress.compare()
     if alive.status != 200 or alive.error:
         stress.failures.append("the server does not answer any more")
-    middle, last = max(memory[len(memory) // 4:len(memory) // 2]), max(memory[len(memory) // 2:])
-    mib = [round(value / 2**20) for value in (memory[0], middle, last)]
-    print(f"{dict(stress.counts)}; {len(stress.answers)} different prompts as `run` answers them; resident MiB at first, highest in the second "
-          f"quarter, highest in the second half: {mib}")
-    if last > middle * 1.05:
+    print(f"{dict(stress.counts)}; {len(stress.answers)} different prompts as `run` answers them")
+    for seconds, resident, kept in memory[::max(1, len(memory) // 20)] + memory[-1:]:
+        print(f"{seconds:6.0f} s: {resident / 2**20:6.0f} MiB resident, {kept / 2**20:5.0f} MiB of them the prompt cache")
+    grown = growth(memory)
+    print("the prompt cache did not become full" if grown is None else f"growth since the prompt cache is full: {grown:.1%}")
+    if grown is not None and grown > 0.05:
         stress.failures.append("memory grows")
     for failure in stress.failures[:20]:
         print(f"failed: {failure}", file=sys.stderr)
