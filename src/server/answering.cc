@@ -256,9 +256,4 @@ RunningAnswer Answering::running() const {
   return running;
 }
 
-bool Answering::has_ended() const {
-  const std::scoped_lock lock(mutex_);
-  return has_ended_;
-}
-
 }  // namespace lazyfill::server

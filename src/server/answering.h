@@ -1,6 +1,7 @@
 // One request's answer as it is computed: tokens in, parts of the answer out.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -37,7 +38,7 @@ class Answering : public std::enable_shared_from_this<Answering> {
   // Says that it lives, where nothing was said for so long.
   void keep_alive(std::chrono::milliseconds silence);
   RunningAnswer running() const;
-  bool has_ended() const;
+  bool has_ended() const { return has_ended_; }
 
  private:
   struct State {
@@ -75,7 +76,8 @@ class Answering : public std::enable_shared_from_this<Answering> {
   Clock::time_point last_written_ = Clock::now();
   Clock::time_point last_progress_;
   size_t n_agreeing_tokens_ = 0;
-  bool has_ended_ = false;
+  // Written under the mutex, read without: who asks may hold a lock that a callback takes under this one.
+  std::atomic<bool> has_ended_{false};
 };
 
 // Letters and digits, from the system's source of randomness. Nine of them are what Mistral's templates take
