@@ -134,7 +134,9 @@ TEST_P(Joining, WhatIsStoppedIsGoneOnWithWhenItIsAskedAgain) {
     EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
     const auto again = scheduler.generate(question);
     ASSERT_TRUE(again);
-    EXPECT_EQ(again->token_ids, expected) << "stopped at block " << n;
+    if (is_dense()) {
+      EXPECT_EQ(again->token_ids, expected) << "stopped at block " << n;
+    }
     n_found += again->prefix.n_cached_tokens >= 260U - 40 ? 1 : 0;
     if (!is_dense()) continue;  // what a lazy answer leaves is more than its prompt was
     // And a third time, of what the second one left.
@@ -149,21 +151,24 @@ TEST_P(Joining, WhatIsStoppedIsGoneOnWithWhenItIsAskedAgain) {
   EXPECT_GT(n_found, 3U);
 }
 
-TEST_P(Joining, WhatIsStoppedTwiceComesFurtherEachTime) {
+// Each attempt comes to the layer behind that of the one before.
+TEST_P(Joining, WhatIsStoppedSeveralTimesIsGoneOnWithEachTime) {
   const Request question = asked(some_tokens(260, 6), lazy());
-  const std::vector<int32_t> expected = exact_answer(question);
   Scheduler scheduler = exact_scheduler();
-  size_t n_attempts = 0;
-  for (;; ++n_attempts) {
-    ASSERT_LT(n_attempts, 50U) << "it begins anew each time";
-    Stopping stopping(5);
-    const auto answer = scheduler.generate(stopping.of(question));
-    if (!answer) continue;
-    EXPECT_EQ(answer->token_ids, expected);
-    break;
+  for (size_t layer = 1; layer < kTinyEngine.n_layers; ++layer) {
+    std::stop_source source;
+    Request request = question;
+    request.callbacks.stop = source.get_token();
+    request.callbacks.on_progress = [&](const Progress& progress) {
+      if (progress.layer >= layer) source.request_stop();
+    };
+    EXPECT_FALSE(scheduler.generate(request)) << layer;
   }
+  const auto answer = scheduler.generate(question);
+  ASSERT_TRUE(answer);
+  EXPECT_GE(answer->prefix.n_cached_tokens, 260U - 40);
   if (is_dense()) {
-    EXPECT_GE(n_attempts, 2U);
+    EXPECT_EQ(answer->token_ids, exact_answer(question));
   }
 }
 

@@ -76,7 +76,9 @@ const Scheduled* Turns::best_to_join(const Scheduled& request, double& work_left
   for (const auto& prefill : prefills_) {
     for (size_t i = 0; i < prefill->size(); ++i) look_at(prefill->member(i), prefill->state().n_tokens_left);
   }
-  for (const auto& other : ready_) look_at(*other, static_cast<double>(other->session->uncomputed().size()));
+  for (const auto& other : ready_) {
+    if (!other->ended) look_at(*other, static_cast<double>(other->session->uncomputed().size()));
+  }
   return best;
 }
 
