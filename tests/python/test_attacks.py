@@ -101,7 +101,7 @@ def test_values_of_every_wrong_type_in_every_field(server, wrong):
                                            ("repeat_last_n", [-2, 2**40]), ("presence_penalty", [-3, 3]), ("frequency_penalty", [-3, 3]), ("repeat_penalty", [0, -1, 1e9]),
                                            ("seed", [2**64, -2**64])])
 def test_numbers_beyond_their_ranges(server, path, field, values):
-    known = {"n_probs": ["/v1/completions"], "top_logprobs": ["/v1/chat/completions", "/v1/responses"]}.get(field, PATHS)
+    known = {"max_tokens": [path for path in PATHS if path != "/v1/responses"], "n_probs": ["/v1/completions"], "top_logprobs": ["/v1/chat/completions", "/v1/responses"]}.get(field, PATHS)
     for value in values:
         if path in known:
             assert refused(server.post(path, body_of(path, **{field: value}))), value
@@ -115,7 +115,7 @@ def test_schedules_that_are_none(server, lazy):
 
 # --- 4: tokens ---
 
-@pytest.mark.parametrize("prompt", [[-1], [2**31], [2**63], [10**6], [1.5], [None], [True], [[1, 2]], [], "", ["a", "b"], {"a": 1}, 5], ids=repr)
+@pytest.mark.parametrize("prompt", [[-1], [2**31], [2**63], [10**6], [1.5], [None], [True], [[1, 2], [3]], [], "", ["a", "b"], {"a": 1}, 5], ids=repr)
 def test_prompts_that_are_none(server, prompt):
     assert refused(server.post("/v1/completions", {"prompt": prompt, "max_tokens": 2}))
 
@@ -157,9 +157,9 @@ def test_names_of_control_tokens_are_texts(server, path):
 
 @pytest.mark.parametrize("guide", [
     {"grammar": "root ::= " + "(" * 100_000}, {"grammar": "root ::= root \"a\""}, {"grammar": "root ::= a\na ::= b\nb ::= a"}, {"grammar": "root ::= \"a\"{1,1000000000}"},
-    {"grammar": "x" * 300_000}, {"grammar": "root ::= %json {\"$ref\": \"#\"}"}, {"grammar": "root ::= <[99999999]>"}, {"guided_regex": "(" * 10_000},
+    {"grammar": "x" * 300_000}, {"grammar": "root ::= %json {\"$ref\": \"#/nowhere\"}"}, {"grammar": "root ::= <[99999999]>"}, {"guided_regex": "(" * 10_000},
     {"guided_regex": "((a{1000}){1000}){1000}b"}, {"guided_regex": "a{1,1000000000}"}, {"guided_regex": "(a"}, {"guided_regex": "\\1"}, {"guided_json": {"$ref": "#/nowhere"}},
-    {"guided_json": {"$ref": "#"}}, {"guided_json": {"$ref": "http://127.0.0.1:1/"}}, {"guided_json": {"type": "no such"}}, {"guided_json": {"pattern": 5}},
+    {"guided_json": {"$ref": "http://127.0.0.1:1/"}}, {"guided_json": {"type": "no such"}}, {"guided_json": {"pattern": 5}},
     {"guided_json": {"type": "string", "pattern": "(" * 1000}}, {"guided_json": {"minLength": 10**9, "type": "string"}}, {"guided_json": "{"}, {"guided_choice": []},
     {"guided_choice": [""]}, {"guided_choice": ["x" * 2_000_000]}, {"guided_choice": [5]}, {"guided_json": {}, "guided_regex": "a"}],
     ids=lambda guide: repr(guide)[:40])
@@ -167,7 +167,7 @@ def test_guides_that_cannot_be(server, guide):
     assert refused(server.post("/v1/completions", body_of("/v1/completions", **guide)))
 
 
-@pytest.mark.parametrize("guide", [{"guided_regex": "(a*)*b"}, {"guided_regex": "(a|aa)*c"}, {"guided_regex": "(x+x+)+y"}, {"guided_regex": ".*a.{200}"},
+@pytest.mark.parametrize("guide", [{"guided_regex": "(a*)*b"}, {"guided_regex": "(a|aa)*c"}, {"guided_regex": "(x+x+)+y"}, {"guided_regex": ".*a.{200}"}, {"guided_json": {"$ref": "#"}},
                                    {"guided_json": {"anyOf": [{"type": "string", "pattern": "^(a+)+$"}] * 50}}])
 def test_guides_that_blow_up_elsewhere(server, guide):
     status, answer = server.post("/v1/completions", body_of("/v1/completions", **guide), timeout_s=60)
@@ -254,7 +254,7 @@ def test_nothing_is_found_under_another_salt(server):
         return server.post("/v1/completions", {**body, **more})[1]["usage"]["prompt_tokens_details"]["cached_tokens"]
 
     assert cached(cache_salt="a") == 0 and cached(cache_salt="a") > 300
-    assert cached(cache_salt="b") == 0 and cached() == 0
+    assert cached(cache_salt="b") == 0 and cached() < 10  # others begin with the same letter
 
 
 def test_what_was_pruned_is_never_dense(lazyfill, smollm2):

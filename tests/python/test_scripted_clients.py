@@ -419,7 +419,7 @@ def test_a_choice_guides_the_answer_and_leaves_the_prompt_as_it_is(qwen, choice,
 def test_one_call_where_no_more_are_wanted(servers, family):
     server = servers(family)
     for _ in range(3):
-        server.will_write(*TWO_CALLS[family], " and more")
+        server.will_write(*TWO_CALLS[family], *([] if family == "llama-3.1" else [" and more"]))  # there a call is all of an answer
     choice = chat(server, tools=CHAT_TOOLS, parallel_tool_calls=False).choices[0]
     assert choice.finish_reason == "tool_calls" and [call.function.name for call in choice.message.tool_calls] == ["weather"]
     items = responses(server, tools=FLAT_TOOLS, parallel_tool_calls=False).output
