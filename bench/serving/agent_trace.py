@@ -1,7 +1,7 @@
 """The trace of an agent over HTTP: what each kind of turn finds in the server's prompt cache, in OpenAI's and in Anthropic's form, beside
 what it finds in `lazyfill run`, which has the scheduler and its store alone.
 
-    python3 -m bench.serving.agent_trace -m MODEL.gguf [--turns 3 --tools 14 --example 6000] [--lazy off]
+    python3 -m bench.serving.agent_trace -m MODEL.gguf [--turns 3 --tools 16 --example 6000] [--lazy off]
 """
 
 import argparse
@@ -15,7 +15,6 @@ from bench.serving.client import Server
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "make_agent_trace.py"
 N_TOKENS = 8  # of an answer
-SALT = "agent"  # what one question of a lazy prefill chose may serve the next one, as in `evals agents`
 
 
 def trace(args):
@@ -27,7 +26,7 @@ def trace(args):
 def by_run(args, lines):
     """(prompt tokens, those that were cached) of each request."""
     command = [args.lazyfill, "run", "-m", args.model, "--jsonl", "-", "--temp", "0", "-n", str(N_TOKENS), "--batch", "1", "--prefix-cache",
-               "--cache-salt", SALT, "--lazy", args.lazy]
+               "--lazy", args.lazy]
     done = subprocess.run(command, input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True, text=True, check=True)
     for line in done.stdout.splitlines():
         record = json.loads(line)
@@ -35,7 +34,7 @@ def by_run(args, lines):
 
 
 def openai_request(messages):
-    return "/v1/chat/completions", {"messages": messages, "max_tokens": N_TOKENS, "temperature": 0, "cache_salt": SALT}
+    return "/v1/chat/completions", {"messages": messages, "max_tokens": N_TOKENS, "temperature": 0}
 
 
 def openai_usage(answer):
@@ -44,7 +43,7 @@ def openai_usage(answer):
 
 def anthropic_request(messages):
     system, talk = messages[0], messages[1:]
-    return "/v1/messages", {"system": system["content"], "messages": talk, "max_tokens": N_TOKENS, "temperature": 0, "cache_salt": SALT}
+    return "/v1/messages", {"system": system["content"], "messages": talk, "max_tokens": N_TOKENS, "temperature": 0}
 
 
 def anthropic_usage(answer):
@@ -97,7 +96,7 @@ def parse(arguments=None):
     parser.add_argument("-m", "--model", required=True)
     parser.add_argument("--lazy", default="off")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--tools", type=int, default=14)
+    parser.add_argument("--tools", type=int, default=16)
     parser.add_argument("--example", type=int, default=6000)
     return parser.parse_args(arguments)
 
