@@ -1,7 +1,5 @@
 """The OpenAPI document: schemathesis sends what it allows and what it does not, and the answers must be those that it tells of."""
 
-import re
-
 import pytest
 
 from scripted import write_model
@@ -44,19 +42,6 @@ def test_what_schemathesis_thinks_of_the_answers(document, mode):
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         check()
-
-
-def test_what_the_page_loads_is_in_the_document_and_there(server, document):
-    paths = {operation.ok().path for operation in document.get_all_operations()}
-    assert {"/", "/page/{file}", "/health", "/metrics", "/openapi.json"} <= paths
-    status, headers, page = server.request("GET", "/")
-    assert status == 200 and headers["Content-Type"].startswith("text/html")
-    assets = re.findall(rb'(?:src|href)="/?(page/[^"]+)"', page)
-    assert assets
-    for asset in assets:
-        status, headers, body = server.request("GET", "/" + asset.decode())
-        assert status == 200 and body and headers["Content-Type"].split(";")[0] in ("text/javascript", "text/css")
-    assert server.request("GET", "/page/other.js")[0] == 404
 
 
 def test_the_server_lives_after_all_that(server):
