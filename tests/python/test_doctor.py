@@ -3,9 +3,12 @@
 import json
 import subprocess
 
+import pytest
 
-def doctor(lazyfill, *flags, cache=None):
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
+
+def doctor(lazyfill, *flags, cache=None, isa=None):
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **({"XDG_CACHE_HOME": str(cache)} if cache else {}),
+                   **({"LAZYFILL_ISA": isa} if isa else {})}
     return subprocess.run([lazyfill, "doctor", *flags], capture_output=True, text=True, check=False, env=environment)
 
 
@@ -34,6 +37,18 @@ def test_it_needs_no_model(lazyfill, tmp_path):
     done = doctor(lazyfill, cache=tmp_path)
     assert done.returncode == 0
     assert "-m MODEL.gguf" in done.stdout
+
+
+def test_it_says_when_less_than_the_best_kernels_are_asked_for(lazyfill, smollm2):
+    report = json.loads(doctor(lazyfill, "-m", smollm2, "--json").stdout)
+    *others, best = report["instruction_sets"]
+    assert report["model"]["isa"] == best and not any("LAZYFILL_ISA" in sentence for sentence in report["in_the_way"])
+    if others in ([], ["reference"]):
+        pytest.skip("this machine has no second set of fast kernels")
+    report = json.loads(doctor(lazyfill, "-m", smollm2, "--json", isa=others[-1]).stdout)
+    assert report["model"]["isa"] == others[-1]
+    sentence, = [sentence for sentence in report["in_the_way"] if "LAZYFILL_ISA" in sentence]
+    assert f"asks for {others[-1]}" in sentence and f"kernels of {best} " in sentence
 
 
 def test_a_model_that_is_none_is_named(lazyfill, tmp_path):
