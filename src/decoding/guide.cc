@@ -54,6 +54,17 @@ Term rest_of_json_string(Terms& terms) {
   return terms.cat(JsonTexts(terms).characters(), terms.literal("\""));
 }
 
+Result<void> check_lines(const std::vector<std::string>& lines) {
+  if (lines.size() != 2)
+    return fail(ErrorCode::kInvalidArgument,
+                "lines need two texts, one for the beginning and one for the end");
+  if (lines[0].size() > kMaxSourceBytes || lines[1].size() > kMaxSourceBytes)
+    return fail(ErrorCode::kInvalidArgument, "the lines have more than a MiB; give shorter ones");
+  if (utf8::first_invalid(lines[0]) || utf8::first_invalid(lines[1]))
+    return fail(ErrorCode::kInvalidArgument, "the lines are not valid UTF-8");
+  return {};
+}
+
 // Shortest endings that begin differently: whether tokens are canonical is decided by the first bytes behind
 // them, while short endings alone often differ only far behind.
 void add_varied(Terms& terms, Term term, const std::string& begin, size_t n_bytes,
@@ -190,6 +201,9 @@ Result<Term> Guide::parse() {
       return parse_choices(*terms_, options_.choices);
     case GuideKind::kJsonSchema:
       return parse_schema();
+    case GuideKind::kLines:  // needs no term, see fim.h
+      if (auto checked = check_lines(options_.choices); !checked) return tl::unexpected(checked.error());
+      return kEmptyText;
     case GuideKind::kGrammar:
       return parse_grammar();
   }

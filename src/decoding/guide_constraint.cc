@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "decoding/fim.h"
 #include "decoding/guide.h"
 #include "decoding/key_tracker.h"
 
@@ -203,6 +204,7 @@ class GuideConstraint final : public Constraint {
 }  // namespace
 
 std::unique_ptr<Constraint> start_constraint(std::shared_ptr<Guide> guide) {
+  if (guide->options().kind == GuideKind::kLines) return start_lines(std::move(guide));
   return std::make_unique<GuideConstraint>(std::move(guide));
 }
 
