@@ -81,11 +81,14 @@ class Engine {
   // add_special: BOS where the model wants one.
   Result<std::vector<int32_t>> tokenize(std::string_view text, bool add_special = true,
                                         bool parse_special = false) const;
+  // Of a text that stands behind others: no BOS, and no space in front of it.
+  Result<std::vector<int32_t>> tokenize_part(std::string_view text) const;
   // Ids that no token has, negative ones too, are no text.
   std::string detokenize(std::span<const int32_t> ids, bool with_special = false) const;
   std::string piece(int32_t id) const;
   // Whether an answer ends with it: the end of a text, or of a turn.
   bool is_end(int32_t id) const;
+  const FimTokens& fim_tokens() const;
 
   // The model's own chat template as its file has it, for_tools: the one for conversations with tools where
   // the file has another for them; empty: it has none.

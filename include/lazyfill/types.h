@@ -228,6 +228,15 @@ enum class Draft {
   kAuto,     // whichever of the two promises more
 };
 
+// The tokens by which a model fills in the middle of a text (docs/fim.md); -1: it has none.
+struct FimTokens {
+  int32_t prefix = -1, suffix = -1, middle = -1;     // each stands before its part
+  int32_t padding = -1, repository = -1, file = -1;  // the latter two before a name
+  int32_t line_start = -1, line_end = -1;            // FIM-SE: before the cut line's two ends
+  bool known() const { return prefix >= 0 && suffix >= 0 && middle >= 0; }
+  bool operator==(const FimTokens&) const = default;
+};
+
 // What an answer must look like (docs/guided.md).
 enum class GuideKind {
   kNone,
@@ -235,12 +244,14 @@ enum class GuideKind {
   kJsonSchema,  // it is JSON that fits a schema
   kGrammar,     // a grammar in GBNF, from its rule `root`
   kChoice,      // one of some texts
+  kLines,       // lines that begin and end with given texts; what stands between them is the answer's text
 };
 
 struct GuideOptions {
   GuideKind kind = GuideKind::kNone;
   std::string source;                // the expression, the schema or the grammar
-  std::vector<std::string> choices;  // kChoice
+  // kChoice. kLines: two, what every output begins with, and where it is over; the latter may be empty.
+  std::vector<std::string> choices;
   // Only tokens that encoding the answer's text alone gives back: what models are trained on.
   bool canonical = true;
 };

@@ -108,6 +108,8 @@ std::optional<int> check_flags(const RunFlags& flags) {
     return wrong_usage(kCommand, sentence);
   if (flags.settings.n_fidelity > 0 && flags.json.empty() && flags.jsonl.empty())
     return wrong_usage(kCommand, "--fidelity goes into the record: give --json FILE too");
+  if (const std::string sentence = infill_contradiction(flags); !sentence.empty())
+    return wrong_usage(kCommand, sentence);
   const bool chat = flags.settings.chat;
   if (!flags.messages.empty() && !chat) return wrong_usage(kCommand, "--messages needs --chat");
   const bool for_template = !flags.chat_template.tools_file.empty() || !flags.chat_template.variables.empty();
@@ -117,10 +119,25 @@ std::optional<int> check_flags(const RunFlags& flags) {
     return wrong_usage(kCommand,
                        "--messages holds the whole conversation: leave -p, -f, --jsonl and --system out");
   std::vector<std::string> read = flags.prompt.files;
-  read.insert(read.end(), {flags.messages, flags.chat_template.tools_file, flags.jsonl});
+  read.insert(read.end(), {flags.messages, flags.chat_template.tools_file, flags.jsonl,
+                           flags.infill.prefix_file, flags.infill.suffix_file});
   if (const std::string sentence = standard_input_twice(read); !sentence.empty())
     return wrong_usage(kCommand, sentence);
   return std::nullopt;
+}
+
+// What cannot stand beside --prefix-file and --suffix-file; empty: all is well.
+std::string infill_contradiction(const RunFlags& flags) {
+  const PromptSettings& settings = flags.settings;
+  if (!flags.infill.given())
+    return flags.infill.is_constrained() ? "--fim needs --prefix-file or --suffix-file" : "";
+  if (flags.prompt.given() || !flags.jsonl.empty() || !flags.messages.empty() || settings.chat)
+    return "--prefix-file and --suffix-file are the whole prompt: leave -p, -f, --jsonl and --chat out";
+  if (settings.compress < 1 || settings.n_fidelity > 0 || settings.generate.options.max_tokens == 0)
+    return "--prefix-file and --suffix-file need an answer: leave --compress, --fidelity and -n 0 out";
+  if (flags.infill.is_constrained() && settings.guide.given())
+    return "--fim constrained is a guide itself: leave --regex, --choice, --json-schema and --grammar out";
+  return "";
 }
 
 // The prompt, or with --messages the conversation as a JSON array.
@@ -131,7 +148,8 @@ Result<std::string> prompt_of(const RunFlags& flags) {
 }
 
 InputFiles inputs_of(const RunFlags& flags) {
-  InputFiles inputs = {"-", flags.messages, flags.chat_template.tools_file, flags.jsonl};
+  InputFiles inputs = {"-",         flags.messages,           flags.chat_template.tools_file,
+                       flags.jsonl, flags.infill.prefix_file, flags.infill.suffix_file};
   inputs.add(flags.prompt.files);
   inputs.add_model(flags.model.path);
   inputs.add_presets(flags.model.path);
@@ -148,11 +166,13 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
     if (!file)
       return report_failure(kCommand, {ErrorCode::kNotFound,
                                        "cannot open " + quote(flags.jsonl) + ": " + std::strerror(errno)});
-  } else if (!many) {
+  } else if (!many && !flags.infill.given()) {
     auto text = prompt_of(flags);
     if (!text) return report_failure(kCommand, text.error());
     prompt = std::move(*text);
   }
+  auto infill = flags.infill.resolve();
+  if (!infill) return report_failure(kCommand, infill.error());
   auto request = flags.chat_template.resolve(flags.prompt.text);
   if (!request) return report_failure(kCommand, request.error());
   std::optional<OutputFile> output;
@@ -175,6 +195,7 @@ int run(const RunFlags& flags, const std::vector<std::string>& args) {
   const bool stream = !output || !output->is_standard_output();  // a record there stands alone
   if (!many) {
     PromptSettings settings = flags.settings;
+    settings.infill = std::move(*infill);
     settings.whole_conversation = !flags.messages.empty();
     return run_one(runner, flags.model, settings, prompt, stream, output);
   }

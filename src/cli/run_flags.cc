@@ -85,6 +85,7 @@ void RunFlags::add_to(Flags& flags) {
   flags.add_switch(
       "--prompt-logprobs", perplexity,
       "Also write the logarithm of each prompt token's probability, for perplexity, in the record");
+  infill.add_to(flags);
   batch.add_to(flags);
 }
 

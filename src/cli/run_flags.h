@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/infill_flags.h"
 #include "cli/options.h"
 #include "cli/prompt_line.h"
 #include "cli/runner.h"
@@ -33,6 +34,7 @@ struct RunFlags {
   ModelFlags model;
   PromptFlags prompt;
   PromptSettings settings;
+  InfillFlags infill;
   bool perplexity = false;
   std::string messages;
   TemplateFlags chat_template;

@@ -1,5 +1,6 @@
 #include "cli/runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <utility>
@@ -87,12 +88,17 @@ Result<Runner::Answer> Runner::answer(const PromptSettings& settings, const std:
   if (!settings.no_answer) {
     auto options = settings.options();
     if (!options) return tl::unexpected(options.error());
+    if (prompt->infill) {
+      if (settings.infill->form == InfillForm::kConstrained) options->guide = prompt->infill->guide;
+      options->max_tokens += prompt->infill->n_bound_tokens;
+    }
     if (with_record) options->n_top_logprobs = kTopLogprobs;
     ProgressBar bar(terminal_, "prefill");
     auto generation = generate(settings, *prompt, *options, watched(bar, interrupt_.token(), stream));
     bar.clear();
     if (!generation) return tl::unexpected(generation.error());
-    if (stream) std::printf("\n");
+    // A middle is put between two texts as it is.
+    if (stream && !prompt->infill) std::printf("\n");
     answer.generation = std::move(*generation);
   }
   answer.extra = compression_json(settings, *prompt);
@@ -270,9 +276,16 @@ Transcript Runner::transcript_of(const PromptSettings& settings, const PromptLin
 }
 
 Result<Runner::Prompt> Runner::prepared(const PromptSettings& settings, const std::string& text) const {
-  auto tokens = tokenize(settings, text);
-  if (!tokens) return tl::unexpected(tokens.error());
   Prompt prompt;
+  if (settings.infill) {
+    const size_t n_answer = std::min(settings.generate.options.max_tokens, context_tokens_ / 2);
+    auto made = make_infill_prompt(engine(), *settings.infill, context_tokens_ - n_answer);
+    if (!made) return tl::unexpected(made.error());
+    prompt.infill = std::move(*made);
+  }
+  auto tokens =
+      prompt.infill ? Result<std::vector<int32_t>>(prompt.infill->tokens) : tokenize(settings, text);
+  if (!tokens) return tl::unexpected(tokens.error());
   if (settings.compress >= 1) {
     prompt.tokens = std::move(*tokens);
   } else {

@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/prompt_line.h"
 #include "cli/terminal.h"
+#include "conversation/infill.h"
 #include "conversation/transcript.h"
 #include "lazyfill/scheduler.h"
 
@@ -33,6 +34,7 @@ struct PromptSettings {
   bool chat = false;
   bool whole_conversation = false;  // a prompt is the JSON array of all messages, not the user's message
   std::string system;
+  std::optional<InfillRequest> infill;  // in place of a prompt
 
   void add_to(Flags& flags);
   // What these flags cannot mean together, as a sentence; empty: nothing.
@@ -88,6 +90,7 @@ class Runner {
     std::vector<int32_t> tokens;
     std::vector<uint32_t> kept;  // positions in the prompt as given; empty: not compressed
     double compress_ms = 0;
+    std::optional<InfillPrompt> infill;
   };
   // The dense model's answers to the latest prompt or document: lines that follow one another often ask the
   // same of several policies.

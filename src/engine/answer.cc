@@ -22,6 +22,8 @@ Result<void> Answer::begin(std::span<const int32_t> new_tokens) {
     auto guide = engine_.guide(options_);
     if (!guide) return tl::unexpected(guide.error());
     guided_.emplace(*guide);
+    if (options_.guide.kind == GuideKind::kLines)
+      text_.show_middle(options_.guide.choices[0], options_.guide.choices[1]);
   }
   s_.seed = 0;  // every answer begins anew
   if (auto appended = s_.append_prompt(new_tokens); !appended) return appended;

@@ -183,6 +183,10 @@ Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool add_sp
   return encode(*impl_->tokenizer, text, {.add_special = add_special, .parse_special = parse_special});
 }
 
+Result<std::vector<int32_t>> Engine::tokenize_part(std::string_view text) const {
+  return encode(*impl_->tokenizer, text, {.add_special = false, .space_prefix = false});
+}
+
 std::string Engine::detokenize(std::span<const int32_t> ids, bool with_special) const {
   return impl_->tokenizer->decode({ids.begin(), ids.end()}, with_special);
 }
@@ -195,6 +199,10 @@ std::string Engine::chat_template(bool for_tools) const {
   const gguf::File& file = impl_->file;
   const bool has_another = for_tools && file.find(kToolTemplateKey) != nullptr;
   return file.get_string(has_another ? kToolTemplateKey : kChatTemplateKey).value_or("");
+}
+
+const FimTokens& Engine::fim_tokens() const {
+  return impl_->tokenizer->fim_tokens();
 }
 
 bool Engine::is_end(int32_t id) const {

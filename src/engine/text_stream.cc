@@ -27,7 +27,7 @@ TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop
 }
 
 std::string TextStream::push(int32_t id) {
-  held_ += decoder_.push(id);
+  hold(decoder_.push(id));
   if (tokenizer_.piece(id, false).empty()) {
     if (show_special_) held_ += decoder_.finish();  // half a character before a name will not become one
     const size_t begin = held_.size();
@@ -39,7 +39,7 @@ std::string TextStream::push(int32_t id) {
 
 std::string TextStream::finish() {
   if (stopped_) return "";
-  held_ += decoder_.finish();
+  hold(decoder_.finish());
   std::string text = release();
   if (!stopped_) text += give(held_.size());
   return text;

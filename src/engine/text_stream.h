@@ -3,9 +3,11 @@
 // tokens, and in the same with them; a name counts whole or not at all.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "decoding/fim.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lazyfill {
@@ -14,6 +16,9 @@ class TextStream {
  public:
   // show_special: names of control tokens are part of the text.
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop_texts, bool show_special = false);
+
+  // Of the text only what stands between these two is shown and searched (GuideKind::kLines).
+  void show_middle(const std::string& begin, const std::string& end) { middle_.emplace(begin, end); }
 
   // Text that can be shown after this token; may be empty. Sets stopped() when a stop text is complete.
   std::string push(int32_t id);
@@ -29,6 +34,7 @@ class TextStream {
     size_t begin, end;  // bytes of held_
   };
 
+  void hold(const std::string& text) { held_ += middle_ ? middle_->push(text) : text; }
   std::string release();
   std::string give(size_t n_bytes);  // from held_
   size_t find_with_names(const std::string& stop) const;
@@ -37,6 +43,7 @@ class TextStream {
 
   const Tokenizer& tokenizer_;
   StreamingDecoder decoder_;
+  std::optional<MiddleText> middle_;
   std::vector<std::string> stop_texts_;  // none empty
   const bool show_special_;
   std::string held_;         // with the names of control tokens

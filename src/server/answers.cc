@@ -6,6 +6,7 @@
 
 #include "server/answering.h"
 #include "server/api/chat_input.h"
+#include "server/api/infill.h"
 #include "server/api/tool_choice.h"
 
 namespace lazyfill::server {
@@ -41,7 +42,7 @@ ApiResult<std::vector<int32_t>> Answers::prompt_of(const ReadRequest& read) {
     // Templates write BOS themselves where the model wants one.
     tokens = request.parse_special ? engine_.tokenize(read.rendered.text, false, true)
                                    : said_.tokenize(read.rendered);
-  } else if (request.text) {
+  } else if (request.text && !request.infill) {
     tokens = engine_.tokenize(*request.text, true, request.parse_special);
   }
   if (!tokens) return tl::unexpected(api_error(tokens.error()));
@@ -63,6 +64,10 @@ void Answers::answer(const Dialect& dialect, ReadRequest read, std::shared_ptr<R
     record.error_code = error.code.empty() ? error.type : error.code;
     if (on_answered_) on_answered_(record);
   };
+  if (asked.infill) {
+    if (auto prepared = prepare_infill(engine_, asked, options_.n_ctx); !prepared)
+      return refuse_with(prepared.error());
+  }
   auto tokens = prompt_of(read);
   if (!tokens) return refuse_with(tokens.error());
 

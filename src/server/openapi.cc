@@ -34,6 +34,8 @@ constexpr std::array kOperations = {
               "CountTokensRequest", "InputTokens"},
     Operation{"GET", "/v1/models", "The model, in a list.", nullptr, "Models"},
     Operation{"GET", "/v1/models/{model}", "The model, by its name.", nullptr, "Model"},
+    Operation{"POST", "/infill", "Fills in the middle of a text, in llama-server's form.", "InfillRequest",
+              "Infill", true},
     Operation{"POST", "/tokenize", "The token ids of a text.", "TokenizeRequest", "Tokens"},
     Operation{"POST", "/detokenize", "The text of token ids.", "DetokenizeRequest", "Text"},
     Operation{"POST", "/apply-template", "The prompt that the chat template makes of a conversation.",

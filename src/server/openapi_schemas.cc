@@ -81,8 +81,21 @@ constexpr char kRequests[] = R"json({
     "stop": {"$ref": "#/components/schemas/Stop"},
     "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
     "echo": {"type": ["boolean", "null"]},
+    "suffix": {"type": ["string", "null"]},
+    "fim": {"enum": ["native", "constrained", null]},
     "stream_options": {"type": ["object", "null"],
                        "properties": {"include_usage": {"type": ["boolean", "null"]}}}}},
+  "InfillRequest": {"type": "object", "properties": {
+    "input_prefix": {"type": ["string", "null"]},
+    "prompt": {"type": ["string", "null"]},
+    "input_suffix": {"type": ["string", "null"]},
+    "input_extra": {"type": ["array", "null"], "items": {"type": "object", "required": ["text"],
+      "properties": {"filename": {"type": "string"}, "text": {"type": "string"}}}},
+    "n_predict": {"$ref": "#/components/schemas/Count"},
+    "t_max_predict_ms": {"type": ["integer", "null"], "minimum": 0, "maximum": 2147483647},
+    "stop": {"$ref": "#/components/schemas/Stop"},
+    "fim": {"enum": ["native", "constrained", null]},
+    "response_fields": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": 64}}},
   "ResponsesRequest": {"type": "object", "properties": {
     "input": {"anyOf": [{"type": "null"}, {"type": "string"}, {"type": "array", "items": {"type": "object",
       "required": ["role", "content"], "properties": {
@@ -172,6 +185,8 @@ constexpr char kAnswers[] = R"json({
       "choices": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["index", "text", "finish_reason", "logprobs"],
         "properties": {"index": {"type": "integer"}, "text": {"type": "string"},
           "finish_reason": {"enum": ["stop", "length"]}, "logprobs": {"type": ["object", "null"]}}}}}},
+  "Infill": {"type": "object", "properties": {"content": {"type": "string"}, "stop": {"type": "boolean"},
+    "stop_type": {"enum": ["eos", "word", "limit"]}, "timings": {"type": "object"}}},
   "Response": {"type": "object", "required": ["id", "object", "created_at", "status", "error", "incomplete_details", "model",
       "output", "usage", "instructions", "tools", "tool_choice", "parallel_tool_calls", "metadata", "text", "reasoning"],
     "properties": {"id": {"type": "string"}, "object": {"const": "response"}, "created_at": {"type": "integer"},
@@ -212,7 +227,8 @@ constexpr char kAnswers[] = R"json({
 Json openapi_schemas() {
   Json schemas = Json::parse(kRequests);
   const Json common = Json::parse(kCommon);
-  for (const char* request : {"ChatRequest", "CompletionRequest", "ResponsesRequest", "MessagesRequest"})
+  for (const char* request :
+       {"ChatRequest", "CompletionRequest", "InfillRequest", "ResponsesRequest", "MessagesRequest"})
     schemas[request]["properties"].update(common);
   for (const char* request : {"ChatRequest", "CompletionRequest"})
     schemas[request]["properties"]["n"]["maximum"] = kMaxChoices;

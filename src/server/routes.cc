@@ -107,6 +107,7 @@ constexpr std::array kRoutes = {
     Route{"POST", "/v1/responses/input_tokens", true, true, false, compute<count_input_tokens>},
     Route{"GET", "/v1/models", true, true, false, show<models>},
     Route{"GET", "/v1/models/{model}", true, true, false, show_model},
+    Route{"POST", "/infill", true, true, false, answer<kInfill>},
     Route{"POST", "/tokenize", true, true, false, compute<tokenize>},
     Route{"POST", "/detokenize", true, true, false, compute<detokenize>},
     Route{"POST", "/apply-template", true, true, false, compute<apply_template>},

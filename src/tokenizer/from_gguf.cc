@@ -35,15 +35,27 @@ void read_special_ids(const gguf::File& file, TokenizerData& data) {
     std::string_view name;
     std::optional<uint64_t>* target;  // null: only checked
   };
-  const Id ids[] = {{"bos", &data.bos_id},   {"eos", &data.eos_id}, {"unknown", &data.unknown_id},
-                    {"eot", &data.eot_id},   {"eom", &data.eom_id}, {"seperator", &data.separator_id},
-                    {"cls", &data.class_id}, {"padding", nullptr},  {"mask", nullptr},
-                    {"prefix", nullptr},     {"suffix", nullptr},   {"middle", nullptr},
-                    {"fim_pre", nullptr},    {"fim_suf", nullptr},  {"fim_mid", nullptr},
-                    {"fim_pad", nullptr},    {"fim_rep", nullptr},  {"fim_sep", nullptr}};
+  const Id ids[] = {
+      {"bos", &data.bos_id},   {"eos", &data.eos_id}, {"unknown", &data.unknown_id},
+      {"eot", &data.eot_id},   {"eom", &data.eom_id}, {"seperator", &data.separator_id},
+      {"cls", &data.class_id}, {"padding", nullptr},  {"mask", nullptr},
+  };
   for (const Id& id : ids) {
     const auto value = special_id(file, id.name, data.tokens.size(), data.warnings);
     if (id.target != nullptr) *id.target = value;
+  }
+  struct FimId {
+    std::string_view name;
+    int32_t* target;
+  };
+  FimTokens& fim = data.fim;
+  // The names in front are those of older files.
+  const FimId fim_ids[] = {{"prefix", &fim.prefix},   {"suffix", &fim.suffix},      {"middle", &fim.middle},
+                           {"fim_pre", &fim.prefix},  {"fim_suf", &fim.suffix},     {"fim_mid", &fim.middle},
+                           {"fim_pad", &fim.padding}, {"fim_rep", &fim.repository}, {"fim_sep", &fim.file}};
+  for (const FimId& id : fim_ids) {
+    if (const auto value = special_id(file, id.name, data.tokens.size(), data.warnings))
+      *id.target = static_cast<int32_t>(*value);
   }
 }
 

@@ -50,6 +50,10 @@ class Tokenizer {
   // Ends generation: EOS, and end-of-turn tokens of chat models.
   virtual bool is_end(int32_t id) const = 0;
   virtual std::string_view kind() const = 0;  // "bpe (smollm)", "sentencepiece"
+  virtual const FimTokens& fim_tokens() const {
+    static const FimTokens kNone;
+    return kNone;
+  }
   // Sentences about what the file says and what was left out because it cannot be meant.
   const std::vector<std::string>& warnings() const { return warnings_; }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kTagName = "</s>";
 
 // Tokens that end a turn or a text in the chat formats of published models.
-constexpr std::array<std::string_view, 24> kEndNames{"<|endoftext|>",
+constexpr std::array<std::string_view, 25> kEndNames{"<|endoftext|>",
                                                      "<|im_end|>",
                                                      "<|end|>",
                                                      "<|end_of_text|>",
@@ -31,6 +31,7 @@ constexpr std::array<std::string_view, 24> kEndNames{"<|endoftext|>",
                                                      "<|calls|>",
                                                      "<|flush|>",
                                                      "_<EOT>",
+                                                     "▁<EOT>",
                                                      "[EOT]",
                                                      "[EOS]",
                                                      "<eos>",
@@ -95,6 +96,7 @@ Result<Vocabulary> Vocabulary::build(const TokenizerData& data, Form form, const
   if (auto read = vocabulary.read_texts(data, form); !read) return tl::unexpected(read.error());
   if (auto read = vocabulary.read_special_ids(data); !read) return tl::unexpected(read.error());
   vocabulary.find_unsaid_ids(names);
+  vocabulary.find_fim_tokens(data.fim);
   vocabulary.find_end_tokens();
   return vocabulary;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lazyfill/error.h"
+#include "lazyfill/types.h"
 #include "tokenizer/prefix_matcher.h"
 
 namespace lazyfill {
@@ -25,6 +26,7 @@ struct TokenizerData {
   std::vector<float> scores;            // empty: none
   std::vector<int64_t> types;           // empty: all normal
   std::optional<uint64_t> bos_id, eos_id, unknown_id, eot_id, eom_id, separator_id, class_id;
+  FimTokens fim;
   std::vector<std::string> warnings;  // of what was left out of this
   std::optional<bool> add_bos, add_eos, add_separator, add_space_prefix, remove_extra_whitespaces;
   std::optional<bool> lower_case, strip_accents;  // of WordPiece
@@ -73,6 +75,7 @@ class Vocabulary {
   int32_t unknown_id() const { return unknown_id_; }
   int32_t separator_id() const { return separator_id_; }
   bool is_end(int32_t id) const;
+  const FimTokens& fim_tokens() const { return fim_; }
 
   std::vector<std::pair<std::string_view, int32_t>> of_types(std::span<const TokenType> types) const;
 
@@ -82,11 +85,13 @@ class Vocabulary {
   Result<void> read_texts(const TokenizerData& data, Form form);
   void find_unsaid_ids(const Names& names);
   void find_end_tokens();
+  void find_fim_tokens(const FimTokens& stated);
 
   std::vector<char> bytes_;        // all texts, one after another
   std::vector<uint32_t> offsets_;  // [n_tokens + 1]
   std::vector<TokenType> types_;   // [n_tokens]
   std::vector<int32_t> end_ids_;
+  FimTokens fim_;
   int32_t bos_id_ = -1;
   int32_t eos_id_ = -1;
   int32_t unknown_id_ = -1;

@@ -18,6 +18,7 @@ class VocabularyTokenizer : public Tokenizer {
   int32_t bos_id() const final { return vocabulary_.bos_id(); }
   int32_t eos_id() const final { return vocabulary_.eos_id(); }
   bool is_end(int32_t id) const final { return vocabulary_.is_end(id); }
+  const FimTokens& fim_tokens() const final { return vocabulary_.fim_tokens(); }
 
  protected:
   // What stands around a text; an id that the vocabulary has not is left out.

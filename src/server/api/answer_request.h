@@ -9,6 +9,7 @@
 
 #include "conversation/answer_parser.h"
 #include "conversation/call_grammar.h"
+#include "conversation/infill.h"
 #include "lazyfill/types.h"
 #include "server/api/error.h"
 
@@ -34,10 +35,11 @@ struct ToolRules {
 };
 
 struct AnswerRequest {
-  // One of the three is the prompt.
+  // One of the four is the prompt.
   std::optional<ChatRequest> chat;
   std::optional<std::string> text;
   std::vector<int32_t> tokens;
+  std::optional<InfillRequest> infill;
   bool parse_special = false;   // control tokens that the text spells are taken as such
   size_t n_dense_messages = 0;  // of chat: system messages at the beginning, computed dense with the tools
 
@@ -65,7 +67,8 @@ struct AnswerRequest {
   bool with_kept = false;  // the report holds which tokens were kept and how the prompt was cut into tokens
   bool echo = false;       // of text: the prompt stands before the answer
   bool with_logprobs = false;
-  Json echoed = Json::object();  // what the answer's object repeats of the request (Responses)
+  std::vector<std::string> answer_fields;  // of /infill: those that the client wants; empty: all
+  Json echoed = Json::object();            // what the answer's object repeats of the request (Responses)
 };
 
 // A generated token with its probability and its rivals.

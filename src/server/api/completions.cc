@@ -4,6 +4,7 @@
 #include "server/api/common_fields.h"
 #include "server/api/dialect.h"
 #include "server/api/events.h"
+#include "server/api/infill.h"
 #include "server/api/openai_parts.h"
 #include "server/api/report.h"
 #include "server/api/response_format.h"
@@ -46,8 +47,9 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   request.with_logprobs = request.options.with_logprobs = n_top >= 0;
   request.options.n_top_logprobs = static_cast<size_t>(std::max<int64_t>(n_top, 0));
   request.echo = fields.flag({"echo"}, false);
-  if (fields.has("suffix") && !fields.text({"suffix"}).empty())
-    fields.refuse("suffix is not known to this model; leave it out", "suffix");
+  const std::string suffix = fields.text({"suffix"});
+  InfillRequest infill;
+  read_infill_form(fields, infill);
   if (const Json* options = fields.object({"stream_options"})) {
     Fields inner(*options, "stream_options.");
     request.with_usage = inner.flag({"include_usage"}, false);
@@ -57,6 +59,11 @@ ApiResult<ReadRequest> read(const Engine& engine, const Json& body) {
   if (!body.contains("prompt")) return refuse("prompt is missing", "prompt");
   if (auto prompt = read_prompt(engine, body["prompt"], request); !prompt)
     return tl::unexpected(prompt.error());
+  if (suffix.empty()) return out;
+  if (!request.text) return refuse("with a suffix the prompt must be a text", "suffix");
+  infill.prefix = *request.text;
+  infill.suffix = suffix;
+  request.infill = std::move(infill);
   return out;
 }
 

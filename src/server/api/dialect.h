@@ -27,6 +27,7 @@ extern const Dialect kChatCompletions;
 extern const Dialect kCompletions;
 extern const Dialect kResponses;
 extern const Dialect kMessages;
+extern const Dialect kInfill;
 
 // Messages and tools of Anthropic's form in OpenAI's; count_tokens renders the same.
 ApiResult<ReadRequest> read_messages_prompt(const Engine& engine, const Json& body);
