@@ -86,6 +86,20 @@ int run_lines(Runner& runner, const RunFlags& flags, const std::vector<std::stri
   return writer.has_failed() ? kExitFailed : kExitDone;
 }
 
+// What cannot stand beside --prefix-file and --suffix-file; empty: all is well.
+std::string infill_contradiction(const RunFlags& flags) {
+  const PromptSettings& settings = flags.settings;
+  if (!flags.infill.given())
+    return flags.infill.is_constrained() ? "--fim needs --prefix-file or --suffix-file" : "";
+  if (flags.prompt.given() || !flags.jsonl.empty() || !flags.messages.empty() || settings.chat)
+    return "--prefix-file and --suffix-file are the whole prompt: leave -p, -f, --jsonl and --chat out";
+  if (settings.compress < 1 || settings.n_fidelity > 0 || settings.generate.options.max_tokens == 0)
+    return "--prefix-file and --suffix-file need an answer: leave --compress, --fidelity and -n 0 out";
+  if (flags.infill.is_constrained() && settings.guide.given())
+    return "--fim constrained is a guide itself: leave --regex, --choice, --json-schema and --grammar out";
+  return "";
+}
+
 // What is asked of the command line alone, before the model is loaded.
 std::optional<int> check_flags(const RunFlags& flags) {
   if (!flags.jsonl.empty() && flags.prompt.given()) {
@@ -124,20 +138,6 @@ std::optional<int> check_flags(const RunFlags& flags) {
   if (const std::string sentence = standard_input_twice(read); !sentence.empty())
     return wrong_usage(kCommand, sentence);
   return std::nullopt;
-}
-
-// What cannot stand beside --prefix-file and --suffix-file; empty: all is well.
-std::string infill_contradiction(const RunFlags& flags) {
-  const PromptSettings& settings = flags.settings;
-  if (!flags.infill.given())
-    return flags.infill.is_constrained() ? "--fim needs --prefix-file or --suffix-file" : "";
-  if (flags.prompt.given() || !flags.jsonl.empty() || !flags.messages.empty() || settings.chat)
-    return "--prefix-file and --suffix-file are the whole prompt: leave -p, -f, --jsonl and --chat out";
-  if (settings.compress < 1 || settings.n_fidelity > 0 || settings.generate.options.max_tokens == 0)
-    return "--prefix-file and --suffix-file need an answer: leave --compress, --fidelity and -n 0 out";
-  if (flags.infill.is_constrained() && settings.guide.given())
-    return "--fim constrained is a guide itself: leave --regex, --choice, --json-schema and --grammar out";
-  return "";
 }
 
 // The prompt, or with --messages the conversation as a JSON array.
