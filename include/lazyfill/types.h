@@ -249,7 +249,7 @@ enum class GuideKind {
 
 struct GuideOptions {
   GuideKind kind = GuideKind::kNone;
-  std::string source;                // the expression, the schema or the grammar
+  std::string source;  // the expression, the schema or the grammar
   // kChoice. kLines: two, what every output begins with, and where it is over; the latter may be empty.
   std::vector<std::string> choices;
   // Only tokens that encoding the answer's text alone gives back: what models are trained on.

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
+
 #include "engine/tiny_engine.h"
 
 namespace lazyfill {
@@ -77,6 +79,8 @@ TEST_F(Infill, AtEveryPlaceTheOutputIsTheCutLinesWithTheMiddleBetweenThem) {
     EXPECT_TRUE(request.suffix.starts_with(end));
     GenerateOptions options{.max_tokens = 12 + prompt->n_bound_tokens, .guide = prompt->guide};
     options.sampling = {.temperature = 1, .top_k = 0, .top_p = 1, .min_p = 0, .seed = at + 1};
+    // The byte of this token can begin a character.
+    options.sampling.logit_bias = {{kPoison, -std::numeric_limits<float>::infinity()}};
     std::string streamed;
     const Callbacks callbacks{.on_token = [&](int32_t, std::string_view text) {
       streamed += text;
