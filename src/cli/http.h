@@ -18,12 +18,14 @@ struct HttpRequest {
 };
 
 struct HttpReply {
-  long status = 0;        // 0: there was none
-  std::string problem;    // what broke the transfer; empty: it is whole
-  bool may_pass = false;  // of a problem: trying again may help
-  bool taken = true;      // false: take() gave false
-  std::string next_page;  // of a list that goes on: the address in the Link header
-  uint64_t wait_s = 0;    // Retry-After, where it is a number
+  long status = 0;            // 0: there was none
+  std::string problem;        // what broke the transfer; empty: it is whole
+  bool may_pass = false;      // of a problem: trying again may help
+  bool taken = true;          // false: take() gave false
+  std::string next_page;      // of a list that goes on: the address in the Link header
+  uint64_t wait_s = 0;        // Retry-After, where it is a number
+  std::string error_code;     // X-Error-Code, in which a hub of models says what is the matter
+  bool is_elsewhere = false;  // it came from a server that the first one redirected to
 };
 
 // Follows redirections, to http and https only, and from https to https only.

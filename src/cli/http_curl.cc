@@ -53,6 +53,7 @@ size_t take_header(char* bytes, size_t /*one*/, size_t n, void* user) {
   while (!line.empty() && std::isspace(static_cast<unsigned char>(line.front())) != 0) line.remove_prefix(1);
   while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back())) != 0) line.remove_suffix(1);
   if (same_letters(name, "link")) reply.next_page = next_link(line);
+  if (same_letters(name, "x-error-code")) reply.error_code = line;
   if (same_letters(name, "retry-after")) reply.wait_s = parse_count(line).value_or(0);
   return n;
 }
@@ -121,6 +122,7 @@ HttpReply http_get(const HttpRequest& request) {
     std::string next;
     const bool is_own = origin_of(url) == origin_of(request.url);
     HttpReply reply = get_once(request, url, is_own ? request.bearer : "", next);
+    reply.is_elsewhere = !is_own;
     if (!reply.problem.empty() || next.empty()) return reply;
     const std::string scheme = next.substr(0, next.find(':'));
     if (scheme != "https" && (scheme != "http" || url.starts_with("https:")))

@@ -1,8 +1,10 @@
 #include "cli/hub.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 #include "cli/options.h"
@@ -22,6 +24,49 @@ bool is_graphic(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
 }
 
+bool is_on(const std::string& value) {
+  std::string upper = value;
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return upper == "1" || upper == "ON" || upper == "YES" || upper == "TRUE";
+}
+
+// Where `hf auth login` leaves a token; empty: there is no home folder.
+std::string token_file() {
+  if (const std::string path = environment("HF_TOKEN_PATH"); !path.empty()) return path;
+  if (const std::string home = environment("HF_HOME"); !home.empty()) return home + "/token";
+  if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty())
+    return cache + "/huggingface/token";
+  const std::string home = environment("HOME");
+  return home.empty() ? "" : home + "/.cache/huggingface/token";
+}
+
+// The first line without blanks around it; empty: there is none.
+std::string first_line(const std::string& path) {
+  constexpr std::streamsize kMost = 4096;
+  std::ifstream file(path);
+  std::string line(kMost, '\0');
+  file.read(line.data(), kMost);
+  line.resize(static_cast<size_t>(file.gcount()));
+  const size_t begin = line.find_first_not_of(" \t\r\n");
+  if (begin == std::string::npos) return "";
+  line = line.substr(begin, line.find_first_of("\r\n", begin) - begin);
+  return line.substr(0, line.find_last_not_of(" \t") + 1);
+}
+
+Result<void> find_token(HubSettings& settings) {
+  settings.token = environment("HF_TOKEN");
+  settings.token_from = "HF_TOKEN";
+  if (settings.token.empty() && !is_on(environment("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) {
+    settings.token_from = token_file();
+    if (!settings.token_from.empty()) settings.token = first_line(settings.token_from);
+  }
+  if (is_graphic(settings.token)) return {};
+  return fail(
+      ErrorCode::kInvalidArgument,
+      printable(settings.token_from) + " has blanks or other characters that no token has: set it again");
+}
+
 }  // namespace
 
 Result<HubSettings> hub_settings() {
@@ -34,12 +79,8 @@ Result<HubSettings> hub_settings() {
     return fail(ErrorCode::kInvalidArgument,
                 "HF_ENDPOINT is " + quote(settings.endpoint) +
                     ", but must be an address that begins with https:// or http://");
-  settings.token = environment("HF_TOKEN");
-  if (!is_graphic(settings.token))
-    return fail(ErrorCode::kInvalidArgument,
-                "HF_TOKEN has blanks or other characters that no token has: set it again");
-  const std::string offline = environment("HF_HUB_OFFLINE");
-  settings.is_offline = !offline.empty() && offline != "0";
+  if (auto found = find_token(settings); !found) return tl::unexpected(found.error());
+  settings.is_offline = is_on(environment("HF_HUB_OFFLINE"));
   return settings;
 }
 

@@ -13,10 +13,12 @@ namespace lazyfill::cli {
 
 struct HubSettings {
   std::string endpoint;     // HF_ENDPOINT, else the public hub; without a slash at the end
-  std::string token;        // HF_TOKEN
+  std::string token;        // HF_TOKEN, else of the file that the hub's own tools keep it in
+  std::string token_from;   // for people: HF_TOKEN, or that file
   bool is_offline = false;  // HF_HUB_OFFLINE
 };
-// Of the environment. Errors: an endpoint that is no address, a token with characters that none has.
+// Of the environment, read as the hub's own library reads it. Errors: an endpoint that is no address, a token
+// with characters that none has.
 Result<HubSettings> hub_settings();
 
 // A repository's folder in the cache; models that others put beside it are found too.

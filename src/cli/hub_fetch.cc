@@ -50,6 +50,8 @@ std::string in_address(std::string_view path) {
 
 bool may_pass(const HttpReply& reply) {
   if (!reply.problem.empty()) return reply.may_pass;
+  // A hub redirects to addresses that are good for some minutes: it gives a new one to whoever asks again.
+  if (reply.is_elsewhere && (reply.status == 401 || reply.status == 403)) return true;
   return reply.status == 408 || reply.status == 429 || reply.status >= 500;
 }
 
@@ -62,11 +64,22 @@ Error error_of(const HttpReply& reply, const HubSettings& settings, const HubNam
             "cannot fetch " + what + " from " + hub + ": " + printable(reply.problem) +
                 "; check the network and the variable https_proxy, then give the same command " +
                 "again, which goes on where this one ended"};
+  if (reply.is_elsewhere && (reply.status == 401 || reply.status == 403))
+    return {ErrorCode::kNotFound, "the storage that " + hub + " points to does not give out " + what +
+                                      ": give the same command again, which goes on where this one ended"};
+  const std::string terms =
+      hub + " gives out " + what + " to those who accept its terms at " + hub + "/" + what;
+  if ((reply.status == 401 || reply.status == 403) && reply.error_code == "GatedRepo")
+    return {ErrorCode::kNotFound,
+            terms + (settings.token.empty()
+                         ? ": do so, and set HF_TOKEN to a token of yours"
+                         : ": do so with the account whose token is in " + printable(settings.token_from))};
   if (reply.status == 401 && settings.token.empty())
     return {ErrorCode::kNotFound,
             hub + " shows no " + what + " to strangers: check the name, or set HF_TOKEN if it is private"};
   if (reply.status == 401)
-    return {ErrorCode::kNotFound, hub + " does not accept the token in HF_TOKEN: make a new one there"};
+    return {ErrorCode::kNotFound, hub + " does not accept the token in " + printable(settings.token_from) +
+                                      ": make a new one there"};
   if (reply.status == 403)
     return {ErrorCode::kNotFound, hub + " does not give out " + what + " yet: accept its terms at " + hub +
                                       "/" + what + " and set HF_TOKEN"};

@@ -228,6 +228,57 @@ def test_a_token_is_one_word(start_hub, run):
     assert failed(done, "HF_TOKEN has blanks") and "Evil" not in done.stderr and hub.requests == []
 
 
+@pytest.mark.parametrize("place", ["HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "HOME"])
+def test_the_token_of_whoever_logged_in_is_found(start_hub, run, tmp_path, place):
+    hub = start_hub({"m.gguf": BIG})
+    hub.needs_token = "hf_secret"
+    file = {"HF_TOKEN_PATH": tmp_path / "secret", "HF_HOME": tmp_path / "hf" / "token", "XDG_CACHE_HOME": tmp_path / "xdg" / "huggingface" / "token",
+            "HOME": tmp_path / "home" / ".cache" / "huggingface" / "token"}[place]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(" hf_secret \n", encoding="utf-8")
+    value = {"HF_TOKEN_PATH": file, "HF_HOME": file.parent, "XDG_CACHE_HOME": tmp_path / "xdg", "HOME": tmp_path / "home"}[place]
+    variables = {"XDG_CACHE_HOME": "", place: str(value), "LAZYFILL_MODELS": ""} if place == "HOME" else {place: str(value)}
+    pulled(run(hub, "pull", NAME, **variables), BIG)
+    assert failed(run(hub, "pull", NAME + ":Q8_0", **variables, HF_TOKEN="hf_wrong"), "does not accept the token in HF_TOKEN")
+    assert failed(run(hub, "pull", NAME, **variables, HF_HUB_DISABLE_IMPLICIT_TOKEN="1"), "to strangers")
+    file.write_text("hf_old", encoding="utf-8")
+    assert failed(run(hub, "pull", NAME, **variables), "does not accept the token in " + str(file))
+    file.write_text("two words", encoding="utf-8")
+    assert failed(run(hub, "pull", NAME, **variables), str(file) + " has blanks")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_model_with_terms_says_where_to_accept_them(start_hub, run, status):
+    hub = start_hub({"m.gguf": BIG})
+    hub.list_faults = [(status, b"{}", {"X-Error-Code": "GatedRepo"})] * 2
+    assert failed(run(hub, "pull", NAME), "accept its terms", f"{hub.address}/{NAME}", "set HF_TOKEN")
+    assert failed(run(hub, "pull", NAME, HF_TOKEN="hf_secret"), "accept its terms", "the account whose token is in HF_TOKEN")
+
+
+def test_an_address_that_expired_is_asked_for_again(start_hub, run):
+    elsewhere = start_hub({"m.gguf": BIG})
+    hub = start_hub({"m.gguf": BIG})
+    hub.redirect_to = elsewhere.address + "/cdn/"
+    elsewhere.faults = [403]
+    pulled(run(hub, "pull", NAME), BIG)
+    assert len(hub.content_requests()) == len(elsewhere.requests) == 2
+
+
+def test_a_storage_that_refuses_is_not_the_hub(start_hub, run):
+    elsewhere = start_hub({"m.gguf": BIG})
+    hub = start_hub({"m.gguf": BIG})
+    hub.redirect_to = elsewhere.address + "/cdn/"
+    elsewhere.faults = [403] * 10
+    assert failed(run(hub, "pull", NAME), "the storage that", "goes on where this one ended")
+
+
+@pytest.mark.parametrize("value, is_offline", [("1", True), ("on", True), ("TRUE", True), ("yes", True), ("0", False), ("false", False), ("", False)])
+def test_offline_is_what_the_hubs_own_library_takes_for_it(start_hub, run, value, is_offline):
+    hub = start_hub({"m.gguf": BIG})
+    done = run(hub, "pull", NAME, HF_HUB_OFFLINE=value)
+    assert (done.returncode != 0) == is_offline and (hub.requests == []) == is_offline
+
+
 @pytest.mark.parametrize("target", ["file:///etc/passwd?", "ftp://127.0.0.1/", "gopher://127.0.0.1/"])
 def test_redirections_elsewhere_are_not_followed(start_hub, run, target):
     hub = start_hub({"m.gguf": BIG})
