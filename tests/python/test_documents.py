@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -146,3 +147,14 @@ def test_the_librarys_example_compiles(root, tmp_path):
     done = subprocess.run([compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", root / "include", program],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_day_types_what_the_program_understands(lazyfill, root):
+    """docs/first-day.md is a recording: its commands and flags must still be there."""
+    page = (root / "docs" / "first-day.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line.removeprefix("$ ").split(" > ")[0]) for line in page.splitlines() if line.startswith("$ lazyfill ")]
+    assert {words[1] for words in lines} == {"run", "chat", "explain", "doctor", "serve"}
+    for words in lines:
+        told = subprocess.run([lazyfill, words[1], "--help"], capture_output=True, text=True, check=True).stdout
+        flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", told))
+        assert {word for word in words[2:] if re.fullmatch(r"--?[a-z][a-z-]*", word)} <= flags, words
