@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <set>
 
 #include "engine/tiny_engine.h"
 
@@ -81,6 +82,9 @@ TEST_F(Infill, AtEveryPlaceTheOutputIsTheCutLinesWithTheMiddleBetweenThem) {
     options.sampling = {.temperature = 1, .top_k = 0, .top_p = 1, .min_p = 0, .seed = at + 1};
     // The byte of this token can begin a character.
     options.sampling.logit_bias = {{kPoison, -std::numeric_limits<float>::infinity()}};
+    // So that short ends come within the tokens there are; the model's bytes are its first tokens.
+    for (const char byte : std::set<char>(end.begin(), end.end()))
+      options.sampling.logit_bias.push_back({static_cast<uint8_t>(byte), 6});
     std::string streamed;
     const Callbacks callbacks{.on_token = [&](int32_t, std::string_view text) {
       streamed += text;
