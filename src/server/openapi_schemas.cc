@@ -33,7 +33,7 @@ constexpr char kCommon[] = R"json({
                        "keep_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 16777216}}}]},
   "cache_prompt": {"type": ["boolean", "null"], "default": true},
   "cache_salt": {"type": ["string", "null"], "maxLength": 64,
-                 "description": "Only requests with the same one share a prefix; up to 256 bytes."},
+                 "description": "Only requests with the same one share a prefix; up to 64 characters."},
   "parse_special": {"type": ["boolean", "null"], "default": false,
                     "description": "Texts may spell control tokens."},
   "return_progress": {"type": ["boolean", "null"]},
