@@ -109,8 +109,10 @@ Json with_tools_in_text(const Json& messages, const Json& tools) {
     Json one = {{"role", message["role"]}, {"content", message["content"]}};
     auto content = message["content"].get<std::string>();
     if (message.contains("tool_calls")) {
-      for (const Json& call : message["tool_calls"])
-        content += (content.empty() ? "" : "\n") + text_of_call(call);
+      for (const Json& call : message["tool_calls"]) {
+        if (!content.empty()) content += '\n';
+        content += text_of_call(call);
+      }
     }
     if (message["role"] == "tool") {
       one["role"] = "user";
