@@ -33,7 +33,7 @@ SCENES = [
      [(f'lazyfill run --chat -f {DOCUMENT} -p "{QUESTION}" -n 32 --temp 0', SHELL)]),
     ("Chat", "The second question is two lines, pasted at once: they arrive as one. `/stats` says where the time went, "
      "`/retry` asks again. The long answer is ended with Ctrl-C, and the conversation goes on.",
-     [(f"lazyfill chat -f {DOCUMENT} -n 32", CHAT), ("Who is Elizabeth?", CHAT),
+     [(f"lazyfill chat -f {DOCUMENT} -n 80", CHAT), ("Who is Elizabeth?", CHAT),
       ("PASTE Name her father.\nAnswer with the name alone.", CHAT), ("/stats", CHAT), ("/retry", CHAT),
       ("INTERRUPT Tell the whole story again, slowly.", CHAT), ("/bye", SHELL)]),
     ("See what was kept", "The page `explain.html` shows the words that each pruning layer kept.",
@@ -91,7 +91,7 @@ class Terminal:
         time.sleep(0.3)
         self.tmux("send-keys", "-t", "day", "Enter")
         if line.startswith("INTERRUPT "):
-            time.sleep(1)
+            time.sleep(0.7)
             self.tmux("send-keys", "-t", "day", "C-c")
         self.wait_for(prompt, before)
 

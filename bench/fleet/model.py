@@ -14,12 +14,13 @@ import simpy
 class Costs:
     """What one replica's steps take (seconds), between the lengths that were measured by straight lines."""
 
-    def __init__(self, prefill, decode, rows_8=3.0, store_tokens=100_000):
+    def __init__(self, prefill, decode, rows_8=3.0, store_tokens=100_000, held_cost=0.0):
         """prefill: [(prompt tokens, seconds to the first token)]; decode: [(tokens before, seconds of a step of one sequence)], both
         by ascending tokens; rows_8: how many times the tokens a second eight sequences have together; store_tokens: what a
-        replica keeps of prompts."""
+        replica keeps of prompts; held_cost: what a kept token takes, as a share of computing it (copies, and its layers that choose
+        anew)."""
         self.prefill, self.decode = [(0, 0.0), *prefill], list(decode)
-        self.rows_8, self.store_tokens = rows_8, store_tokens
+        self.rows_8, self.store_tokens, self.held_cost = rows_8, store_tokens, held_cost
 
     @classmethod
     def of_bench(cls, record, lazy, **more):
@@ -27,7 +28,7 @@ class Costs:
         if not cases:
             raise SystemExit(f"The record has no case of lazy {lazy}: run lazyfill bench --json FILE --lazy off --lazy auto.")
         return cls([(case["prompt_tokens"], case["ttft_ms"]["median"] / 1000) for case in cases],
-                   [(case["prompt_tokens"], 1 / case["decode_tokens_per_s"]) for case in cases], **more)
+                   [(case["prompt_tokens"], 1 / case["decode_tokens_per_s"]["median"]) for case in cases], **more)
 
     @staticmethod
     def _between(points, n):
@@ -41,7 +42,8 @@ class Costs:
     def prefill_s(self, n_prompt, n_held=0):
         """Of a prompt whose first n_held tokens are kept; at least one token is computed."""
         n_held = min(n_held, n_prompt - 1)
-        return max(self._between(self.prefill, n_prompt) - self._between(self.prefill, n_held), self._between(self.decode, n_prompt))
+        new_s = self._between(self.prefill, n_prompt) - (1 - self.held_cost) * self._between(self.prefill, n_held)
+        return max(new_s, self._between(self.decode, n_prompt))
 
     def step_s(self, lengths):
         """The next token of sequences of these lengths, together."""

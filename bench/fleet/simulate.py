@@ -89,6 +89,8 @@ def main():
     parser.add_argument("--rows-8", type=float, default=3.0, help="how many times the tokens a second eight answers have together "
                         "(build/release/bin/sequences_bench prints it)")
     parser.add_argument("--store-tokens", type=int, default=100_000, help="of prompts that a replica keeps")
+    parser.add_argument("--held-cost", type=float, default=0.075, help="what a kept token takes, as a share of computing it: 0.075 with "
+                        "lazy auto, 0.025 with off (docs/scaling.md)")
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--rate", type=float, default=1.0, help="requests a second, for each replica")
     parser.add_argument("--requests", type=int, default=200, help="for each replica")
@@ -104,7 +106,8 @@ def main():
         record = json.loads(args.costs.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         sys.exit(f"Cannot read {args.costs}: {error}. `lazyfill bench --json {args.costs}` writes it.")
-    costs = model.Costs.of_bench(record, args.lazy, rows_8=args.rows_8, store_tokens=args.store_tokens)
+    costs = model.Costs.of_bench(record, args.lazy, rows_8=args.rows_8, store_tokens=args.store_tokens,
+                                 held_cost=args.held_cost)
     if args.real:
         against_real(costs, args)
     elif args.needed:

@@ -11,6 +11,7 @@ pytest.importorskip("simpy")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from bench.fleet import model  # noqa: E402
+from reference import tiny  # noqa: E402
 from bench.fleet.trace import Mix, Request, make_trace  # noqa: E402
 
 PREFILL = [(100, 0.1), (1000, 1.0), (4000, 6.0)]
@@ -33,6 +34,10 @@ def test_a_prefill_costs_what_was_measured(n_prompt, n_held, seconds):
 
 def test_a_prompt_that_is_all_held_costs_a_step():
     assert costs().prefill_s(100, 100) == pytest.approx(0.01)
+
+
+def test_what_is_held_has_its_price():
+    assert costs(held_cost=0.1).prefill_s(4000, 1000) == pytest.approx(5.1)
 
 
 def test_eight_answers_together_have_the_measured_speed():
@@ -119,7 +124,7 @@ def test_percentiles_are_of_the_values(share, value):
 
 def bench_record(tmp_path):
     path = tmp_path / "costs.json"
-    path.write_text(json.dumps({"cases": [{"lazy": "auto", "prompt_tokens": n, "ttft_ms": {"median": s * 1000}, "decode_tokens_per_s": 50.0}
+    path.write_text(json.dumps({"cases": [{"lazy": "auto", "prompt_tokens": n, "ttft_ms": {"median": s * 1000}, "decode_tokens_per_s": {"median": 50.0}}
                                           for n, s in PREFILL]}))
     return path
 
@@ -141,9 +146,20 @@ def test_the_command_finds_the_smallest_fleet(tmp_path):
     n = int(done.stdout.splitlines()[2].split("|")[3])
     record = json.loads(bench_record(tmp_path).read_text())
     trace = make_trace(480, 4, 1, Mix(n_documents=32))
-    measured = model.Costs.of_bench(record, "auto")
+    measured = model.Costs.of_bench(record, "auto", held_cost=0.075)
     assert model.summary(*model.simulate(trace, measured, n, "prefix", 1))["ttft_p95_s"] <= 8
     assert n == 1 or model.summary(*model.simulate(trace, measured, n - 1, "prefix", 1))["ttft_p95_s"] > 8
+
+
+def test_a_record_of_the_bench_is_what_the_command_reads(lazyfill, tmp_path):
+    tiny.write_llama(tmp_path / "llama.gguf", "Q8_0")
+    record = tmp_path / "costs.json"
+    subprocess.run([lazyfill, "bench", "-m", tmp_path / "llama.gguf", "--lengths", "32,64", "-n", "4", "--repeat", "1", "--lazy", "off",
+                    "--json", record], check=True, capture_output=True, timeout=120)
+    measured = model.Costs.of_bench(json.loads(record.read_text()), "off")
+    assert 0 < measured.prefill_s(32) and 0 < measured.step_s([40])
+    done = run(record, "--lazy", "off", "--replicas", 1, "--requests", 20)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"cases": []}'])
