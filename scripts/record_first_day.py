@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -143,6 +144,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/lazyfill")
     program = parser.parse_args().program.resolve()
+    if shutil.which("tmux") is None:
+        sys.exit("tmux is missing: apt install tmux")
     os.chdir(ROOT)
     scenes = record(program)
     for name in ("explain.html", "serve.log"):

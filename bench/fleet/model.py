@@ -37,7 +37,8 @@ class Costs:
         if at == 0:
             return points[0][1]
         (n0, s0), (n1, s1) = points[at - 1], points[at]
-        return s0 + (s1 - s0) * (n - n0) / (n1 - n0)
+        seconds = s0 + (s1 - s0) * (n - n0) / (n1 - n0)
+        return max(seconds, s1) if n > n1 else seconds  # more tokens never take less: two noisy points may fall
 
     def prefill_s(self, n_prompt, n_held=0):
         """Of a prompt whose first n_held tokens are kept; at least one token is computed."""
@@ -47,7 +48,7 @@ class Costs:
 
     def step_s(self, lengths):
         """The next token of sequences of these lengths, together."""
-        mean = sum(max(self._between(self.decode, n), 0.0) for n in lengths) / len(lengths)
+        mean = sum(self._between(self.decode, n) for n in lengths) / len(lengths)
         return mean * (1 + (len(lengths) - 1) * (8 / self.rows_8 - 1) / 7)
 
 
@@ -139,8 +140,7 @@ class Replica:
                 self.n_turns += 1
                 oldest_turn = self.n_turns % 4 == 0
                 job = self.prefills[0] if oldest_turn else min(self.prefills, key=lambda one: one.left_s)
-                alone = not self.answers and len(self.prefills) == 1 and not self.queue
-                seconds = job.left_s if alone and job.left_s <= self.turn_s else min(job.left_s, self.turn_s)
+                seconds = min(job.left_s, self.turn_s)
                 yield self._spend(seconds)
                 job.left_s -= seconds
                 if job.left_s <= 1e-9:

@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from bench.fleet import model
+from bench.fleet.replay import replay
 from bench.fleet.trace import Mix, make_trace
 
 NAMES = {"prefix": "most of the prefix", "two": "two at random", "hash": "by hash"}
@@ -69,7 +70,6 @@ def needed(costs, args):
 
 def against_real(costs, args):
     """The trace against `lazyfill serve`, and what the simulation says of it."""
-    from bench.fleet.replay import replay
     row(["replicas", "router", "", "TTFT p50, ms", "p95", "whole answer p50, s", "p95", "of prefixes found"])
     row(["---"] * 8)
     for n in args.real:

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/characters.h"
 #include "cli/flags.h"
 #include "cli/text.h"
 #include "cli/words.h"
@@ -115,9 +116,7 @@ std::string progress_line(std::string_view label, const Progress& progress, doub
   const auto append = [&](const std::string& part) {
     // Parts that do not fit are left out whole: half a number would mislead.
     const std::string longer = line + "  " + part;
-    const auto width = std::count_if(longer.begin(), longer.end(),
-                                     [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
-    if (static_cast<size_t>(width) <= columns) line = longer;
+    if (count_characters(longer) <= columns) line = longer;
   };
   append(fixed(fraction * 100, 0) + "%");
   if (progress.n_layers > 0) {  // 0: no prompt, a download

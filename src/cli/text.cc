@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/characters.h"
 #include "tokenizer/utf8.h"
 
 namespace lazyfill::cli {
@@ -110,8 +111,7 @@ std::string bytes_text(uint64_t bytes) {
 
 std::string padded(std::string_view text, int columns) {
   // Columns of a terminal, not bytes: continuation bytes take none.
-  const auto width = static_cast<int>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
+  const auto width = static_cast<int>(count_characters(text));
   const std::string fill(static_cast<size_t>(std::max(0, std::abs(columns) - width)), ' ');
   return columns < 0 ? std::string(text) + fill : fill + std::string(text);
 }

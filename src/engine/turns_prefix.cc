@@ -60,8 +60,8 @@ double Turns::work_saved_by(const Scheduled& other, const PrefixStore::Question&
 const Scheduled* Turns::best_to_join(const Scheduled& request, double& work_left) const {
   const PrefixStore::Question question = question_of(request);
   const auto n_layers = static_cast<double>(model_.config.n_layers);
-  double most = store_.most_work(question) + static_cast<double>(kLeastJoined) * n_layers;
   const double has = store_.most_work(question);
+  double most = has + static_cast<double>(kLeastJoined) * n_layers;
   const Scheduled* best = nullptr;
   const auto look_at = [&](const Scheduled& other, double n_tokens_left) {
     const bool may_serve = !other.ended && other.prefix_plan && !other.stop_requested() &&

@@ -32,6 +32,11 @@ def test_a_prefill_costs_what_was_measured(n_prompt, n_held, seconds):
     assert costs().prefill_s(n_prompt, n_held) == pytest.approx(seconds)
 
 
+def test_points_that_fall_by_noise_lead_below_nothing():
+    noisy = model.Costs([(32, 0.02), (64, 0.01)], [(32, 0.02), (64, 0.01)])
+    assert noisy.prefill_s(4000) == noisy.step_s([4000]) == pytest.approx(0.01)
+
+
 def test_a_prompt_that_is_all_held_costs_a_step():
     assert costs().prefill_s(100, 100) == pytest.approx(0.01)
 

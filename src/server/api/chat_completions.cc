@@ -103,11 +103,7 @@ class Writer : public AnswerWriter {
     stream_.end();
   }
 
-  void fail(const ApiError& error) override {
-    if (!stream_.has_begun()) return stream_.reply().send(json_response(error.status, openai_error(error)));
-    stream_.data(openai_error(error));
-    stream_.end();
-  }
+  void fail(const ApiError& error) override { stream_.fail(error.status, openai_error(error)); }
 
   void keep_alive() override {
     if (stream_.has_begun()) send(0, Json::object());

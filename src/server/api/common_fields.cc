@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/characters.h"
 #include "lazyfill/policies.h"
 
 namespace lazyfill::server {
@@ -145,11 +146,8 @@ void read_common_fields(Fields& fields, AnswerRequest& request) {
   request.parse_special = fields.flag({"parse_special"}, false);
   request.cache_prompt = fields.flag({"cache_prompt"}, true);
   request.cache_salt = fields.text({"cache_salt"});
-  // As JSON Schema counts them: a character of several bytes has one that continues none.
-  const auto n_characters = std::count_if(request.cache_salt.begin(), request.cache_salt.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  });
-  if (n_characters > 64) fields.refuse("cache_salt is longer than 64 characters", "cache_salt");
+  if (count_characters(request.cache_salt) > 64)
+    fields.refuse("cache_salt is longer than 64 characters", "cache_salt");
   request.n_choices = static_cast<size_t>(fields.integer({"n"}, 1, 1, kMaxChoices));
   request.options.stop = fields.texts({"stop", "stop_sequences"}, kMaxStops, kMaxStopBytes);
   request.options.stop_at_end_token = !fields.flag({"ignore_eos"}, false);

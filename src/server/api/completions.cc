@@ -1,6 +1,7 @@
 // OpenAI's older Completions: a text goes on.
 #include <algorithm>
 
+#include "base/characters.h"
 #include "server/api/common_fields.h"
 #include "server/api/dialect.h"
 #include "server/api/events.h"
@@ -117,11 +118,7 @@ class Writer : public AnswerWriter {
     stream_.end();
   }
 
-  void fail(const ApiError& error) override {
-    if (!stream_.has_begun()) return stream_.reply().send(json_response(error.status, openai_error(error)));
-    stream_.data(openai_error(error));
-    stream_.end();
-  }
+  void fail(const ApiError& error) override { stream_.fail(error.status, openai_error(error)); }
 
   void keep_alive() override {
     if (stream_.has_begun()) stream_.data(chunk_of(0, ""));
@@ -157,8 +154,7 @@ class Writer : public AnswerWriter {
     for (const TokenChoice& choice : choices) {
       const std::string piece = engine_.piece(choice.chosen.id);
       out["text_offset"].push_back(offset);
-      offset += static_cast<size_t>(
-          std::count_if(piece.begin(), piece.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+      offset += count_characters(piece);
       out["token_logprobs"].push_back(choice.chosen.logprob);
       out["tokens"].push_back(piece);
       Json rivals = Json::object();

@@ -28,4 +28,10 @@ void EventStream::event(const char* name, const Json& value) {
   reply_->write("event: " + std::string(name) + "\ndata: " + json_text(value) + "\n\n");
 }
 
+void EventStream::fail(int status, const Json& error) {
+  if (!has_begun_) return reply_->send(json_response(status, error));
+  data(error);
+  end();
+}
+
 }  // namespace lazyfill::server

@@ -25,6 +25,8 @@ class EventStream {
   void done() { reply_->write("data: [DONE]\n\n"); }
   void comment() { reply_->write(": waiting\n\n"); }
   void end() { reply_->end(); }
+  // As the whole answer where nothing has been sent, else as the last event.
+  void fail(int status, const Json& error);
   bool has_begun() const { return has_begun_; }
   Reply& reply() { return *reply_; }
 
