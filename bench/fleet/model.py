@@ -32,10 +32,9 @@ class Costs:
 
     @staticmethod
     def _between(points, n):
-        at = bisect.bisect_left(points, (n, 0.0))
-        at = min(max(at, 1), len(points) - 1) if len(points) > 1 else 0
-        if at == 0:
+        if n <= points[0][0] or len(points) == 1:
             return points[0][1]
+        at = min(max(bisect.bisect_left(points, (n, 0.0)), 1), len(points) - 1)
         (n0, s0), (n1, s1) = points[at - 1], points[at]
         seconds = s0 + (s1 - s0) * (n - n0) / (n1 - n0)
         return max(seconds, s1) if n > n1 else seconds  # more tokens never take less: two noisy points may fall

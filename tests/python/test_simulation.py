@@ -34,6 +34,7 @@ def test_a_prefill_costs_what_was_measured(n_prompt, n_held, seconds):
 
 def test_points_that_fall_by_noise_lead_below_nothing():
     noisy = model.Costs([(32, 0.02), (64, 0.01)], [(32, 0.02), (64, 0.01)])
+    assert model.Costs(PREFILL, [(32, 0.01), (64, 0.05)]).step_s([8]) == pytest.approx(0.01)
     assert noisy.prefill_s(4000) == noisy.step_s([4000]) == pytest.approx(0.01)
 
 
